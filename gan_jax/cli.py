@@ -1,0 +1,117 @@
+"""What the commands share: flags that fail in one line, and exit codes.
+
+0            done
+1            the answer is no: training diverged, a verification failed
+2            bad input, in one line on stderr
+128 + n      stopped by signal n, with the state saved
+"""
+
+import difflib
+import re
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import app, flags, logging
+from ml_collections import ConfigDict, config_flags
+
+from gan_jax.config import flatten, load_config
+from gan_jax.errors import InputError
+
+
+def run(main: Callable[[], int | None]) -> None:
+  """Parses the flags, runs `main` and exits with its status."""
+
+  def guarded(_: Sequence[str]) -> int:
+    if not flags.FLAGS['verbosity'].present:
+      logging.set_verbosity(logging.WARNING)  # orbax tells a lot
+    # Imported late: --help should not wait for them.
+    from gan_jax.training.meter import Diverged
+    from gan_jax.training.signals import Stopped
+
+    try:
+      return main() or 0
+    except InputError as error:
+      return _fail(str(error), 2)
+    except Diverged as error:
+      return _fail(str(error), 1)
+    except Stopped as stop:
+      print(stop, file=sys.stderr)
+      return 128 + stop.signum
+    except KeyboardInterrupt:
+      return _fail('interrupted', 130)
+
+  app.run(guarded, flags_parser=_parse)
+
+
+def _fail(message: str, status: int) -> int:
+  print(f'error: {message}', file=sys.stderr)
+  return status
+
+
+def _parse(argv: Sequence[str]) -> Sequence[str]:
+  try:
+    rest = flags.FLAGS(argv)
+    if len(rest) > 1:
+      raise flags.Error(f'unexpected argument {rest[1]!r}; flags start with --')
+  except flags.Error as error:
+    message = str(error)
+    near = getattr(error, 'suggestions', None)
+    if near:
+      message += f'; did you mean --{near[0]}?'
+    sys.exit(_fail(f'{message} (--help lists the flags)', 2))
+  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+    # What ml_collections raises for a --config.x=y that does not fit.
+    try:
+      message = _explain_override(argv) or str(error)
+    except InputError as bad_config:
+      message = str(bad_config)
+    sys.exit(_fail(message, 2))
+  return rest
+
+
+def _explain_override(argv: Sequence[str]) -> str | None:
+  """The first --config.key that the config file does not have."""
+  specs = re.findall(r'--config[= ](\S+)', ' '.join(argv))
+  if not specs:
+    return 'give --config=FILE before any --config.key=value'
+  keys = dict(flatten(load_config(specs[-1])))
+  for argument in argv:
+    match = re.match(r'--(?:no)?config\.([^=]+)', argument)
+    if match and match[1] not in keys:
+      near = difflib.get_close_matches(match[1], keys, n=1)
+      hint = f'; did you mean config.{near[0]}?' if near else ''
+      return f'unknown config key config.{match[1]}{hint}'
+  return None
+
+
+def define_config() -> flags.FlagHolder:
+  """The flag --config=FILE[:arg], with overrides --config.key=value."""
+  return config_flags.DEFINE_config_file(
+    'config',
+    None,
+    'Config file, e.g. configs/digits_ssgan.py, or configs/digits_ssgan.py:'
+    'smoke for a tiny run; --config.train.num_steps=500 overrides a key.',
+  )
+
+
+def config_of(flag: flags.FlagHolder) -> ConfigDict:
+  """The value of --config; InputError if it is absent or could not be read."""
+  spec = config_flags.get_config_filename(flags.FLAGS[flag.name])
+  if not spec:
+    raise InputError('give --config=FILE, e.g. configs/digits_ssgan.py')
+  if not isinstance(flag.value, ConfigDict):
+    load_config(spec)  # says what is wrong with it
+  return flag.value
+
+
+def parse_range(name: str, text: str) -> list[int]:
+  """'0-2,7' as [0, 1, 2, 7]."""
+  numbers: list[int] = []
+  for part in text.split(','):
+    match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
+    if not match:
+      raise InputError(f'--{name}={text}: want numbers such as 0-9 or 1,2,5')
+    numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
+  if not numbers:
+    raise InputError(f'--{name}={text} is empty')
+  return numbers

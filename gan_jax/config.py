@@ -1,0 +1,213 @@
+"""Config files: loading, checking, comparing, and keeping them as JSON.
+
+A schema is a nested dict whose leaves are checkers: functions that return None
+for a good value, and what the value must be for a bad one.
+"""
+
+import difflib
+import json
+import math
+import pathlib
+import runpy
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gan_jax.errors import InputError
+
+Checker = Callable[[Any], str | None]
+
+
+def integer(low: int, high: int | None = None) -> Checker:
+  wish = f'an integer >= {low}' if high is None else f'an integer {low}..{high}'
+
+  def check(value):
+    good = isinstance(value, int) and not isinstance(value, bool)
+    good = good and low <= value and (high is None or value <= high)
+    return None if good else wish
+
+  return check
+
+
+def real(
+  low: float, high: float = math.inf, *, exclusive: bool = False
+) -> Checker:
+  """A finite number in [low, high], or in [low, high) if `exclusive`."""
+  wish = f'a finite number in [{low}, {high}{")" if exclusive else "]"}'
+
+  def check(value):
+    good = isinstance(value, (int, float)) and not isinstance(value, bool)
+    good = good and math.isfinite(value) and low <= value <= high
+    return None if good and not (exclusive and value == high) else wish
+
+  return check
+
+
+def one_of(*choices: str) -> Checker:
+  wish = f'one of: {", ".join(choices)}'
+  return lambda value: None if value in choices else wish
+
+
+def integers(*, length: int, low: int, high: int) -> Checker:
+  def check(value):
+    good = isinstance(value, tuple) and len(value) == length
+    good = good and all(integer(low, high)(item) is None for item in value)
+    return None if good else f'a tuple of {length} integers {low}..{high}'
+
+  return check
+
+
+def boolean(value: Any) -> str | None:
+  return None if isinstance(value, bool) else 'True or False'
+
+
+def string(value: Any) -> str | None:
+  return None if isinstance(value, str) and value else 'a non-empty string'
+
+
+def optional(checker: Checker) -> Checker:
+  def check(value):
+    wish = None if value is None else checker(value)
+    return wish and f'None or {wish}'
+
+  return check
+
+
+OPTIMIZER_SCHEMA = {
+  'name': one_of('adam', 'sgd'),
+  'learning_rate': real(0.0),
+  'b1': real(0.0, 1.0, exclusive=True),
+  'b2': real(0.0, 1.0, exclusive=True),
+  'eps': real(0.0),
+  'decay_rate': real(0.0, 1.0),
+  'decay_every_steps': optional(integer(1)),  # None: each epoch
+  'ema_decay': real(0.0, 1.0, exclusive=True),  # 0: no average
+}
+
+COMMON_SCHEMA = {
+  'system': string,
+  'seed': integer(0, 2**32 - 1),
+  'parallel': one_of('auto', 'jit', 'pmap'),
+  'data': {
+    'name': string,
+    'data_dir': optional(string),
+    'batch_size': integer(1),
+    'num_labels': optional(integer(1)),  # None: all of them
+    'label_seed': integer(0, 2**32 - 1),
+    'num_validation': integer(1),
+    'image_size': optional(integer(1)),  # zero-padded to this; None: as it is
+  },
+  'train': {
+    'num_steps': optional(integer(1)),
+    'num_epochs': optional(integer(1)),
+    'steps_per_dispatch': integer(1),
+  },
+  'checkpoint': {
+    'save_every_steps': optional(integer(1)),  # None: each epoch
+    'keep': integer(1),
+  },
+  'eval': {'batch_size': integer(1)},
+  'log': {
+    'report_every_steps': optional(integer(1)),  # None: each epoch
+    'tensorboard': boolean,
+  },
+}
+
+# What may change between a run and its continuation. The run's length does not
+# act on earlier steps; the data are checked by their hash.
+FREE_KEYS = (
+  'train.num_steps',
+  'train.num_epochs',
+  'data.data_dir',
+  'log.',
+  'parallel',
+)
+
+
+def load_config(spec: str) -> ConfigDict:
+  """The config that `path/to/file.py:arg` describes.
+
+  Raises:
+    InputError: no such file, or one that does not define a good get_config.
+  """
+  path, _, arg = spec.partition(':')
+  if not pathlib.Path(path).is_file():
+    raise InputError(f'no config file {path!r}; see configs/ for the choices')
+  try:
+    get_config = runpy.run_path(path)['get_config']
+    config = get_config(arg)
+  except KeyError:
+    raise InputError(f'{path} defines no get_config(arg)') from None
+  except ValueError as error:
+    raise InputError(f'{spec}: {error}') from error
+  except Exception as error:  # whatever somebody's file may do
+    raise InputError(
+      f'{spec}: {type(error).__name__} in the config file: {error}'
+    ) from error
+  if not isinstance(config, ConfigDict):
+    raise InputError(f'{path}: get_config must return an ml_collections config')
+  return config
+
+
+def flatten(config: Mapping, prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """All leaves as ('group.key', value), in the order of their names."""
+  for key in sorted(config.keys()):
+    value = config[key]
+    if isinstance(value, (Mapping, ConfigDict)):
+      yield from flatten(value, f'{prefix}{key}.')
+    else:
+      yield f'{prefix}{key}', value
+
+
+def check_config(config: ConfigDict, system_schema: Mapping) -> None:
+  """Raises InputError for the first unknown, missing or bad key."""
+  schema = dict(flatten(COMMON_SCHEMA)) | dict(flatten(system_schema))
+  values = dict(flatten(config))
+  for key in values:
+    if key not in schema:
+      near = difflib.get_close_matches(key, schema, n=1)
+      raise InputError(
+        f'unknown config key config.{key}'
+        + (f'; did you mean config.{near[0]}?' if near else '')
+      )
+  for key, check in schema.items():
+    if key not in values:
+      raise InputError(
+        f'config.{key} is missing; system {config.system!r} needs it'
+      )
+    wish = check(values[key])
+    if wish:
+      raise InputError(f'config.{key} must be {wish}, not {values[key]!r}')
+  if (config.train.num_steps is None) == (config.train.num_epochs is None):
+    raise InputError(
+      'set one of config.train.num_steps and config.train.num_epochs, and '
+      'leave the other None'
+    )
+
+
+def to_json(config: ConfigDict) -> str:
+  return json.dumps(config.to_dict(), indent=2, sort_keys=True) + '\n'
+
+
+def from_json(text: str) -> ConfigDict:
+  """The config that `to_json` wrote. Configs hold tuples, never lists."""
+
+  def restore(value):
+    if isinstance(value, dict):
+      return {key: restore(item) for key, item in value.items()}
+    return tuple(map(restore, value)) if isinstance(value, list) else value
+
+  return ConfigDict(restore(json.loads(text)))
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> list[str]:
+  """The keys that differ and are not free to, as 'config.key: old -> new'."""
+  old_values, new_values = dict(flatten(old)), dict(flatten(new))
+  missing = '(absent)'
+  lines = []
+  for key in sorted(old_values.keys() | new_values.keys()):
+    before, after = old_values.get(key, missing), new_values.get(key, missing)
+    if before != after and not key.startswith(FREE_KEYS):
+      lines.append(f'config.{key}: {before!r} -> {after!r}')
+  return lines

@@ -1,0 +1,156 @@
+"""In-memory data sets of labelled images, and which labels are kept."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gan_jax.errors import InputError
+
+# The splits are part of a data set's definition: no config changes this seed.
+_SPLIT_SEED = 0
+
+
+class Examples(NamedTuple):
+  image: np.ndarray  # uint8 [N, H, W, C]
+  label: np.ndarray  # int32 [N]
+
+
+class Dataset(NamedTuple):
+  """Validation selects models; test is for the final score only."""
+
+  name: str
+  train: Examples
+  validation: Examples
+  test: Examples
+  num_classes: int
+  native_size: tuple[int, int]  # the images' size before padding
+
+
+def class_balanced(
+  labels: np.ndarray, num: int, num_classes: int, seed: int
+) -> np.ndarray:
+  """Indices [num] of as many random examples of each class.
+
+  Args:
+    labels: integers [N] in 0..num_classes - 1.
+    num: how many to take, a multiple of `num_classes`.
+    num_classes: K.
+    seed: the choice is a function of it and of the labels.
+
+  Returns:
+    The indices, sorted.
+
+  Raises:
+    InputError: `num` that does not divide by K or exceeds a class's examples.
+  """
+  if num % num_classes:
+    raise InputError(
+      f'{num} examples cannot be balanced over {num_classes} classes; take a '
+      f'multiple of {num_classes}'
+    )
+  rng = np.random.Generator(np.random.Philox(seed))
+  chosen = []
+  for k in range(num_classes):
+    candidates = rng.permutation(np.flatnonzero(labels == k))
+    if len(candidates) < num // num_classes:
+      raise InputError(
+        f'class {k} has {len(candidates)} examples, fewer than the '
+        f'{num // num_classes} that {num} class-balanced ones need'
+      )
+    chosen.append(candidates[: num // num_classes])
+  return np.sort(np.concatenate(chosen))
+
+
+def take_out(
+  examples: Examples, num: int, num_classes: int, part: str
+) -> tuple[Examples, Examples]:
+  """Splits `num` class-balanced examples off; returns (rest, taken)."""
+  try:
+    taken = class_balanced(examples.label, num, num_classes, _SPLIT_SEED)
+  except InputError as error:
+    raise InputError(f'{part} split: {error}') from None
+  mask = np.zeros(len(examples.label), bool)
+  mask[taken] = True
+  return (
+    Examples(*(x[~mask] for x in examples)),
+    Examples(*(x[mask] for x in examples)),
+  )
+
+
+def label_mask(labels: np.ndarray, config, num_classes: int) -> np.ndarray:
+  """Which training labels are kept, bool [N]: `data.num_labels`, balanced."""
+  if config.num_labels is None:
+    return np.ones(len(labels), bool)
+  if config.num_labels > len(labels):
+    raise InputError(
+      f'config.data.num_labels = {config.num_labels} is more than the '
+      f'{len(labels)} training images'
+    )
+  try:
+    kept = class_balanced(
+      labels, config.num_labels, num_classes, config.label_seed
+    )
+  except InputError as error:
+    raise InputError(f'config.data.num_labels: {error}') from None
+  mask = np.zeros(len(labels), bool)
+  mask[kept] = True
+  return mask
+
+
+def check_examples(examples: Examples, num_classes: int, part: str) -> None:
+  """Raises InputError unless images and labels are what `Examples` says."""
+  image, label = examples
+  if image.dtype != np.uint8:
+    raise InputError(
+      f'{part} images must be uint8 in 0..255, not {image.dtype}; convert '
+      'them, e.g. np.uint8(np.round(255 * x)) for x in [0, 1]'
+    )
+  if image.ndim != 4 or image.shape[-1] not in (1, 3) or not len(image):
+    raise InputError(
+      f'{part} images must be [N, H, W, 1 or 3] with N > 0, not '
+      f'{list(image.shape)}'
+    )
+  if label.shape != image.shape[:1] or label.dtype.kind not in 'iu':
+    raise InputError(
+      f'{part} labels must be integers [{len(image)}], not {label.dtype} '
+      f'{list(label.shape)}'
+    )
+  if label.min() < 0 or label.max() >= num_classes:
+    raise InputError(
+      f'{part} labels must lie in 0..{num_classes - 1}, but range over '
+      f'{label.min()}..{label.max()}'
+    )
+
+
+def prepare(dataset: Dataset, image_size: int | None) -> Dataset:
+  """Checks a data set, and pads its images with zeros to `image_size`."""
+  parts = {}
+  for part in ('train', 'validation', 'test'):
+    examples = getattr(dataset, part)
+    check_examples(examples, dataset.num_classes, f'{dataset.name} {part}')
+    if image_size is not None:
+      height, width = dataset.native_size
+      if image_size < max(height, width):
+        raise InputError(
+          f'config.data.image_size = {image_size} is smaller than the '
+          f'{height}x{width} images; images are padded, never shrunk'
+        )
+      pads = [(0, 0)]
+      for size in (height, width):
+        before = (image_size - size) // 2
+        pads.append((before, image_size - size - before))
+      padded = np.pad(examples.image, [*pads, (0, 0)])
+      examples = examples._replace(image=padded)
+    parts[part] = examples
+  shapes = {examples.image.shape[1:] for examples in parts.values()}
+  if len(shapes) > 1:
+    raise InputError(f'{dataset.name}: splits of different sizes, {shapes}')
+  return dataset._replace(**parts)
+
+
+def crop_to_native(images: np.ndarray, dataset_size: tuple[int, int]):
+  """Undoes the padding of `prepare` on images [..., H, W, C]."""
+  height, width = dataset_size
+  top = (images.shape[-3] - height) // 2
+  left = (images.shape[-2] - width) // 2
+  return images[..., top : top + height, left : left + width, :]

@@ -1,0 +1,94 @@
+"""Image classification sets of TensorFlow Datasets, read without TensorFlow.
+
+They must have been prepared in the array_record format. Decoding them takes
+seconds to minutes, so each split is kept as one array in a cache folder.
+"""
+
+import functools
+import hashlib
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+from tqdm import tqdm
+
+from gan_jax.data.dataset import Dataset, Examples, take_out
+from gan_jax.errors import InputError
+
+_VERSIONS = {'mnist': '3.0.1', 'fashion_mnist': '3.0.1'}
+
+
+def _cache_dir() -> pathlib.Path:
+  base = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  return pathlib.Path(base) / 'gan_jax'
+
+
+def _prepared_dir(name: str, data_dir: str | None) -> pathlib.Path:
+  """The folder of the prepared data set, or an error that says how to make it."""
+  base = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+  base = pathlib.Path(base).expanduser()
+  folder = base / name / _VERSIONS[name]
+  if (folder / 'dataset_info.json').is_file() and any(
+    folder.glob('*.array_record*')
+  ):
+    return folder
+  raise InputError(
+    f'{name} {_VERSIONS[name]} is not prepared in {base} (config.data.data_dir '
+    'or TFDS_DATA_DIR sets the folder). To prepare it, which downloads it: '
+    'pip install tensorflow importlib_resources && '
+    'python -c "import tensorflow_datasets as tfds; '
+    f"tfds.builder('{name}:{_VERSIONS[name]}', data_dir='{base}', "
+    "file_format='array_record').download_and_prepare()\""
+  )
+
+
+def _read_split(folder: pathlib.Path, split: str) -> Examples:
+  import tensorflow_datasets as tfds  # slow to import
+
+  try:
+    source = tfds.builder_from_directory(folder).as_data_source(split)
+    rows = [
+      (row['image'], row['label'])
+      for row in tqdm(source, desc=f'reading {folder.parent.name} {split}')
+    ]
+  except Exception as error:  # a broken record can raise nearly anything
+    raise InputError(
+      f'cannot read split {split} of {folder}: {error}; prepare it again'
+    ) from error
+  images, labels = zip(*rows, strict=True)
+  return Examples(np.stack(images), np.asarray(labels, np.int32))
+
+
+def _read_cached(folder: pathlib.Path, split: str) -> Examples:
+  """A split as arrays, from the cache if the prepared files are the same."""
+  stamp = hashlib.sha256(str(folder.resolve()).encode())
+  for file in sorted(folder.iterdir()):
+    stat = file.stat()
+    stamp.update(f'{file.name} {stat.st_size} {stat.st_mtime_ns}\n'.encode())
+  name = f'{folder.parent.name}-{split}-{stamp.hexdigest()[:16]}.npz'
+  path = _cache_dir() / name
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      return Examples(file['image'], file['label'])
+  except Exception:  # absent, or cut short: read the source again
+    examples = _read_split(folder, split)
+  try:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+      np.savez(file, image=examples.image, label=examples.label)
+    os.replace(file.name, path)
+  except OSError as error:
+    print(f'warning: cannot cache {folder.parent.name} in {path}: {error}')
+  return examples
+
+
+def load(name: str, data_dir: str | None, num_validation: int) -> Dataset:
+  """A data set whose validation part is taken from its training split."""
+  folder = _prepared_dir(name, data_dir)
+  train, test = (_read_cached(folder, split) for split in ('train', 'test'))
+  train, validation = take_out(train, num_validation, 10, f'{name} validation')
+  return Dataset(name, train, validation, test, 10, train.image.shape[1:3])
+
+
+LOADERS = {name: functools.partial(load, name) for name in _VERSIONS}

@@ -1,0 +1,15 @@
+"""The error for input that the user can mend."""
+
+
+class InputError(ValueError):
+  """Bad input: the message names the thing and the remedy, in one line.
+
+  The commands print it without a traceback and exit with status 2.
+  """
+
+
+def choice(kind: str, name: str, choices) -> InputError:
+  """The error for a name that is not in a table."""
+  return InputError(
+    f'unknown {kind} {name!r}; choose one of: {", ".join(sorted(choices))}'
+  )

@@ -1,0 +1,35 @@
+"""Losses for generative adversarial networks, as free functions on logits.
+
+They know logits and features, not networks, and can be used from any JAX code:
+
+>>> import jax.numpy as jnp
+>>> from gan_jax import losses
+>>> real_logits, fake_logits = jnp.array([2.0]), jnp.array([-1.0])
+>>> loss = losses.non_saturating_discriminator_loss(real_logits, fake_logits)
+>>> print(loss.round(2))
+[0.44]
+"""
+
+from gan_jax.losses.adversarial import (
+  non_saturating_discriminator_loss,
+  non_saturating_generator_loss,
+)
+from gan_jax.losses.matching import feature_matching_loss
+from gan_jax.losses.semi_supervised import (
+  class_probabilities,
+  gan_logits,
+  real_probability,
+  semi_supervised_discriminator_loss,
+  supervised_loss,
+)
+
+__all__ = (
+  'class_probabilities',
+  'feature_matching_loss',
+  'gan_logits',
+  'non_saturating_discriminator_loss',
+  'non_saturating_generator_loss',
+  'real_probability',
+  'semi_supervised_discriminator_loss',
+  'supervised_loss',
+)

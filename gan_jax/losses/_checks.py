@@ -1,0 +1,39 @@
+"""Checks that run while tracing and speak of the argument by its name."""
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.types import Array
+
+
+def floating(name: str, x: Array) -> Array:
+  """`x` as an array of at least float32, or an error if it is not floating."""
+  x = jnp.asarray(x)
+  if not jnp.issubdtype(x.dtype, jnp.floating):
+    raise TypeError(f'{name} must be floating point, got {x.dtype}')
+  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def result_type(*arrays: Array) -> jnp.dtype:
+  """The dtype of a loss: that of its floating-point inputs."""
+  return jnp.result_type(*arrays)
+
+
+def not_empty(name: str, x: Array) -> None:
+  if x.size == 0:
+    raise ValueError(f'{name} must not be empty, got shape {x.shape}')
+
+
+def same_shape(name: str, x: Array, other_name: str, other: Array) -> None:
+  """Refuses shapes that would broadcast silently, such as [B] and [B, 1]."""
+  if x.shape != other.shape:
+    raise ValueError(
+      f'{name} and {other_name} must have the same shape, '
+      f'got {x.shape} and {other.shape}'
+    )
+
+
+def in_range(name: str, value: float, low: float, high: float) -> None:
+  """Checks low <= value < high for a number known while tracing."""
+  if not isinstance(value, jax.core.Tracer) and not low <= value < high:
+    raise ValueError(f'{name} must lie in [{low}, {high}), got {value}')

@@ -1,0 +1,244 @@
+"""Losses of a discriminator that is also a classifier.
+
+Two parameterisations of "one of K classes, or fake":
+
+* `extra_class=False`: K logits; the fake class's logit is fixed at 0;
+* `extra_class=True`: K + 1 logits, the last one being the fake class's.
+
+Softmax is over-parameterised, so both express the same distributions (Salimans
+et al. 2016, https://arxiv.org/abs/1606.03498, section 5). All functions work on
+logits by log-sum-exp: no probability is ever formed and then logged, so values
+and gradients are finite for any logits that are.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.losses import _checks
+from gan_jax.losses.adversarial import non_saturating_discriminator_loss
+from gan_jax.types import Array
+
+
+def _split(
+  name: str, logits: Array, extra_class: bool
+) -> tuple[Array, Array | float]:
+  """Logits of the real classes [..., K] and of the fake one [...] (or 0)."""
+  logits = _checks.floating(name, logits)
+  _checks.not_empty(name, logits)
+  num_classes = logits.shape[-1] - int(extra_class) if logits.ndim else 0
+  if num_classes < 2:
+    raise ValueError(
+      f'{name} must have at least two real classes'
+      f'{" and the fake one" if extra_class else ""} in the last axis, '
+      f'got shape {logits.shape}'
+    )
+  if extra_class:
+    return logits[..., :-1], logits[..., -1]
+  return logits, 0.0
+
+
+def gan_logits(class_logits: Array, *, extra_class: bool = False) -> Array:
+  r"""The logit of "real" that a classifier implies.
+
+  .. math:: \log\sum_{k \le K} e^{l_k} - l_\text{fake}
+
+  Args:
+    class_logits: [..., K], or [..., K + 1] with the fake class last.
+    extra_class: whether the fake class has a logit of its own.
+
+  Returns:
+    Logits [...] of the same dtype, whose sigmoid is P(real | x).
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: fewer than two real classes, or an empty array.
+
+  References:
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5: there
+    D(x) = Z(x) / (Z(x) + 1) with Z(x) = sum_k exp(l_k).
+
+  >>> import jax.numpy as jnp
+  >>> print(gan_logits(jnp.array([1e4, 1e4])).round(1))
+  10000.7
+  >>> print(gan_logits(jnp.array([1., 1., 2.]), extra_class=True).round(3))
+  -0.307
+  """
+  dtype = _checks.result_type(class_logits)
+  real, fake = _split('class_logits', class_logits, extra_class)
+  return (jax.nn.logsumexp(real, axis=-1) - fake).astype(dtype)
+
+
+def real_probability(
+  class_logits: Array, *, extra_class: bool = False
+) -> Array:
+  r"""P(real | x) = sigmoid(`gan_logits`).
+
+  Args:
+    class_logits: [..., K], or [..., K + 1] with the fake class last.
+    extra_class: whether the fake class has a logit of its own.
+
+  Returns:
+    Probabilities [...] of the same dtype.
+
+  Raises:
+    TypeError, ValueError: as `gan_logits`.
+
+  References:
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5.
+
+  >>> import jax.numpy as jnp
+  >>> print(real_probability(jnp.zeros(3)).round(3))
+  0.75
+  """
+  logits = gan_logits(class_logits, extra_class=extra_class)
+  return jax.nn.sigmoid(logits)
+
+
+def class_probabilities(
+  class_logits: Array, *, extra_class: bool = False
+) -> Array:
+  r"""P(class k | x, x is real): the softmax over the K real classes.
+
+  Args:
+    class_logits: [..., K], or [..., K + 1] with the fake class last.
+    extra_class: whether the fake class has a logit of its own.
+
+  Returns:
+    Probabilities [..., K] of the same dtype, which sum to 1.
+
+  Raises:
+    TypeError, ValueError: as `gan_logits`.
+
+  References:
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5.
+
+  >>> import jax.numpy as jnp
+  >>> print(class_probabilities(jnp.array([0., 0., 9.]), extra_class=True))
+  [0.5 0.5]
+  """
+  dtype = _checks.result_type(class_logits)
+  real, _ = _split('class_logits', class_logits, extra_class)
+  return jax.nn.softmax(real, axis=-1).astype(dtype)
+
+
+def supervised_loss(
+  class_logits: Array,
+  labels: Array,
+  label_mask: Array,
+  *,
+  extra_class: bool = False,
+  axis_name: str | None = None,
+) -> Array:
+  r"""Cross-entropy over the K real classes, on the labelled examples only.
+
+  .. math:: \frac{\sum_i m_i\,(\log\sum_k e^{l_{ik}} - l_{iy_i})}
+                 {\max(1, \sum_i m_i)}
+
+  What an unlabelled row (mask 0) holds as its label does not matter.
+
+  Args:
+    class_logits: [B, K], or [B, K + 1] with the fake class last.
+    labels: integers [B]; 0 <= label < K where the mask is 1.
+    label_mask: [B], 1 for labelled and 0 for unlabelled rows.
+    extra_class: whether the fake class has a logit of its own.
+    axis_name: a mapped axis over which the batch is split, if any. Both sums
+      are over the whole batch.
+
+  Returns:
+    A scalar of the logits' dtype; 0 if no row is labelled.
+
+  Raises:
+    TypeError: logits that are not floating point, labels that are not integer.
+    ValueError: shapes that do not agree, or fewer than two real classes.
+
+  References:
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5,
+    L_supervised.
+
+  >>> import jax.numpy as jnp
+  >>> logits = jnp.array([[2., 0.], [0., 0.]])
+  >>> labels, label_mask = jnp.array([0, -1]), jnp.array([1., 0.])
+  >>> print(supervised_loss(logits, labels, label_mask).round(3))
+  0.127
+  """
+  dtype = _checks.result_type(class_logits)
+  real, _ = _split('class_logits', class_logits, extra_class)
+  labels = jnp.asarray(labels)
+  if not jnp.issubdtype(labels.dtype, jnp.integer):
+    raise TypeError(f'labels must be integers, got {labels.dtype}')
+  label_mask = jnp.asarray(label_mask)
+  if real.ndim != 2 or not labels.shape == label_mask.shape == real.shape[:1]:
+    raise ValueError(
+      'class_logits must be [B, K], labels [B] and label_mask [B], got '
+      f'{class_logits.shape}, {labels.shape} and {label_mask.shape}'
+    )
+  labelled = label_mask.astype(bool)
+  # A valid index for unlabelled rows: what they hold must not matter.
+  index = jnp.where(labelled, labels, 0)[:, None]
+  picked = jnp.take_along_axis(real, index, axis=-1)[:, 0]
+  cross_entropy = jax.nn.logsumexp(real, axis=-1) - picked
+  total = jnp.where(labelled, cross_entropy, 0).sum()
+  count = labelled.sum().astype(real.dtype)
+  if axis_name is not None:
+    total = jax.lax.psum(total, axis_name)
+    count = jax.lax.psum(count, axis_name)
+  return (total / jnp.maximum(count, 1)).astype(dtype)
+
+
+def semi_supervised_discriminator_loss(
+  real_class_logits: Array,
+  fake_class_logits: Array,
+  labels: Array,
+  label_mask: Array,
+  *,
+  label_smoothing: float = 0.0,
+  extra_class: bool = False,
+  axis_name: str | None = None,
+) -> tuple[Array, Array]:
+  r"""The two terms of a classifying discriminator's loss.
+
+  The supervised cross-entropy (`supervised_loss`) and the mean real/fake
+  cross-entropy (`non_saturating_discriminator_loss` on `gan_logits`). Their
+  sum is the loss.
+
+  Args:
+    real_class_logits: on data, [B, K], or [B, K + 1] with the fake class last.
+    fake_class_logits: on samples, the same shape.
+    labels: integers [B]; 0 <= label < K where the mask is 1.
+    label_mask: [B], 1 for labelled and 0 for unlabelled rows.
+    label_smoothing: one-sided, on the real examples, in [0, 0.5).
+    extra_class: whether the fake class has a logit of its own.
+    axis_name: a mapped axis over which the batch is split, if any.
+
+  Returns:
+    Two scalars: the supervised and the real/fake term. The second is a mean
+    over this replica's rows, as every plain mean here; average it over the
+    replicas together with the gradients.
+
+  Raises:
+    TypeError, ValueError: as the two losses.
+
+  References:
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5,
+    L = L_supervised + L_unsupervised.
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([[2., 0.]]), jnp.array([[-3., -3.]])
+  >>> supervised, real_fake = semi_supervised_discriminator_loss(
+  ...     real, fake, jnp.array([0]), jnp.array([1.]))
+  >>> print(supervised.round(3), real_fake.round(3))
+  0.127 0.208
+  """
+  supervised = supervised_loss(
+    real_class_logits,
+    labels,
+    label_mask,
+    extra_class=extra_class,
+    axis_name=axis_name,
+  )
+  real_fake = non_saturating_discriminator_loss(
+    gan_logits(real_class_logits, extra_class=extra_class),
+    gan_logits(fake_class_logits, extra_class=extra_class),
+    label_smoothing=label_smoothing,
+  )
+  return supervised, real_fake.mean()

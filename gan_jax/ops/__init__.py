@@ -1,0 +1,1 @@
+"""Array operations below the level of a network layer."""

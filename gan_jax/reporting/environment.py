@@ -1,0 +1,106 @@
+"""What a run ran on: the things that bitwise equality depends on."""
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+from typing import Any
+
+import jax
+
+_PACKAGES = (
+  'jax',
+  'jaxlib',
+  'flax',
+  'optax',
+  'orbax-checkpoint',
+  'tensorflow-datasets',
+  'numpy',
+  'absl-py',
+  'ml_collections',
+  'scikit-learn',
+)
+
+
+def environment() -> dict[str, Any]:
+  """Package versions, devices, cores and the code's git commit."""
+  return {
+    'python': platform.python_version(),
+    'packages': {name: _version(name) for name in _PACKAGES},
+    'backend': jax.default_backend(),
+    'device_kind': jax.devices()[0].device_kind,
+    'device_count': jax.device_count(),
+    'machine': platform.machine(),
+    'processor': _processor(),
+    'cores': len(os.sched_getaffinity(0))
+    if hasattr(os, 'sched_getaffinity')
+    else os.cpu_count(),
+    'xla_flags': os.environ.get('XLA_FLAGS', ''),
+    'git_commit': _git_commit(),
+    'command': sys.argv,
+  }
+
+
+# Where these differ, the same bits cannot be expected.
+DECISIVE = (
+  'packages',
+  'backend',
+  'device_kind',
+  'device_count',
+  'machine',
+  'processor',
+  'cores',
+  'xla_flags',
+  'git_commit',
+)
+
+
+def environment_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+  """The decisive differences, as 'what: old -> new'."""
+  lines = []
+  for name in DECISIVE:
+    before, after = old.get(name), new.get(name)
+    if name == 'packages':
+      for package in sorted({*(before or {}), *(after or {})}):
+        versions = (before or {}).get(package), (after or {}).get(package)
+        if versions[0] != versions[1]:
+          lines.append(f'{package}: {versions[0]} -> {versions[1]}')
+    elif before != after:
+      lines.append(f'{name}: {before} -> {after}')
+  return lines
+
+
+def _version(package: str) -> str | None:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return None
+
+
+def _processor() -> str:
+  """The processor's model name where the system tells it."""
+  info = pathlib.Path('/proc/cpuinfo')
+  if info.is_file():
+    for line in info.read_text().splitlines():
+      if line.startswith('model name'):
+        return line.partition(':')[2].strip()
+  return platform.processor()
+
+
+def _git_commit() -> str | None:
+  """The commit of the code's own repository, '+dirty' if it was changed."""
+  root = pathlib.Path(__file__).resolve().parents[2]
+  if not (root / '.git').exists():  # an installed package: no repository
+    return None
+  try:
+    run = lambda *args: subprocess.run(  # noqa: E731
+      ('git', '-C', str(root), *args),
+      capture_output=True,
+      text=True,
+      check=True,
+    ).stdout.strip()
+    return run('rev-parse', 'HEAD') + ('+dirty' if run('status', '-s') else '')
+  except (OSError, subprocess.CalledProcessError):
+    return None

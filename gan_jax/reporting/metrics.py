@@ -1,0 +1,94 @@
+"""metrics.jsonl, and TensorBoard events made from it."""
+
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from tensorboardX import SummaryWriter
+
+from gan_jax.files import write_text
+
+
+def read_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
+  """The lines of a metrics.jsonl; one cut short by a kill ends it."""
+  if not path.is_file():
+    return
+  for line in path.read_text().splitlines():
+    try:
+      yield json.loads(line)
+    except json.JSONDecodeError:
+      return
+
+
+class MetricsLog:
+  """Appends to DIR/metrics.jsonl and mirrors it as TensorBoard events.
+
+  Opening it drops everything after step `start`, so that each step stands
+  once: later lines, later samples, and the events, which are made anew from
+  what is left.
+
+  Args:
+    directory: the run's.
+    start: the step from which the run goes on.
+    tensorboard: whether to mirror.
+  """
+
+  def __init__(self, directory: pathlib.Path, start: int, tensorboard: bool):
+    path = directory / 'metrics.jsonl'
+    lines = [line for line in read_lines(path) if line['step'] <= start]
+    write_text(path, ''.join(json.dumps(line) + '\n' for line in lines))
+    self._samples = directory / 'samples'
+    for sample in self._sample_files():
+      if _step_of(sample) > start:
+        sample.unlink()
+    self._file = path.open('a')
+    events = directory / 'tensorboard'
+    shutil.rmtree(events, ignore_errors=True)
+    self._events = SummaryWriter(str(events)) if tensorboard else None
+    for line in lines:
+      self._mirror(line)
+    for sample in self._sample_files():
+      self._mirror_sample(sample)
+
+  def _sample_files(self) -> list[pathlib.Path]:
+    return sorted(self._samples.glob('*_[0-9]*.png'))
+
+  def _mirror(self, line: dict[str, Any]) -> None:
+    if self._events is not None:
+      for name, value in line.items():
+        if isinstance(value, float):
+          self._events.add_scalar(name, value, line['step'])
+
+  def _mirror_sample(self, path: pathlib.Path) -> None:
+    if self._events is not None:
+      name = path.stem.rpartition('_')[0]
+      image = np.asarray(Image.open(path))
+      self._events.add_image(name, image, _step_of(path), dataformats='HWC')
+
+  def write(self, line: dict[str, Any]) -> None:
+    """Adds a line; on disk when this returns."""
+    self._file.write(json.dumps(line) + '\n')
+    self._file.flush()
+    os.fsync(self._file.fileno())
+    self._mirror(line)
+
+  def write_sample(self, name: str, step: int, image: np.ndarray) -> None:
+    """Saves uint8 [H, W, 3] as samples/NAME_STEP.png."""
+    path = self._samples / f'{name}_{step:08d}.png'
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(image).save(path)
+    self._mirror_sample(path)
+
+  def close(self) -> None:
+    self._file.close()
+    if self._events is not None:
+      self._events.close()
+
+
+def _step_of(sample: pathlib.Path) -> int:
+  return int(sample.stem.rpartition('_')[2])

@@ -1,0 +1,47 @@
+"""Randomness as a function of (seed, step, purpose, row), never of a device.
+
+Row i of the global batch gets its own key, so a step on N devices draws the
+very noise that one device would draw for the whole batch.
+"""
+
+import zlib
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.types import Array, PRNGKey
+
+
+def key_for(key: PRNGKey, purpose: str) -> PRNGKey:
+  """A key of its own for each purpose, e.g. `key_for(key, 'z')`."""
+  return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
+
+
+def row_keys(
+  key: PRNGKey, num_rows: int, axis_name: str | None = None
+) -> PRNGKey:
+  """One key for each of this replica's rows, by their global index.
+
+  Args:
+    key: a typed key, the same on every replica.
+    num_rows: rows on this replica.
+    axis_name: the mapped axis over which the batch is split, if any.
+
+  Returns:
+    Keys of shape [num_rows].
+  """
+  first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * num_rows
+  return jax.vmap(lambda row: jax.random.fold_in(key, row))(
+    first + jnp.arange(num_rows)
+  )
+
+
+def normal_rows(
+  key: PRNGKey,
+  num_rows: int,
+  shape: tuple[int, ...],
+  axis_name: str | None = None,
+) -> Array:
+  """N(0, 1) noise [num_rows, *shape], each row from its own key."""
+  keys = row_keys(key, num_rows, axis_name)
+  return jax.vmap(lambda k: jax.random.normal(k, shape))(keys)

@@ -1,0 +1,185 @@
+"""The semi-supervised GAN: a discriminator that is a classifier.
+
+Salimans et al. 2016, "Improved Techniques for Training GANs",
+https://arxiv.org/abs/1606.03498: section 5 (the classifier's loss), 3.1
+(feature matching for the generator), 3.4 (one-sided label smoothing).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax import config as cfg
+from gan_jax import losses
+from gan_jax.data.spec import DataSpec, Stream
+from gan_jax.models.classifier import ConvClassifier
+from gan_jax.models.dcgan import DeconvGenerator
+from gan_jax.rng import key_for, normal_rows
+from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.training.state import TrainState, Weights
+from gan_jax.training.update import (
+  Aux,
+  make_optimizer,
+  new_player,
+  prefixed,
+  update_player,
+)
+
+CLASSIFIER_SCHEMA = {
+  'width': cfg.integer(1),
+  'strides': cfg.integers(length=3, low=1, high=2),
+  'dropout_rate': cfg.real(0.0, 1.0, exclusive=True),
+}
+SCHEMA = {
+  'model': {
+    'z_dim': cfg.integer(1),
+    'extra_class': cfg.boolean,
+    'generator': {'size_mult': cfg.integer(1), 'base_size': cfg.integer(1)},
+    'discriminator': CLASSIFIER_SCHEMA,
+  },
+  'loss': {
+    'label_smoothing': cfg.real(0.0, 0.5, exclusive=True),
+    'feature_matching': cfg.one_of('absolute', 'squared'),
+    'play': cfg.one_of('simultaneous', 'alternating'),
+  },
+  'optimizer': {
+    'generator': cfg.OPTIMIZER_SCHEMA,
+    'discriminator': cfg.OPTIMIZER_SCHEMA,
+  },
+}
+
+
+def make_system(
+  config, data_spec: DataSpec, axis_name: str | None = None
+) -> System:
+  """The system that `config` describes; see `SCHEMA` for its keys."""
+  loss, model = config.loss, config.model
+  g_optimizer = make_optimizer(
+    config.optimizer.generator, data_spec.steps_per_epoch
+  )
+  d_optimizer = make_optimizer(
+    config.optimizer.discriminator, data_spec.steps_per_epoch
+  )
+  generator = DeconvGenerator(
+    image_shape=data_spec.image_shape,
+    axis_name=axis_name,
+    **model.generator,
+  )
+  discriminator = ConvClassifier(
+    num_logits=data_spec.num_classes + int(model.extra_class),
+    axis_name=axis_name,
+    **model.discriminator,
+  )
+  z_example = jnp.zeros((1, model.z_dim))
+  image_example = jnp.zeros((1, *data_spec.image_shape))
+
+  def init(key):
+    g = init_network(generator, key_for(key, 'generator'), z_example)
+    d = init_network(
+      discriminator, key_for(key, 'discriminator'), image_example
+    )
+    return TrainState(
+      step=jnp.int32(0),
+      generator=new_player(*g, g_optimizer),
+      discriminator=new_player(*d, d_optimizer),
+      extra={},
+    )
+
+  def train_step(state, batch, key):
+    rows = batch['train']
+    key = jax.random.fold_in(key, state.step)
+    num_rows = rows['image'].shape[0]
+    z = normal_rows(key_for(key, 'z'), num_rows, (model.z_dim,), axis_name)
+
+    def samples(g: Weights):
+      return apply_network(generator, g, z, train=True)
+
+    def judge(d: Weights, image, purpose):
+      dropout_key = key_for(key, purpose)
+      return apply_network(
+        discriminator, d, image, train=True, dropout_key=dropout_key
+      )
+
+    def d_loss_fn(params):
+      d = Weights(params, state.discriminator.model_state)
+      fake, _ = samples(state.generator.weights)
+      on_real, model_state = judge(d, rows['image'], 'dropout_real')
+      on_fake, _ = judge(d, fake, 'dropout_fake')
+      supervised, real_fake = losses.semi_supervised_discriminator_loss(
+        on_real.class_logits,
+        on_fake.class_logits,
+        rows['label'],
+        rows['label_mask'],
+        label_smoothing=loss.label_smoothing,
+        extra_class=model.extra_class,
+        axis_name=axis_name,
+      )
+
+      def called_real(output):
+        return losses.real_probability(
+          output.class_logits, extra_class=model.extra_class
+        ).mean()
+
+      metrics = {
+        'loss': supervised + real_fake,
+        'loss_supervised': supervised,
+        'loss_real_fake': real_fake,
+        'real_probability': called_real(on_real),
+        'fake_probability': called_real(on_fake),
+      }
+      return metrics['loss'], Aux(metrics, model_state)
+
+    def g_loss_fn(params, d: Weights):
+      g = Weights(params, state.generator.model_state)
+      fake, model_state = samples(g)
+      on_real, _ = judge(d, rows['image'], 'dropout_real')
+      on_fake, _ = judge(d, fake, 'dropout_fake')
+      matching = losses.feature_matching_loss(
+        on_real.features,
+        on_fake.features,
+        squared=loss.feature_matching == 'squared',
+        axis_name=axis_name,
+      )
+      return matching, Aux({'loss': matching}, model_state)
+
+    new_d, d_metrics = update_player(
+      state.discriminator,
+      d_optimizer,
+      d_loss_fn,
+      state.step,
+      axis_name=axis_name,
+    )
+    # Simultaneous play: both losses read the old players, and XLA computes
+    # their common passes once. Alternating play: G meets the new D.
+    opponent = state.discriminator if loss.play == 'simultaneous' else new_d
+    new_g, g_metrics = update_player(
+      state.generator,
+      g_optimizer,
+      lambda params: g_loss_fn(params, opponent.weights),
+      state.step,
+      axis_name=axis_name,
+    )
+    state = state.replace(
+      step=state.step + 1, generator=new_g, discriminator=new_d
+    )
+    return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
+
+  def generate(weights, key, num):
+    z = normal_rows(key, num, (model.z_dim,))
+    fake, _ = apply_network(generator, weights, z, train=False)
+    return {'samples': fake}
+
+  def predict(weights, image):
+    output, _ = apply_network(discriminator, weights, image, train=False)
+    return output.class_logits[:, : data_spec.num_classes]
+
+  return System(
+    batch_spec={'train': Stream('all', config.data.batch_size)},
+    init=init,
+    train_step=train_step,
+    generate=generate,
+    predict=predict,
+    networks={
+      'generator': (generator, z_example),
+      'discriminator': (discriminator, image_example),
+    },
+  )

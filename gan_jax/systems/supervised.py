@@ -1,0 +1,93 @@
+"""A classifier trained on the labelled examples alone: the baseline.
+
+The semi-supervised GAN's discriminator without its game: the same network,
+trained by cross-entropy on full batches of labelled images.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax import config as cfg
+from gan_jax import losses
+from gan_jax.data.spec import DataSpec, Stream
+from gan_jax.models.classifier import ConvClassifier
+from gan_jax.rng import key_for
+from gan_jax.systems.ssgan import CLASSIFIER_SCHEMA
+from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.training.state import Player, TrainState, Weights
+from gan_jax.training.update import (
+  Aux,
+  make_optimizer,
+  new_player,
+  prefixed,
+  update_player,
+)
+
+SCHEMA = {
+  'model': {'discriminator': CLASSIFIER_SCHEMA},
+  'optimizer': {'discriminator': cfg.OPTIMIZER_SCHEMA},
+}
+
+
+def make_system(
+  config, data_spec: DataSpec, axis_name: str | None = None
+) -> System:
+  """The system that `config` describes; see `SCHEMA` for its keys."""
+  optimizer = make_optimizer(
+    config.optimizer.discriminator, data_spec.steps_per_epoch
+  )
+  classifier = ConvClassifier(
+    num_logits=data_spec.num_classes,
+    axis_name=axis_name,
+    **config.model.discriminator,
+  )
+  image_example = jnp.zeros((1, *data_spec.image_shape))
+
+  def init(key):
+    # The key's purpose is the semi-supervised system's, and so are the weights.
+    d = init_network(classifier, key_for(key, 'discriminator'), image_example)
+    return TrainState(
+      step=jnp.int32(0),
+      generator=Player(params={}, opt_state=(), model_state={}, ema=None),
+      discriminator=new_player(*d, optimizer),
+      extra={},
+    )
+
+  def train_step(state, batch, key):
+    rows = batch['labelled']
+    key = jax.random.fold_in(key, state.step)
+
+    def loss_fn(params):
+      output, model_state = apply_network(
+        classifier,
+        Weights(params, state.discriminator.model_state),
+        rows['image'],
+        train=True,
+        dropout_key=key_for(key, 'dropout_real'),
+      )
+      loss = losses.supervised_loss(
+        output.class_logits,
+        rows['label'],
+        rows['label_mask'],
+        axis_name=axis_name,
+      )
+      return loss, Aux({'loss': loss}, model_state)
+
+    new_d, metrics = update_player(
+      state.discriminator, optimizer, loss_fn, state.step, axis_name=axis_name
+    )
+    state = state.replace(step=state.step + 1, discriminator=new_d)
+    return state, prefixed('d_', metrics)
+
+  def predict(weights, image):
+    output, _ = apply_network(classifier, weights, image, train=False)
+    return output.class_logits
+
+  return System(
+    batch_spec={'labelled': Stream('labelled', config.data.batch_size)},
+    init=init,
+    train_step=train_step,
+    generate=None,
+    predict=predict,
+    networks={'discriminator': (classifier, image_example)},
+  )

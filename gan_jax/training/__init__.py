@@ -1,0 +1,1 @@
+"""Training: the state, its update, checkpoints, the loop and its proof."""

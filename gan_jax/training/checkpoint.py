@@ -1,0 +1,162 @@
+"""Checkpoints through orbax, each with a sha256 of our own beside it.
+
+Orbax restores a data file with a flipped bit without a word, and casts a wrong
+dtype silently; the hash notices both, and restoring falls back to the newest
+checkpoint that is whole.
+"""
+
+import copy
+import pathlib
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from orbax.checkpoint import v1 as ocp
+
+from gan_jax.errors import InputError
+from gan_jax.training.fingerprint import fingerprints, sha256_of_json
+from gan_jax.training.state import TrainState
+
+
+class Restored(NamedTuple):
+  state: TrainState
+  progress: dict[str, Any]  # what `save` was given, JSON values
+  step: int
+
+
+def _seal(state: TrainState, progress: dict[str, Any]) -> str:
+  return sha256_of_json([fingerprints(state)['state'], progress])
+
+
+class Checkpoints:
+  """The checkpoints of one run.
+
+  Args:
+    directory: their folder; made when the first one is saved.
+    keep: how many of the latest to keep when saving.
+  """
+
+  def __init__(self, directory: pathlib.Path, *, keep: int = 1):
+    self._directory = directory
+    self._keep = keep
+    self._writer = None
+
+  def steps(self) -> list[int]:
+    """The steps of the committed checkpoints, in order."""
+    if not self._directory.is_dir():
+      return []
+    return sorted(
+      int(path.name)
+      for path in self._directory.iterdir()
+      if path.name.isdigit()
+    )
+
+  def path(self, step: int) -> pathlib.Path:
+    return self._directory / str(step)
+
+  def save(self, state: TrainState, progress: dict[str, Any]) -> None:
+    """Starts to save; returns when the state may be donated again."""
+    if self._writer is None:
+      self._writer = ocp.training.Checkpointer(
+        self._directory,
+        preservation_policy=ocp.training.preservation_policies.LatestN(
+          self._keep
+        ),
+        cleanup_tmp_directories=True,
+      )
+    progress = copy.deepcopy(progress)  # orbax writes it later, by reference
+    sha256 = _seal(jax.device_get(state), progress)
+    # Without `force`, orbax skips a save while the last one is being written.
+    self._writer.save_checkpointables_async(
+      int(state.step),
+      {'state': state},
+      force=True,
+      custom_metadata={'progress': progress, 'sha256': sha256},
+    )
+
+  def close(self) -> None:
+    """Waits until what was saved is committed."""
+    if self._writer is not None:
+      self._writer.close()
+      self._writer = None
+
+  def restore(self, step: int, template: TrainState) -> Restored:
+    """One checkpoint, checked.
+
+    Args:
+      step: which.
+      template: a state of the right structure, shapes, dtypes and placement
+        (values are not read; `jax.ShapeDtypeStruct` with sharding will do).
+
+    Raises:
+      InputError: it is damaged or of another structure; the message says how.
+    """
+    path = self.path(step)
+    try:
+      with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # orbax on shardings it would guess
+        metadata = ocp.checkpointables_metadata(path).custom_metadata
+        state = ocp.load_checkpointables(path, {'state': template})['state']
+      progress, sha256 = metadata['progress'], metadata['sha256']
+    except Exception as error:  # damage can raise nearly anything
+      reason = str(error).strip().split('\n')[0] or type(error).__name__
+      raise InputError(f'checkpoint {path} cannot be read: {reason}') from error
+    if _seal(jax.device_get(state), progress) != sha256:
+      raise InputError(f'checkpoint {path} is damaged: its sha256 is wrong')
+    if int(state.step) != step:
+      raise InputError(f'checkpoint {path} holds step {int(state.step)}')
+    return Restored(state, progress, step)
+
+  def restore_latest(
+    self, template: TrainState, report: Callable[[str], None]
+  ) -> Restored | None:
+    """The newest whole checkpoint; None if none was ever saved.
+
+    Args:
+      template: as for `restore`.
+      report: called with a line for each damaged checkpoint passed over.
+
+    Raises:
+      InputError: there are checkpoints, and all of them are damaged.
+    """
+    steps = self.steps()
+    for step in reversed(steps):
+      try:
+        return self.restore(step, template)
+      except InputError as error:
+        report(f'warning: {error}; falling back to the one before')
+    if steps:
+      raise InputError(
+        f'every checkpoint in {self._directory} is damaged; move the folder '
+        'away to start over'
+      )
+    return None
+
+  def set_aside(self, after: int) -> None:
+    """Moves checkpoints later than `after`, which are damaged, out of the way."""
+    for step in self.steps():
+      if step > after:
+        folder = self._directory.with_name('damaged_checkpoints')
+        folder.mkdir(exist_ok=True)
+        target = folder / str(step)
+        while target.exists():
+          target = target.with_name(target.name + '+')
+        self.path(step).rename(target)
+
+
+def abstract(state: Any, sharding: jax.sharding.Sharding) -> Any:
+  """A template for `restore`: shapes and dtypes on the given devices."""
+  return jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), state
+  )
+
+
+def all_finite(state: TrainState) -> bool:
+  """Whether every floating-point number in the state is finite."""
+  return all(
+    np.isfinite(leaf).all()
+    for leaf in jax.tree.leaves(jax.device_get(state))
+    if np.issubdtype(leaf.dtype, np.floating)
+  )

@@ -1,0 +1,46 @@
+"""What a config will do, for --dry_run."""
+
+import jax
+from ml_collections import ConfigDict
+
+from gan_jax import config as cfg
+from gan_jax.training import parallel
+from gan_jax.training.program import build
+
+
+def describe(config: ConfigDict) -> str:
+  """The full config, each network's table, and the plan; trains nothing."""
+  program = build(config)
+  parts = ['Config\n' + cfg.to_json(config)]
+  for name, (module, example) in program.system.networks.items():
+    table = module.tabulate(
+      jax.random.key(0),
+      example,
+      train=False,
+      depth=1,
+      console_kwargs={'width': 140, 'force_terminal': False},
+    )
+    parts.append(f'{name}{table.rstrip()}\n')
+  plan, dataset = program.plan, program.dataset
+  sizes = ', '.join(
+    f'{len(getattr(dataset, part).label)} {part}'
+    for part in ('train', 'validation', 'test')
+  )
+  streams = ', '.join(
+    f'{stream.rows} rows a step from {name} ({stream.subset})'
+    for name, stream in program.system.batch_spec.items()
+  )
+  devices = parallel.num_replicas(config.parallel)
+  shape = 'x'.join(map(str, program.spec.image_shape))
+  parts.append(
+    f'Plan\n'
+    f'  data: {dataset.name}, {shape}, {sizes}; {program.mask.sum()} labels\n'
+    f'  batches: {streams}\n'
+    f'  steps: {plan.num_steps} '
+    f'({plan.num_steps / plan.steps_per_epoch:.1f} epochs of '
+    f'{plan.steps_per_epoch}), {plan.steps_per_dispatch} a dispatch\n'
+    f'  report every {plan.report_every} steps, checkpoint every '
+    f'{plan.save_every}\n'
+    f'  devices: {devices} ({jax.devices()[0].device_kind})\n'
+  )
+  return '\n'.join(parts)

@@ -1,0 +1,48 @@
+"""sha256 of states, data and configs: what two runs are compared by."""
+
+import hashlib
+import json
+from typing import Any
+
+import jax
+import numpy as np
+
+from gan_jax.data.dataset import Dataset
+from gan_jax.training.state import TrainState
+
+
+def sha256_of_tree(tree: Any) -> str:
+  """The hash of a pytree's paths, dtypes, shapes and bytes."""
+  digest = hashlib.sha256()
+  for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    array = np.asarray(leaf)
+    head = f'{jax.tree_util.keystr(path)} {array.dtype} {array.shape}\n'
+    digest.update(head.encode())
+    digest.update(np.ascontiguousarray(array).tobytes())
+  return digest.hexdigest()
+
+
+def sha256_of_json(value: Any) -> str:
+  text = json.dumps(value, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprints(state: TrainState) -> dict[str, str]:
+  """The hash of each part of the state by name, and 'state' for the whole."""
+  parts = {'step': sha256_of_tree(state.step)}
+  for name in ('generator', 'discriminator'):
+    player = getattr(state, name)
+    for field in ('params', 'opt_state', 'model_state', 'ema'):
+      parts[f'{name}.{field}'] = sha256_of_tree(getattr(player, field))
+  parts['extra'] = sha256_of_tree(state.extra)
+  return {'state': sha256_of_json(parts), **parts}
+
+
+def data_fingerprints(dataset: Dataset, mask: np.ndarray) -> dict[str, str]:
+  """The hash of each split, and of the set of labels that are kept."""
+  hashes = {
+    part: sha256_of_tree(getattr(dataset, part)._asdict())
+    for part in ('train', 'validation', 'test')
+  }
+  hashes['labels_kept'] = sha256_of_tree(np.flatnonzero(mask))
+  return hashes

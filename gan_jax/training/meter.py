@@ -1,0 +1,113 @@
+"""Means of the step metrics, and the time that steps take."""
+
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class Diverged(RuntimeError):
+  """A metric or a weight became NaN or infinite."""
+
+
+class Meter:
+  """Means of the step metrics since the last report, checked on the way in.
+
+  What it holds is saved with each checkpoint, so that a resumed run reports
+  what an undisturbed one would. It reads a step's metrics only when the next
+  step has been dispatched, so that the device never waits for the host.
+
+  Args:
+    saved: what `saved` returned, or {}.
+  """
+
+  def __init__(self, saved: dict[str, Any]):
+    self._sums: dict[str, float] = dict(saved.get('sums', {}))
+    self._count: int = saved.get('count', 0)
+    self._pending: tuple[int, Any] | None = None
+
+  def add(self, step: int, metrics: Any) -> None:
+    """Takes the metrics [steps] of the dispatch that ended at `step`."""
+    previous, self._pending = self._pending, (step, metrics)
+    self._read(previous)
+
+  def flush(self) -> None:
+    """Waits for the last metrics.
+
+    Raises:
+      Diverged: one of them is not finite.
+    """
+    previous, self._pending = self._pending, None
+    self._read(previous)
+
+  def _read(self, pending: tuple[int, Any] | None) -> None:
+    if pending is None:
+      return
+    step, metrics = pending
+    values = {k: np.asarray(v) for k, v in jax.device_get(metrics).items()}
+    num_steps = len(next(iter(values.values())))
+    for i in range(num_steps):
+      for name, value in values.items():
+        if not np.isfinite(value[i]):
+          at = step - num_steps + i + 1
+          raise Diverged(f'{name} is {value[i]} at step {at}')
+        self._sums[name] = self._sums.get(name, 0.0) + float(value[i])
+      self._count += 1
+
+  def saved(self) -> dict[str, Any]:
+    return {'sums': self._sums, 'count': self._count}
+
+  def means(self) -> dict[str, float]:
+    """The means; starts anew."""
+    means = {name: total / self._count for name, total in self._sums.items()}
+    self._sums, self._count = {}, 0
+    return means
+
+
+class Clock:
+  """Time spent in steps: without reports, saves, and the first one's compile.
+
+  Args:
+    batch_size: images per step.
+    steps_per_epoch: for `lap`.
+  """
+
+  def __init__(self, batch_size: int, steps_per_epoch: int):
+    self._batch_size = batch_size
+    self._steps_per_epoch = steps_per_epoch
+    self._started: float | None = None  # None until the first step is over
+    self._steps = self._lap_steps = 0
+    self._seconds = self._lap_seconds = 0.0
+
+  def step(self, num: int) -> None:
+    """`num` more steps were dispatched."""
+    if self._started is None:
+      self.resume()
+    else:
+      self._lap_steps += num
+
+  def pause(self) -> None:
+    if self._started is not None:
+      self._lap_seconds += time.perf_counter() - self._started
+
+  def resume(self) -> None:
+    self._started = time.perf_counter()
+
+  def lap(self) -> dict[str, float]:
+    """Seconds per step and per epoch since the last lap; call when paused."""
+    seconds = self._lap_seconds / max(1, self._lap_steps)
+    self._seconds += self._lap_seconds
+    self._steps += self._lap_steps
+    self._lap_seconds, self._lap_steps = 0.0, 0
+    return {
+      'step_seconds': seconds,
+      'epoch_seconds': seconds * self._steps_per_epoch,
+    }
+
+  def images_per_second(self) -> float | None:
+    """Over all laps; None if no step was timed."""
+    self.lap()
+    if not self._steps:
+      return None
+    return self._batch_size * self._steps / self._seconds

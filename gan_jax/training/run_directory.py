@@ -1,0 +1,156 @@
+"""A run's directory: its lock, its config, and what it may continue with.
+
+    config.json         the config, complete
+    data.json           shapes and sha256 of the data, and of the kept labels
+    environment.json    versions, devices and commit, once per start
+    metrics.jsonl       a line per report, and one per checkpoint with its hash
+    tensorboard/        the same curves
+    samples/            image grids from fixed noise
+    checkpoints/        by orbax
+    result.json         at the end
+
+It is data: JSON, images and arrays, and nothing in it is ever executed. All
+names in it are relative, so it can be moved.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gan_jax import config as cfg
+from gan_jax.errors import InputError
+from gan_jax.files import write_json, write_text
+from gan_jax.reporting.environment import environment, environment_changes
+from gan_jax.reporting.metrics import read_lines
+
+_LOCK = '.lock'
+
+
+class RunDirectory:
+  """The files of one run, by name."""
+
+  def __init__(self, path: str | os.PathLike):
+    self.path = pathlib.Path(path)
+    self.config = self.path / 'config.json'
+    self.data = self.path / 'data.json'
+    self.environment = self.path / 'environment.json'
+    self.metrics = self.path / 'metrics.jsonl'
+    self.samples = self.path / 'samples'
+    self.checkpoints = self.path / 'checkpoints'
+    self.result = self.path / 'result.json'
+
+  def read_config(self) -> ConfigDict:
+    """The run's config; InputError if this is no run's directory."""
+    if not self.config.is_file():
+      raise InputError(f'{self.path} is not a run directory: no config.json')
+    try:
+      return cfg.from_json(self.config.read_text())
+    except ValueError as error:
+      raise InputError(f'{self.config} is not valid JSON: {error}') from error
+
+  def read_json(self, path: pathlib.Path) -> Any:
+    try:
+      return json.loads(path.read_text())
+    except FileNotFoundError:
+      raise InputError(
+        f'{self.path} has no {path.name}; the run has not come that far'
+      ) from None
+    except ValueError as error:
+      raise InputError(f'{path} is not valid JSON: {error}') from error
+
+  def recorded_hashes(self) -> dict[int, str]:
+    """The state's sha256 at each checkpoint that was ever begun, by step."""
+    return {
+      line['step']: line['state_sha256']
+      for line in read_lines(self.metrics)
+      if 'state_sha256' in line
+    }
+
+  @contextlib.contextmanager
+  def locked(self) -> Iterator[None]:
+    """Makes the directory if need be and keeps other processes from writing.
+
+    Raises:
+      InputError: it cannot be written, is not a run's, or is in use.
+    """
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      foreign = not self.config.exists() and any(
+        entry.name not in (_LOCK, 'data.json') and entry.suffix != '.tmp'
+        for entry in self.path.iterdir()
+      )
+      if foreign:
+        raise InputError(
+          f'{self.path} is neither empty nor a run directory; choose another '
+          '--workdir'
+        )
+      lock = (self.path / _LOCK).open('w')
+    except OSError as error:
+      raise InputError(
+        f'cannot write to {self.path}: {error.strerror}; choose another '
+        '--workdir'
+      ) from error
+    with lock:
+      try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except OSError:
+        raise InputError(
+          f'another process is working on {self.path}; wait for it, or choose '
+          'another --workdir'
+        ) from None
+      yield
+
+  def claim(self, config: ConfigDict, data: dict[str, Any]) -> None:
+    """Writes the run's definition, or checks that it is still the same.
+
+    Args:
+      config: the run's.
+      data: the contents of data.json.
+
+    Raises:
+      InputError: the directory is of another config or of other data.
+    """
+    if self.config.exists():
+      changed = cfg.differences(self.read_config(), config)
+      if changed:
+        raise InputError(
+          f'{self.path} is a run of another config: {"; ".join(changed)}. '
+          'Choose another --workdir, or the config that it was started with'
+        )
+      recorded = self.read_json(self.data)
+      if recorded != data:
+        raise InputError(
+          f'the data are not those that {self.path} was started with: '
+          f'{"; ".join(data_changes(recorded, data))}'
+        )
+    else:
+      write_json(self.data, data)
+    write_text(self.config, cfg.to_json(config))
+
+  def record_environment(self, step: int) -> list[str]:
+    """Notes what the run goes on with from `step`; returns what changed."""
+    now = environment()
+    sessions = []
+    if self.environment.exists():
+      sessions = self.read_json(self.environment)['sessions']
+    changes = environment_changes(sessions[-1], now) if sessions else []
+    sessions.append({'from_step': step, **now})
+    write_json(self.environment, {'sessions': sessions})
+    return changes
+
+
+def data_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+  """The differences between two data.json, as 'what: old -> new'."""
+  lines = []
+  for group in sorted(old.keys() | new.keys()):
+    before, after = old.get(group, {}), new.get(group, {})
+    for key in sorted(before.keys() | after.keys()):
+      if before.get(key) != after.get(key):
+        lines.append(f'{group}.{key}: {before.get(key)} -> {after.get(key)}')
+  return lines

@@ -1,0 +1,100 @@
+"""How one player is updated and averaged: the verbs all systems share."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gan_jax.training.state import Player, Weights
+from gan_jax.types import Array, Metrics, Params
+
+
+class Aux(NamedTuple):
+  """What a player's loss returns beside its value."""
+
+  metrics: Metrics
+  model_state: Params
+
+
+class Optimizer(NamedTuple):
+  """How a player learns: constant over a run."""
+
+  tx: optax.GradientTransformation  # without the learning rate
+  learning_rate: Callable[[Array], Array]  # of the training step
+  ema_decay: float  # 0 for no average
+
+
+def make_optimizer(config: Any, steps_per_epoch: int) -> Optimizer:
+  """The optimiser that a config group `optimizer.{generator, ...}` describes.
+
+  The learning rate is a function of the training step, not of the optimiser's
+  own count, which runs faster in a player that is updated several times.
+  """
+  if config.name == 'adam':
+    tx = optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)
+  else:
+    tx = optax.identity()  # sgd
+  every = config.decay_every_steps or steps_per_epoch
+  constant = config.decay_rate == 1.0
+  learning_rate = (
+    optax.constant_schedule(config.learning_rate)
+    if constant
+    else optax.exponential_decay(
+      config.learning_rate, every, config.decay_rate, staircase=True
+    )
+  )
+  return Optimizer(tx, learning_rate, config.ema_decay)
+
+
+def new_player(
+  params: Params, model_state: Params, optimizer: Optimizer
+) -> Player:
+  """A player at the start; its average, if any, starts from a copy."""
+  ema = None
+  if optimizer.ema_decay:  # A copy: one buffer cannot be donated twice.
+    ema = jax.tree.map(jnp.copy, Weights(params, model_state))
+  return Player(params, optimizer.tx.init(params), model_state, ema)
+
+
+def update_player(
+  player: Player,
+  optimizer: Optimizer,
+  loss_fn: Callable[[Params], tuple[Array, Aux]],
+  step: Array,
+  *,
+  axis_name: str | None = None,
+) -> tuple[Player, Metrics]:
+  """One optimiser step of one player, and its moving average's.
+
+  Args:
+    player: the player to update.
+    optimizer: how it learns.
+    loss_fn: of the player's parameters; returns (scalar loss, Aux).
+    step: the training step, from which the learning rate follows.
+    axis_name: the mapped axis over which the batch is split, if any: gradients,
+      metrics and model state are averaged over it.
+
+  Returns:
+    The player after the step, and the loss's metrics with `grad_norm` added.
+  """
+  (_, aux), gradients = jax.value_and_grad(loss_fn, has_aux=True)(player.params)
+  if axis_name is not None:
+    gradients, aux = jax.lax.pmean((gradients, aux), axis_name)
+  updates, opt_state = optimizer.tx.update(
+    gradients, player.opt_state, player.params
+  )
+  rate = optimizer.learning_rate(step)
+  params = jax.tree.map(lambda p, u: p - rate * u, player.params, updates)
+  weights = Weights(params, aux.model_state)
+  ema = player.ema
+  if ema is not None:
+    ema = optax.incremental_update(weights, ema, 1.0 - optimizer.ema_decay)
+  metrics = aux.metrics | {'grad_norm': optax.global_norm(gradients)}
+  return Player(params, opt_state, aux.model_state, ema), metrics
+
+
+def prefixed(prefix: str, metrics: Metrics) -> Metrics:
+  """`{'loss': x}` as `{'d_loss': x}` for the prefix 'd_'."""
+  return {prefix + name: jnp.asarray(x) for name, x in metrics.items()}

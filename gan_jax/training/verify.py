@@ -1,0 +1,114 @@
+"""Proof of a run from its directory: train it again and compare every hash."""
+
+import sys
+from typing import NamedTuple
+
+import jax
+from tqdm import tqdm
+
+from gan_jax.data import Dataset
+from gan_jax.errors import InputError
+from gan_jax.reporting.environment import environment, environment_changes
+from gan_jax.training.checkpoint import Checkpoints
+from gan_jax.training.evaluator import Evaluator
+from gan_jax.training.fingerprint import fingerprints
+from gan_jax.training.program import (
+  advance,
+  build,
+  init_state,
+  state_template,
+)
+from gan_jax.training.run_directory import RunDirectory, data_changes
+
+
+class Verdict(NamedTuple):
+  """`finding` is None if every recorded number was reproduced to the bit."""
+
+  finding: str | None  # what differs, and at which step first
+  causes: list[str]  # changes of environment or data that may explain it
+  steps: list[int]  # the checkpoint steps that were compared
+
+
+def verify(
+  workdir: str,
+  *,
+  data_dir: str | None = None,
+  dataset: Dataset | None = None,
+) -> Verdict:
+  """Trains a run again, from its config.json alone, and compares.
+
+  Nothing in the directory is changed. Compared are: the hash of the data, the
+  state's hash at every checkpoint step that the run recorded, the checkpoints
+  that are still there, and the hashes and errors in result.json.
+
+  Args:
+    workdir: the run directory.
+    data_dir: where the data are now, if not where the config says.
+    dataset: instead of the one that the config names.
+
+  Raises:
+    InputError: not a run directory, or one without a recorded checkpoint.
+  """
+  directory = RunDirectory(workdir)
+  config = directory.read_config()
+  config.data.data_dir = data_dir or config.data.data_dir
+  program = build(config, dataset)
+  recorded = directory.recorded_hashes()
+  if not recorded:
+    raise InputError(f'{directory.path} has no recorded checkpoint yet')
+  steps = sorted(recorded)
+
+  now = environment()
+  causes = []
+  for session in directory.read_json(directory.environment)['sessions']:
+    causes += environment_changes(session, now)
+  changed = data_changes(
+    directory.read_json(directory.data), program.describe_data()
+  )
+  causes = list(dict.fromkeys([f'data: {c}' for c in changed] + causes))
+
+  def verdict(finding):
+    return Verdict(finding, causes, steps)
+
+  checkpoints = Checkpoints(directory.checkpoints)
+  for step in checkpoints.steps():
+    try:
+      saved = checkpoints.restore(step, state_template(program))
+    except InputError as error:
+      return verdict(f'step {step}: {error}')
+    if fingerprints(jax.device_get(saved.state))['state'] != recorded.get(step):
+      return verdict(
+        f'step {step}: the checkpoint is not the one that was recorded'
+      )
+
+  bar = tqdm(
+    total=steps[-1], unit='step', disable=not sys.stderr.isatty(), leave=False
+  )
+  state = init_state(program)
+  with bar:
+    for step, state, _ in advance(program, state, 0):  # noqa: B020
+      bar.update(program.plan.steps_per_dispatch)
+      if step in recorded:
+        hashes = fingerprints(jax.device_get(state))
+        if hashes['state'] != recorded[step]:
+          return verdict(f'step {step}: the state differs')
+      if step >= steps[-1]:
+        break
+  if directory.result.exists():
+    result = directory.read_json(directory.result)
+    evaluator = Evaluator(program)
+    again = {
+      'steps': step,
+      'sha256': hashes,
+      'test_error': evaluator.error(state, 'test'),
+      **evaluator.scores(state),
+    }
+    for name, value in again.items():
+      if result.get(name) != value:
+        return verdict(
+          f'step {step}: {name} in result.json is {result.get(name)}, not '
+          f'{value}'
+        )
+  if changed:
+    return verdict('the data differ')
+  return verdict(None)

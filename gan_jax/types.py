@@ -1,0 +1,13 @@
+"""Names for the types that pass between the parts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+
+Array = jax.Array
+PRNGKey = jax.Array  # a typed key, as made by `jax.random.key`
+Params = Any  # a pytree of arrays
+Metrics = dict[str, Array]  # scalars
+Rows = Mapping[str, Array]  # image [B, H, W, C], label [B], label_mask [B]
+Batch = Mapping[str, Rows]  # one entry per stream of examples

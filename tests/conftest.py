@@ -1,0 +1,58 @@
+"""Fixtures, and the rule that no test is skipped in silence."""
+
+import os
+import pathlib
+
+# Before jax is imported: compiled programs are shared with the commands that
+# the tests start, and two devices are simulated for the tests of pmap.
+_CACHE = pathlib.Path(__file__).parents[1] / '.cache' / 'jax'
+os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_CACHE))
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ['JAX_NUM_CPU_DEVICES'] = '2'
+
+import numpy as np
+import pytest
+
+from gan_jax.config import load_config
+from gan_jax.data.dataset import Dataset, Examples
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+# The only reasons for which a test may be skipped.
+ALLOWED_SKIPS = ('TFDS_DATA_DIR holds no prepared mnist',)
+
+
+def pytest_terminal_summary(terminalreporter):
+  for report in terminalreporter.stats.get('skipped', []):
+    reason = report.longrepr[2].removeprefix('Skipped: ')
+    terminalreporter.write_line(f'skipped {report.nodeid}: {reason}')
+
+
+def pytest_sessionfinish(session, exitstatus):
+  reporter = session.config.pluginmanager.get_plugin('terminalreporter')
+  for report in reporter.stats.get('skipped', []):
+    reason = report.longrepr[2].removeprefix('Skipped: ')
+    if reason not in ALLOWED_SKIPS and exitstatus == 0:
+      reporter.write_line(f'not on the list of allowed skips: {report.nodeid}')
+      session.exitstatus = 1
+
+
+@pytest.fixture
+def smoke_config():
+  """The semi-supervised GAN on digits, tiny, on one device."""
+  config = load_config(str(ROOT / 'configs/digits_ssgan.py:smoke'))
+  config.parallel = 'jit'
+  return config
+
+
+@pytest.fixture
+def tiny_dataset():
+  """Random 8x8 images of three classes: 30 train, 12 validation, 12 test."""
+  rng = np.random.default_rng(0)
+
+  def examples(num):
+    image = rng.integers(0, 256, (num, 8, 8, 1), np.uint8)
+    return Examples(image, (np.arange(num) % 3).astype(np.int32))
+
+  return Dataset('tiny', examples(30), examples(12), examples(12), 3, (8, 8))
