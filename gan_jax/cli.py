@@ -23,7 +23,8 @@ def run(main: Callable[[], int | None]) -> None:
 
   def guarded(_: Sequence[str]) -> int:
     if not flags.FLAGS['verbosity'].present:
-      logging.set_verbosity(logging.WARNING)  # orbax tells a lot
+      logging.set_verbosity(logging.ERROR)  # orbax tells a lot
+    sys.unraisablehook = _without_orbax_afterthoughts
     # Imported late: --help should not wait for them.
     from gan_jax.training.meter import Diverged
     from gan_jax.training.signals import Stopped
@@ -48,32 +49,42 @@ def _fail(message: str, status: int) -> int:
   return status
 
 
+def _without_orbax_afterthoughts(event) -> None:
+  """Drops what orbax's abandoned readers of a damaged checkpoint still say."""
+  if str(event.exc_value) != 'Event loop is closed':
+    sys.__unraisablehook__(event)
+
+
 def _parse(argv: Sequence[str]) -> Sequence[str]:
   try:
     rest = flags.FLAGS(argv)
     if len(rest) > 1:
       raise flags.Error(f'unexpected argument {rest[1]!r}; flags start with --')
-  except flags.Error as error:
-    message = str(error)
-    near = getattr(error, 'suggestions', None)
-    if near:
-      message += f'; did you mean --{near[0]}?'
-    sys.exit(_fail(f'{message} (--help lists the flags)', 2))
-  except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-    # What ml_collections raises for a --config.x=y that does not fit.
+  except (
+    flags.Error,
+    AttributeError,
+    KeyError,
+    TypeError,
+    ValueError,
+  ) as error:
+    # ml_collections raises all of these for a config that does not fit.
     try:
-      message = _explain_override(argv) or str(error)
+      message = _explain_config(argv) or str(error)
     except InputError as bad_config:
       message = str(bad_config)
-    sys.exit(_fail(message, 2))
+    sys.exit(_fail(f'{message} (--help lists the flags)', 2))
   return rest
 
 
-def _explain_override(argv: Sequence[str]) -> str | None:
-  """The first --config.key that the config file does not have."""
+def _explain_config(argv: Sequence[str]) -> str | None:
+  """The first --config.key that the config file does not have, if any.
+
+  Raises:
+    InputError: the config file itself is at fault.
+  """
   specs = re.findall(r'--config[= ](\S+)', ' '.join(argv))
   if not specs:
-    return 'give --config=FILE before any --config.key=value'
+    return None
   keys = dict(flatten(load_config(specs[-1])))
   for argument in argv:
     match = re.match(r'--(?:no)?config\.([^=]+)', argument)
@@ -96,11 +107,10 @@ def define_config() -> flags.FlagHolder:
 
 def config_of(flag: flags.FlagHolder) -> ConfigDict:
   """The value of --config; InputError if it is absent or could not be read."""
-  spec = config_flags.get_config_filename(flags.FLAGS[flag.name])
-  if not spec:
+  if flag.value is None:
     raise InputError('give --config=FILE, e.g. configs/digits_ssgan.py')
-  if not isinstance(flag.value, ConfigDict):
-    load_config(spec)  # says what is wrong with it
+  if not isinstance(flag.value, ConfigDict):  # it could not be read
+    load_config(config_flags.get_config_filename(flags.FLAGS[flag.name]))
   return flag.value
 
 

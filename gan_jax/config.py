@@ -20,6 +20,7 @@ Checker = Callable[[Any], str | None]
 
 
 def integer(low: int, high: int | None = None) -> Checker:
+  """An integer in low..high, or from low on."""
   wish = f'an integer >= {low}' if high is None else f'an integer {low}..{high}'
 
   def check(value):
@@ -45,11 +46,14 @@ def real(
 
 
 def one_of(*choices: str) -> Checker:
+  """One of the given strings."""
   wish = f'one of: {", ".join(choices)}'
   return lambda value: None if value in choices else wish
 
 
 def integers(*, length: int, low: int, high: int) -> Checker:
+  """A tuple of so many integers, each in low..high."""
+
   def check(value):
     good = isinstance(value, tuple) and len(value) == length
     good = good and all(integer(low, high)(item) is None for item in value)
@@ -59,14 +63,18 @@ def integers(*, length: int, low: int, high: int) -> Checker:
 
 
 def boolean(value: Any) -> str | None:
+  """True or False."""
   return None if isinstance(value, bool) else 'True or False'
 
 
 def string(value: Any) -> str | None:
+  """Text that is not empty."""
   return None if isinstance(value, str) and value else 'a non-empty string'
 
 
 def optional(checker: Checker) -> Checker:
+  """None, or what `checker` takes."""
+
   def check(value):
     wish = None if value is None else checker(value)
     return wish and f'None or {wish}'
@@ -187,6 +195,7 @@ def check_config(config: ConfigDict, system_schema: Mapping) -> None:
 
 
 def to_json(config: ConfigDict) -> str:
+  """A config as JSON, its keys in order; `from_json` reads it back."""
   return json.dumps(config.to_dict(), indent=2, sort_keys=True) + '\n'
 
 

@@ -17,4 +17,5 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes a JSON file in one atomic step."""
   write_text(path, json.dumps(value, indent=2) + '\n')

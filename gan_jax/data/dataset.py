@@ -11,6 +11,8 @@ _SPLIT_SEED = 0
 
 
 class Examples(NamedTuple):
+  """Labelled images."""
+
   image: np.ndarray  # uint8 [N, H, W, C]
   label: np.ndarray  # int32 [N]
 

@@ -16,7 +16,11 @@ from tqdm import tqdm
 from gan_jax.data.dataset import Dataset, Examples, take_out
 from gan_jax.errors import InputError
 
-_VERSIONS = {'mnist': '3.0.1', 'fashion_mnist': '3.0.1'}
+_VERSIONS = {
+  'mnist': '3.0.1',
+  'fashion_mnist': '3.0.1',
+  'svhn_cropped': '3.1.0',
+}
 
 
 def _cache_dir() -> pathlib.Path:
@@ -25,7 +29,7 @@ def _cache_dir() -> pathlib.Path:
 
 
 def _prepared_dir(name: str, data_dir: str | None) -> pathlib.Path:
-  """The folder of the prepared data set, or an error that says how to make it."""
+  """The folder of a prepared data set; InputError says how to prepare it."""
   base = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
   base = pathlib.Path(base).expanduser()
   folder = base / name / _VERSIONS[name]

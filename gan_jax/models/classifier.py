@@ -10,6 +10,8 @@ from gan_jax.types import Array
 
 
 class ClassifierOutput(NamedTuple):
+  """What the discriminator says of a batch."""
+
   class_logits: Array  # [B, num_logits]
   features: Array  # [B, 2 * width]
 

@@ -21,6 +21,8 @@ from gan_jax.training.state import TrainState
 
 
 class Restored(NamedTuple):
+  """A checkpoint that was read and found whole."""
+
   state: TrainState
   progress: dict[str, Any]  # what `save` was given, JSON values
   step: int
@@ -135,7 +137,7 @@ class Checkpoints:
     return None
 
   def set_aside(self, after: int) -> None:
-    """Moves checkpoints later than `after`, which are damaged, out of the way."""
+    """Moves checkpoints later than `after`, the damaged ones, away."""
     for step in self.steps():
       if step > after:
         folder = self._directory.with_name('damaged_checkpoints')

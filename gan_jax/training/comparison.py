@@ -13,6 +13,8 @@ from gan_jax.training.program import check
 
 
 class Row(NamedTuple):
+  """A line of the table."""
+
   name: str  # the config file's
   errors: list[float]  # on the test split, one per label seed
 

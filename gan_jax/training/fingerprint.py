@@ -23,6 +23,7 @@ def sha256_of_tree(tree: Any) -> str:
 
 
 def sha256_of_json(value: Any) -> str:
+  """The hash of a JSON value, whatever the order of its keys."""
   text = json.dumps(value, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
 

@@ -36,6 +36,7 @@ def replicated(mode: str) -> NamedSharding:
 
 
 def check_batch(mode: str, rows: int) -> None:
+  """Raises InputError for a batch that cannot be split over the devices."""
   if rows % num_replicas(mode):
     raise InputError(
       f'a batch of {rows} rows does not divide by {num_replicas(mode)} '

@@ -1,4 +1,4 @@
-"""A config bound to data and devices: all that stepping needs, nothing saved."""
+"""A config bound to data and devices: all that stepping needs."""
 
 import json
 from collections.abc import Iterator
@@ -121,6 +121,7 @@ def _plan(config: ConfigDict, steps_per_epoch: int) -> Plan:
 
 
 def make_sampler(program: Program) -> Sampler:
+  """The training batches, by step."""
   return Sampler(
     program.dataset.train,
     program.mask,

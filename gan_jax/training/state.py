@@ -37,6 +37,8 @@ class Player:
 
 @struct.dataclass
 class TrainState:
+  """Both players and whatever else must be saved to resume."""
+
   step: Array  # int32, the number of steps done
   generator: Player
   discriminator: Player

@@ -91,7 +91,7 @@ def update_player(
   ema = player.ema
   if ema is not None:
     ema = optax.incremental_update(weights, ema, 1.0 - optimizer.ema_decay)
-  metrics = aux.metrics | {'grad_norm': optax.global_norm(gradients)}
+  metrics = aux.metrics | {'grad_norm': optax.tree.norm(gradients)}
   return Player(params, opt_state, aux.model_state, ema), metrics
 
 

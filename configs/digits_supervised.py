@@ -1,0 +1,61 @@
+"""Semi-supervised GAN on scikit-learn's 8x8 handwritten digits, 100 labels.
+
+TO FILL
+"""
+
+from ml_collections import ConfigDict, config_dict
+
+
+def get_config(arg: str = '') -> ConfigDict:
+  if arg not in ('', 'smoke'):
+    raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
+  config = ConfigDict(
+    {
+      'system': 'supervised',
+      'seed': 0,
+      'parallel': 'auto',
+      'data': {
+        'name': 'digits',
+        'data_dir': config_dict.placeholder(str),
+        'batch_size': 100,
+        'num_labels': 100,
+        'label_seed': 0,
+        'num_validation': 250,
+        'image_size': config_dict.placeholder(int),
+      },
+      'model': {
+        'discriminator': {
+          'width': 32,
+          'strides': (1, 2, 1),
+          'dropout_rate': 0.5,
+        },
+      },
+      'optimizer': {
+        'discriminator': {
+          'name': 'adam',
+          'learning_rate': 1e-3,
+          'b1': 0.5,
+          'b2': 0.999,
+          'eps': 1e-8,
+          'decay_rate': 1.0,
+          'decay_every_steps': config_dict.placeholder(int),
+          'ema_decay': 0.99,
+        },
+      },
+      'train': {
+        'num_steps': 2000,
+        'num_epochs': config_dict.placeholder(int),
+        'steps_per_dispatch': 1,
+      },
+      'checkpoint': {'save_every_steps': 250, 'keep': 3},
+      'eval': {'batch_size': 540},
+      'log': {'report_every_steps': 50, 'tensorboard': True},
+    }
+  )
+  if arg == 'smoke':  # sizes and counts only
+    config.data.batch_size = 20
+    config.model.discriminator.width = 4
+    config.train.num_steps = 8
+    config.checkpoint.save_every_steps = 2
+    config.log.report_every_steps = 2
+  return config

@@ -1,0 +1,55 @@
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+@pytest.fixture
+def command():
+  """Runs `python -m experiments.NAME ARGS` as a user would."""
+
+  def run(name, *args, status=0):
+    done = subprocess.run(
+      [sys.executable, '-m', f'experiments.{name}', *map(str, args)],
+      cwd=ROOT,
+      capture_output=True,
+      text=True,
+      timeout=300,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert 'Traceback' not in done.stderr
+    return done
+
+  return run
+
+
+@pytest.fixture
+def start():
+  """Starts training the smoke config in the background."""
+  running = []
+
+  def run(workdir, *args):
+    process = subprocess.Popen(
+      [
+        sys.executable,
+        '-m',
+        'experiments.train',
+        '--config=configs/digits_ssgan.py:smoke',
+        f'--workdir={workdir}',
+        *args,
+      ],
+      cwd=ROOT,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    running.append(process)
+    return process
+
+  yield run
+  for process in running:
+    process.kill()
+    process.communicate()

@@ -1,0 +1,136 @@
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import SingleDeviceSharding
+from numpy.testing import assert_array_equal
+
+from gan_jax.errors import InputError
+from gan_jax.training.checkpoint import Checkpoints, abstract, all_finite
+from gan_jax.training.state import Player, TrainState, Weights
+
+
+def state_at(step, scale=1.0):
+  params = {'w': scale * jnp.arange(3.0) / 7}
+  player = Player(
+    params=params,
+    opt_state=(jnp.int32(step), {'mu': params['w'] * 2}),
+    model_state={'batch_stats': {'mean': jnp.ones(2)}},
+    ema=Weights({'w': params['w'] * 3}, {'batch_stats': {'mean': jnp.ones(2)}}),
+  )
+  return TrainState(
+    step=jnp.int32(step),
+    generator=Player(params={}, opt_state=(), model_state={}, ema=None),
+    discriminator=player,
+    extra={},
+  )
+
+
+@pytest.fixture
+def template():
+  return abstract(state_at(0), SingleDeviceSharding(jax.devices()[0]))
+
+
+@pytest.fixture
+def folder(tmp_path):
+  path = tmp_path / 'checkpoints'
+  checkpoints = Checkpoints(path, keep=2)
+  for step in (10, 20, 30):
+    progress = {'sums': {'d_loss': step / 3}, 'count': step}
+    checkpoints.save(state_at(step, scale=step), progress)
+    progress['count'] = -1  # what the caller does later must not matter
+  checkpoints.close()
+  return path
+
+
+def flip_a_bit(path):
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 1
+  path.write_bytes(bytes(data))
+
+
+def test_what_is_saved_comes_back(folder, template):
+  restored = Checkpoints(folder).restore(30, template)
+  want = state_at(30, scale=30)
+  assert jax.tree.structure(restored.state) == jax.tree.structure(want)
+  jax.tree.map(assert_array_equal, restored.state, want)
+  assert restored.progress == {'sums': {'d_loss': 10.0}, 'count': 30}
+
+
+def test_only_the_latest_are_kept(folder):
+  assert Checkpoints(folder).steps() == [20, 30]
+
+
+def test_no_directory_means_no_checkpoint(tmp_path, template):
+  checkpoints = Checkpoints(tmp_path / 'nothing')
+  assert checkpoints.restore_latest(template, report=pytest.fail) is None
+  assert not (tmp_path / 'nothing').exists()
+
+
+def test_every_flipped_bit_is_noticed_or_harmless(folder, template):
+  """No file of a checkpoint can change what is restored without an error."""
+  want = state_at(30, scale=30)
+  noticed = []
+  files = [p for p in sorted((folder / '30').rglob('*')) if p.is_file()]
+  for path in files:
+    whole = path.read_bytes()
+    if not whole:
+      continue
+    flip_a_bit(path)
+    try:
+      restored = Checkpoints(folder).restore(30, template)
+    except InputError:
+      noticed.append(path.relative_to(folder / '30').as_posix())
+    else:
+      jax.tree.map(assert_array_equal, restored.state, want)
+    path.write_bytes(whole)
+  assert any('/d/' in name for name in noticed)  # the arrays' own bytes
+  assert '_CHECKPOINT_METADATA' in noticed
+
+
+def test_a_damaged_checkpoint_falls_back_and_says_so(folder, template):
+  for path in (folder / '30').rglob('*'):
+    if path.is_file() and path.parent.name == 'd':
+      flip_a_bit(path)
+  lines = []
+  restored = Checkpoints(folder).restore_latest(template, lines.append)
+  assert restored.step == 20
+  assert len(lines) == 1
+  assert '30' in lines[0]
+  assert 'falling back' in lines[0]
+
+
+def test_when_all_are_damaged_it_is_an_error(folder, template):
+  for path in folder.rglob('_CHECKPOINT_METADATA'):
+    path.write_text('{}')
+  with pytest.raises(InputError, match='every checkpoint'):
+    Checkpoints(folder).restore_latest(template, lambda line: None)
+
+
+def test_another_dtype_is_refused(folder, template):
+  half = template.replace(
+    discriminator=template.discriminator.replace(
+      params=jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, jnp.bfloat16), template
+      ).discriminator.params
+    )
+  )
+  with pytest.raises(InputError, match='checkpoint'):
+    Checkpoints(folder).restore(30, half)
+
+
+def test_a_renamed_checkpoint_is_refused(folder, template):
+  (folder / '30').rename(folder / '40')
+  with pytest.raises(InputError, match='holds step 30'):
+    Checkpoints(folder).restore(40, template)
+
+
+def test_damaged_ones_are_moved_not_deleted(folder):
+  Checkpoints(folder).set_aside(after=20)
+  assert Checkpoints(folder).steps() == [20]
+  assert (folder.parent / 'damaged_checkpoints' / '30' / 'state').is_dir()
+
+
+def test_all_finite():
+  assert all_finite(state_at(1))
+  assert not all_finite(state_at(1, scale=jnp.nan))
+  assert not all_finite(state_at(1, scale=jnp.inf))

@@ -1,0 +1,325 @@
+import json
+import os
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from gan_jax.errors import InputError
+from gan_jax.reporting.metrics import read_lines
+from gan_jax.training import loop
+from gan_jax.training.meter import Diverged
+from gan_jax.training.restore import evaluate, sample
+from gan_jax.training.run_directory import RunDirectory
+from gan_jax.training.signals import Stopped
+
+
+@pytest.fixture
+def config(smoke_config):
+  """Eight steps on the tiny data, saved every two, reported every three."""
+  smoke_config.data.num_labels = 6
+  smoke_config.data.num_validation = 3
+  smoke_config.data.batch_size = 6
+  smoke_config.log.tensorboard = False
+  smoke_config.log.report_every_steps = 3
+  return smoke_config
+
+
+def comparable(workdir):
+  """The lines of metrics.jsonl without what the clock says."""
+  return [
+    {k: v for k, v in line.items() if not k.endswith('_seconds')}
+    for line in read_lines(RunDirectory(workdir).metrics)
+  ]
+
+
+@pytest.fixture(scope='session')
+def reference_dir(tmp_path_factory):
+  return tmp_path_factory.mktemp('reference') / 'run'
+
+
+@pytest.fixture
+def reference(config, tiny_dataset, reference_dir):
+  """An undisturbed run: its directory and its result. Made once."""
+  result = loop.train(config, reference_dir, dataset=tiny_dataset)
+  return reference_dir, result
+
+
+@pytest.fixture
+def run_copy(reference, tmp_path):
+  """A finished run that a test may damage."""
+  return shutil.copytree(reference[0], tmp_path / 'copy')
+
+
+def stop_after(monkeypatch, step, signum=signal.SIGTERM):
+  """Sends ourselves a signal when `step` has been done."""
+  advance = loop.advance
+
+  def interrupted(*args):
+    for item in advance(*args):
+      if item[0] == step:
+        os.kill(os.getpid(), signum)
+      yield item
+
+  monkeypatch.setattr(loop, 'advance', interrupted)
+
+
+@pytest.mark.parametrize('step', [1, 4, 5])
+@pytest.mark.parametrize('signum', [signal.SIGTERM, signal.SIGINT])
+def test_resume_equals_uninterrupted(
+  config, tiny_dataset, reference, tmp_path, monkeypatch, step, signum
+):
+  with monkeypatch.context() as patch:
+    stop_after(patch, step, signum)
+    with pytest.raises(Stopped, match=f'at step {step}, which is saved'):
+      loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  result = loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  assert result['sha256'] == reference[1]['sha256']
+  assert result['test_error'] == reference[1]['test_error']
+  hashes = RunDirectory(tmp_path / 'run').recorded_hashes()
+  extra = hashes.pop(step) if step % 2 else None
+  assert hashes == RunDirectory(reference[0]).recorded_hashes()
+  lines = [x for x in comparable(tmp_path / 'run')
+           if not extra or x.get('state_sha256') != extra]  # fmt: skip
+  assert lines == comparable(reference[0])
+
+
+def test_a_seed_gives_one_result(config, tiny_dataset, reference, tmp_path):
+  again = loop.train(config, tmp_path / 'again', dataset=tiny_dataset)
+  assert again['sha256'] == reference[1]['sha256']
+  config.seed += 1
+  other = loop.train(config, tmp_path / 'other', dataset=tiny_dataset)
+  assert other['sha256']['state'] != reference[1]['sha256']['state']
+
+
+def test_a_longer_run_equals_one_that_was_long_from_the_start(
+  config, tiny_dataset, reference, tmp_path
+):
+  config.train.num_steps = 4
+  loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  config.train.num_steps = 8
+  result = loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  assert result['sha256'] == reference[1]['sha256']
+  assert comparable(tmp_path / 'run') == comparable(reference[0])
+  config.train.num_steps = 6
+  with pytest.raises(InputError, match='has done 8 steps, more than the 6'):
+    loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+
+
+def test_several_steps_per_dispatch_resume_too(
+  config, tiny_dataset, tmp_path, monkeypatch
+):
+  config.train.steps_per_dispatch = 2
+  config.log.report_every_steps = 4
+  whole = loop.train(config, tmp_path / 'whole', dataset=tiny_dataset)
+  with monkeypatch.context() as patch:
+    stop_after(patch, 6)
+    with pytest.raises(Stopped):
+      loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  result = loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  assert result['sha256'] == whole['sha256']
+  assert comparable(tmp_path / 'run') == comparable(tmp_path / 'whole')
+
+
+@pytest.mark.parametrize(
+  'group_and_key',
+  [('train', 'num_steps'), ('checkpoint', 'save_every_steps'),
+   ('log', 'report_every_steps')],
+)  # fmt: skip
+def test_intervals_are_multiples_of_the_dispatch(
+  config, tiny_dataset, tmp_path, group_and_key
+):
+  config.log.report_every_steps = 4
+  config.train.steps_per_dispatch = 2
+  group, key = group_and_key
+  config[group][key] = 3
+  with pytest.raises(InputError, match='not a multiple of'):
+    loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+
+
+def test_a_damaged_checkpoint_costs_steps_not_the_result(
+  config, tiny_dataset, reference, run_copy, capsys
+):
+  (run_copy / 'result.json').unlink()
+  for path in (run_copy / 'checkpoints/8').rglob('*'):
+    if path.is_file() and path.parent.name == 'd':
+      data = bytearray(path.read_bytes())
+      data[len(data) // 2] ^= 1
+      path.write_bytes(bytes(data))
+  result = loop.train(config, run_copy, dataset=tiny_dataset)
+  assert result['sha256'] == reference[1]['sha256']
+  assert comparable(run_copy) == comparable(reference[0])
+  assert 'falling back' in capsys.readouterr().err
+  assert (run_copy / 'damaged_checkpoints/8').is_dir()
+
+
+def test_divergence_stops_the_run_and_names_step_and_metric(
+  config, tiny_dataset, tmp_path
+):
+  for player in config.optimizer.values():
+    player.learning_rate = 1e30
+  with pytest.raises(
+    Diverged, match=r'[dg]_\w+ is (nan|inf) at step 2; no checkpoint'
+  ):
+    loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  assert not (tmp_path / 'run/result.json').exists()
+
+
+def test_the_last_good_checkpoint_stays_usable(
+  config, tiny_dataset, reference, tmp_path, monkeypatch
+):
+  advance = loop.advance
+
+  def poisoned(*args):
+    for step, state, metrics in advance(*args):
+      if step == 5:
+        metrics = metrics | {'g_loss': np.array([np.nan])}
+      yield step, state, metrics
+
+  with monkeypatch.context() as patch:
+    patch.setattr(loop, 'advance', poisoned)
+    with pytest.raises(Diverged, match='g_loss is nan at step 5') as error:
+      loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  assert str(error.value).endswith(str(tmp_path / 'run/checkpoints/4'))
+  result = loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  assert result['sha256'] == reference[1]['sha256']
+
+
+def test_a_weight_that_is_not_finite_is_never_saved(
+  config, tiny_dataset, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(loop, 'all_finite', lambda state: int(state.step) < 4)
+  with pytest.raises(Diverged, match='weight is not finite at step 4') as error:
+    loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  assert str(error.value).endswith(str(tmp_path / 'run/checkpoints/2'))
+  assert not (tmp_path / 'run/checkpoints/4').exists()
+
+
+def test_a_finished_run_is_left_alone(config, tiny_dataset, reference):
+  before = RunDirectory(reference[0]).metrics.read_text()
+  assert loop.train(config, reference[0], dataset=tiny_dataset) == reference[1]
+  assert RunDirectory(reference[0]).metrics.read_text() == before
+
+
+def test_result_says_what_was_found_and_by_what(reference, tiny_dataset):
+  directory, result = reference
+  assert result == json.loads((directory / 'result.json').read_text())
+  assert result['steps'] == 8
+  assert result['num_test'] == 12
+  assert result['num_labels'] == 6
+  assert result['test_error'] * 12 == pytest.approx(
+    round(result['test_error'] * 12)
+  )
+  for part in ('generator', 'discriminator'):
+    for field in ('params', 'opt_state', 'model_state', 'ema'):
+      assert len(result['sha256'][f'{part}.{field}']) == 64
+  assert set(result['data_sha256']) == {
+    'train', 'validation', 'test', 'labels_kept',
+  }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ('key', 'value'),
+  [
+    ('seed', 5),
+    ('data.batch_size', 3),
+    ('model.discriminator.dropout_rate', 0.1),
+    ('optimizer.generator.learning_rate', 0.5),
+    ('checkpoint.keep', 9),
+  ],
+)
+def test_another_config_is_refused_by_key(
+  config, tiny_dataset, reference, key, value
+):
+  config.update_from_flattened_dict({key: value})
+  with pytest.raises(InputError, match=f'config.{key}: .* -> {value}'):
+    loop.train(config, reference[0], dataset=tiny_dataset)
+
+
+@pytest.mark.parametrize(
+  ('key', 'value'),
+  [('data.data_dir', 'elsewhere'), ('log.tensorboard', True),
+   ('parallel', 'pmap')],
+)  # fmt: skip
+def test_what_is_free_to_change(config, tiny_dataset, run_copy, key, value):
+  config.update_from_flattened_dict({key: value})
+  config.train.num_steps = 10
+  assert loop.train(config, run_copy, dataset=tiny_dataset)['steps'] == 10
+
+
+def test_other_data_are_refused(config, tiny_dataset, reference):
+  image = tiny_dataset.train.image.copy()
+  image[7, 0, 0, 0] ^= 1
+  changed = tiny_dataset._replace(
+    train=tiny_dataset.train._replace(image=image)
+  )
+  with pytest.raises(InputError, match=r'data are not those.*sha256\.train'):
+    loop.train(config, reference[0], dataset=changed)
+
+
+def test_other_numbers_of_classes_are_refused(config, tiny_dataset, reference):
+  label = (np.arange(30) % 6).astype(np.int32)
+  train = tiny_dataset.train._replace(label=label)
+  more = tiny_dataset._replace(train=train, num_classes=6)
+  with pytest.raises(InputError, match=r'num_classes: 3 -> 6'):
+    loop.train(config, reference[0], dataset=more)
+
+
+def test_a_foreign_directory_is_refused_and_left_alone(
+  config, tiny_dataset, tmp_path
+):
+  (tmp_path / 'thesis.tex').write_text('precious')
+  with pytest.raises(InputError, match='neither empty nor a run directory'):
+    loop.train(config, tmp_path, dataset=tiny_dataset)
+  assert [p.name for p in tmp_path.iterdir()] == ['thesis.tex']
+
+
+def test_a_directory_that_cannot_be_made_is_refused(
+  config, tiny_dataset, tmp_path
+):
+  (tmp_path / 'file').write_text('')
+  with pytest.raises(InputError, match='cannot write to'):
+    loop.train(config, tmp_path / 'file/run', dataset=tiny_dataset)
+
+
+def test_a_second_process_is_refused(config, tiny_dataset, run_copy):
+  directory = RunDirectory(run_copy)
+  with (
+    directory.locked(),
+    pytest.raises(InputError, match='another process is working on'),
+  ):
+    loop.train(config, run_copy, dataset=tiny_dataset)
+
+
+def test_bad_data_stop_before_anything_is_made(config, tiny_dataset, tmp_path):
+  config.data.batch_size = 31
+  with pytest.raises(InputError, match='batch_size'):
+    loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  config.data.batch_size = 6
+  config.data.num_labels = 7
+  with pytest.raises(InputError, match='num_labels'):
+    loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  config.data.num_labels = 6
+  config.model.generator.base_size = 3
+  with pytest.raises(InputError, match='base_size'):
+    loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  assert not (tmp_path / 'run').exists()
+
+
+def test_evaluate_agrees_with_the_result_after_a_move(
+  config, tiny_dataset, reference, tmp_path, monkeypatch
+):
+  moved = shutil.copytree(reference[0], tmp_path / 'elsewhere/moved')
+  monkeypatch.setattr(
+    'gan_jax.training.restore.load_dataset', lambda config: tiny_dataset
+  )
+  result = evaluate(moved)
+  assert result['error'] == reference[1]['test_error']
+  assert (result['step'], result['num_examples']) == (8, 12)
+  panels = sample(moved, num=5, seed=1)
+  assert panels['samples'].shape == (5, 8, 8, 1)
+  assert panels['samples'].dtype == np.uint8
+  again = sample(moved, num=5, seed=1)['samples']
+  np.testing.assert_array_equal(panels['samples'], again)
+  assert (panels['samples'] != sample(moved, num=5, seed=2)['samples']).any()

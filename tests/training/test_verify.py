@@ -1,0 +1,132 @@
+import json
+import shutil
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from gan_jax.errors import InputError
+from gan_jax.training import verify as verify_module
+from gan_jax.training.checkpoint import Checkpoints
+from gan_jax.training.loop import train
+from gan_jax.training.program import build, state_template
+from gan_jax.training.verify import verify
+
+
+@pytest.fixture
+def config(smoke_config):
+  smoke_config.data.num_labels = 6
+  smoke_config.data.num_validation = 3
+  smoke_config.data.batch_size = 6
+  smoke_config.train.num_steps = 4
+  smoke_config.log.tensorboard = False
+  return smoke_config
+
+
+@pytest.fixture(scope='session')
+def original(tmp_path_factory):
+  return tmp_path_factory.mktemp('original') / 'run'
+
+
+@pytest.fixture
+def run(config, tiny_dataset, original, tmp_path):
+  """A finished run of four steps, saved at two and four, moved elsewhere."""
+  train(config, original, dataset=tiny_dataset)
+  return shutil.copytree(original, tmp_path / 'moved' / 'run')
+
+
+def edit_json(path, change):
+  value = json.loads(path.read_text())
+  change(value)
+  path.write_text(json.dumps(value))
+
+
+def test_an_honest_run_is_identical(run, tiny_dataset):
+  before = sorted(p.name for p in run.rglob('*'))
+  verdict = verify(run, dataset=tiny_dataset)
+  assert verdict.finding is None
+  assert verdict.steps == [2, 4]
+  assert sorted(p.name for p in run.rglob('*')) == before
+
+
+def test_one_flipped_weight_is_found(run, config, tiny_dataset):
+  """Even in a checkpoint whose own seal is right again."""
+  program = build(config, tiny_dataset)
+  folder = run / 'checkpoints'
+  saved = Checkpoints(folder).restore(4, state_template(program))
+  flipped = jax.tree.map(jnp.copy, saved.state)
+  bias = flipped.discriminator.params['conv1']['bias']
+  bits = jax.lax.bitcast_convert_type(bias, jnp.int32)
+  flipped.discriminator.params['conv1']['bias'] = jax.lax.bitcast_convert_type(
+    bits.at[0].set(bits[0] ^ 1), jnp.float32
+  )
+  shutil.rmtree(folder / '4')
+  forger = Checkpoints(folder, keep=9)
+  forger.save(flipped, saved.progress)
+  forger.close()
+  verdict = verify(run, dataset=tiny_dataset)
+  assert 'step 4: the checkpoint is not the one' in verdict.finding
+
+
+def test_one_changed_row_is_found_and_named(run, tiny_dataset):
+  image = tiny_dataset.train.image.copy()
+  image[0, 0, 0, 0] ^= 1
+  changed = tiny_dataset._replace(
+    train=tiny_dataset.train._replace(image=image)
+  )
+  verdict = verify(run, dataset=changed)
+  assert verdict.finding == 'step 2: the state differs'
+  assert any('sha256.train' in cause for cause in verdict.causes)
+
+
+def test_one_changed_test_row_is_found(run, tiny_dataset):
+  image = tiny_dataset.test.image.copy()
+  image[0, 0, 0, 0] ^= 1
+  changed = tiny_dataset._replace(test=tiny_dataset.test._replace(image=image))
+  assert verify(run, dataset=changed).finding is not None
+
+
+def test_a_rate_off_by_a_millionth_is_found(run, tiny_dataset):
+  def change(config):
+    config['optimizer']['generator']['learning_rate'] *= 1 + 1e-6
+
+  edit_json(run / 'config.json', change)
+  verdict = verify(run, dataset=tiny_dataset)
+  assert verdict.finding == 'step 2: the state differs'
+  assert verdict.causes == []
+
+
+def test_a_better_result_than_was_reached_is_found(run, tiny_dataset):
+  edit_json(run / 'result.json', lambda result: result.update(test_error=0.0))
+  verdict = verify(run, dataset=tiny_dataset)
+  assert 'test_error in result.json is 0.0, not' in verdict.finding
+
+
+@pytest.mark.parametrize(
+  ('key', 'value'),
+  [('cores', 96), ('device_kind', 'TPU v5e'), ('packages', {'jax': '0.4.1'})],
+)
+def test_another_environment_is_named(
+  run, tiny_dataset, key, value, monkeypatch
+):
+  """Told as a cause where something differs; no finding of its own."""
+
+  def change(environment):
+    environment['sessions'][0][key] = value
+
+  edit_json(run / 'environment.json', change)
+  verdict = verify(run, dataset=tiny_dataset)
+  assert verdict.finding is None
+  needle = 'jax: 0.4.1 ->' if key == 'packages' else f'{key}: {value} ->'
+  assert any(cause.startswith(needle) for cause in verdict.causes)
+
+
+def test_a_run_without_a_checkpoint_cannot_be_verified(run, tiny_dataset):
+  (run / 'metrics.jsonl').write_text('')
+  with pytest.raises(InputError, match='no recorded checkpoint'):
+    verify(run, dataset=tiny_dataset)
+
+
+def test_no_run_directory(tmp_path):
+  with pytest.raises(InputError, match='not a run directory'):
+    verify_module.verify(tmp_path)
