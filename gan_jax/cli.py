@@ -7,11 +7,13 @@
 """
 
 import difflib
+import logging
 import re
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags, logging
+from absl import app, flags
+from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
 from gan_jax.config import flatten, load_config
@@ -23,8 +25,7 @@ def run(main: Callable[[], int | None]) -> None:
 
   def guarded(_: Sequence[str]) -> int:
     if not flags.FLAGS['verbosity'].present:
-      logging.set_verbosity(logging.ERROR)  # orbax tells a lot
-    sys.unraisablehook = _without_orbax_afterthoughts
+      _quieten_orbax()
     # Imported late: --help should not wait for them.
     from gan_jax.training.meter import Diverged
     from gan_jax.training.signals import Stopped
@@ -49,10 +50,18 @@ def _fail(message: str, status: int) -> int:
   return status
 
 
-def _without_orbax_afterthoughts(event) -> None:
-  """Drops what orbax's abandoned readers of a damaged checkpoint still say."""
-  if str(event.exc_value) != 'Event loop is closed':
-    sys.__unraisablehook__(event)
+def _quieten_orbax() -> None:
+  """Drops its running commentary, and what the abandoned readers of a damaged
+  checkpoint still say when its error has long been handled.
+  """
+  absl_logging.set_verbosity(absl_logging.ERROR)
+  logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+
+  def hook(event):
+    if str(event.exc_value) != 'Event loop is closed':
+      sys.__unraisablehook__(event)
+
+  sys.unraisablehook = hook
 
 
 def _parse(argv: Sequence[str]) -> Sequence[str]:

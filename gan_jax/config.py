@@ -107,8 +107,8 @@ COMMON_SCHEMA = {
     'image_size': optional(integer(1)),  # zero-padded to this; None: as it is
   },
   'train': {
-    'num_steps': optional(integer(1)),
-    'num_epochs': optional(integer(1)),
+    'num_steps': optional(integer(0)),  # of these two one is set,
+    'num_epochs': optional(integer(0)),  # the other None or 0
     'steps_per_dispatch': integer(1),
   },
   'checkpoint': {
@@ -187,10 +187,10 @@ def check_config(config: ConfigDict, system_schema: Mapping) -> None:
     wish = check(values[key])
     if wish:
       raise InputError(f'config.{key} must be {wish}, not {values[key]!r}')
-  if (config.train.num_steps is None) == (config.train.num_epochs is None):
+  if bool(config.train.num_steps) == bool(config.train.num_epochs):
     raise InputError(
-      'set one of config.train.num_steps and config.train.num_epochs, and '
-      'leave the other None'
+      'set one of config.train.num_steps and config.train.num_epochs, and the '
+      'other to 0'
     )
 
 

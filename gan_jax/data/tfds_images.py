@@ -8,6 +8,7 @@ import functools
 import hashlib
 import os
 import pathlib
+import sys
 import tempfile
 
 import numpy as np
@@ -52,10 +53,12 @@ def _read_split(folder: pathlib.Path, split: str) -> Examples:
 
   try:
     source = tfds.builder_from_directory(folder).as_data_source(split)
-    rows = [
-      (row['image'], row['label'])
-      for row in tqdm(source, desc=f'reading {folder.parent.name} {split}')
-    ]
+    bar = tqdm(
+      source,
+      desc=f'reading {folder.parent.name} {split}',
+      disable=not sys.stderr.isatty(),
+    )
+    rows = [(row['image'], row['label']) for row in bar]
   except Exception as error:  # a broken record can raise nearly anything
     raise InputError(
       f'cannot read split {split} of {folder}: {error}; prepare it again'

@@ -76,9 +76,12 @@ def train(
     evaluator = Evaluator(program)
     log = MetricsLog(directory.path, start, config.log.tensorboard)
     with contextlib.closing(log), contextlib.closing(checkpoints):
-      state = _train_steps(
-        program, restored, checkpoints, log, evaluator, clock
-      )
+      try:
+        state = _train_steps(
+          program, restored, checkpoints, log, evaluator, clock
+        )
+      except Diverged as error:
+        raise Diverged(f'{error}; {_last_good(checkpoints)}') from None
     result = {
       'system': config.system,
       'data': config.data.name,
@@ -127,12 +130,9 @@ def _train_steps(
       report = step % plan.report_every == 0
       save = step % plan.save_every == 0 or done or stop is not None
       if report or save:
-        try:
-          meter.flush()
-          if save and not all_finite(state):
-            raise Diverged(f'a weight is not finite at step {step}')
-        except Diverged as error:
-          raise Diverged(f'{error}; {_last_good(checkpoints)}') from None
+        meter.flush()
+        if save and not all_finite(state):
+          raise Diverged(f'a weight is not finite at step {step}')
         clock.pause()
         if report:
           line = {

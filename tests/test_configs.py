@@ -1,0 +1,83 @@
+"""Every config file, and every smoke variant."""
+
+import pathlib
+
+import numpy as np
+import pytest
+
+from gan_jax.config import differences, flatten, load_config
+from gan_jax.data.dataset import Dataset, Examples
+from gan_jax.training.loop import train
+from gan_jax.training.program import build, check
+
+FILES = sorted((pathlib.Path(__file__).parents[1] / 'configs').glob('*.py'))
+
+# What :smoke may change.
+SIZES_AND_COUNTS = (
+  'batch_size',
+  'num_epochs',
+  'num_labels',
+  'num_steps',
+  'num_validation',
+  'report_every_steps',
+  'save_every_steps',
+  'size_mult',
+  'width',
+)
+
+
+def made_up(num_train, size, channels):
+  rng = np.random.default_rng(0)
+
+  def examples(num):
+    image = rng.integers(0, 256, (num, size, size, channels), np.uint8)
+    return Examples(image, (np.arange(num) % 10).astype(np.int32))
+
+  parts = (examples(num_train), examples(20), examples(30))
+  return Dataset('made-up', *parts, 10, (size, size))
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_a_config_is_complete_and_smoke_changes_sizes_only(path):
+  full, smoke = load_config(str(path)), load_config(f'{path}:smoke')
+  check(full)
+  check(smoke)
+  values = dict(flatten(smoke))
+  assert values.keys() == dict(flatten(full)).keys()
+  for key, value in flatten(full):
+    assert value == values[key] or key.split('.')[-1] in SIZES_AND_COUNTS, key
+  assert not any(isinstance(value, list) for value in values.values())
+
+
+def test_the_baseline_differs_in_the_game_only():
+  folder = FILES[0].parent
+  ours = load_config(str(folder / 'digits_ssgan.py'))
+  baseline = load_config(str(folder / 'digits_supervised.py'))
+  keys = {
+    line.partition(':')[0].removeprefix('config.')
+    for line in differences(ours, baseline)
+  }
+  assert {key for key in keys if not key.startswith('loss.')} == {
+    'system',
+    'model.z_dim',
+    'model.extra_class',
+    'model.generator.base_size',
+    'model.generator.size_mult',
+    *(
+      f'optimizer.generator.{key}' for key in ours.optimizer.generator
+    ),
+  }  # fmt: skip
+  assert ours.train == baseline.train
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_smoke_trains(path, tmp_path):
+  """On the real digits, or on made-up images where data must be prepared."""
+  config = load_config(f'{path}:smoke')
+  config.parallel = 'jit'
+  dataset = None
+  if config.data.name == 'svhn_cropped':
+    dataset = made_up(40, size=32, channels=3)
+  result = train(config, tmp_path / 'run', dataset=dataset)
+  assert result['steps'] == build(config, dataset).plan.num_steps
+  assert 0 <= result['test_error'] <= 1

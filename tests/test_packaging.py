@@ -1,0 +1,60 @@
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+@pytest.fixture(scope='module')
+def installed(tmp_path_factory):
+  """`pip install .` into an empty folder, from a copy: it leaves a build/."""
+  source = tmp_path_factory.mktemp('source')
+  for name in ('pyproject.toml', 'README.md'):
+    shutil.copy(ROOT / name, source)
+  for name in ('gan_jax', 'experiments', 'configs', 'tests'):
+    shutil.copytree(ROOT / name, source / name)
+  target = tmp_path_factory.mktemp('site')
+  subprocess.run(
+    [sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps',
+     '--no-build-isolation', f'--target={target}', str(source)],
+    check=True, capture_output=True,
+  )  # fmt: skip
+  return target
+
+
+def test_only_the_package_is_installed_and_it_is_typed(installed):
+  names = {p.name for p in installed.iterdir() if p.suffix != '.dist-info'}
+  assert names == {'gan_jax'}
+  assert (installed / 'gan_jax/py.typed').is_file()
+  modules = {p.relative_to(installed) for p in installed.rglob('*.py')}
+  sources = {p.relative_to(ROOT) for p in (ROOT / 'gan_jax').rglob('*.py')}
+  assert modules == sources
+
+
+def test_it_can_be_imported_from_anywhere(installed, tmp_path):
+  code = (
+    'import gan_jax.losses, jax.numpy as jnp; print(gan_jax.__file__); '
+    'print(gan_jax.losses.gan_logits(jnp.zeros(4)))'
+  )
+  out = subprocess.run(
+    [sys.executable, '-c', code],
+    cwd=tmp_path,
+    env={'PYTHONPATH': str(installed), 'JAX_PLATFORMS': 'cpu'},
+    check=True, capture_output=True, text=True,
+  ).stdout.splitlines()  # fmt: skip
+  assert out[0].startswith(str(installed))
+  assert float(out[1]) == pytest.approx(1.3862944)
+
+
+def test_requirements_pin_everything_and_name_the_stack():
+  lines = (ROOT / 'requirements.txt').read_text().splitlines()
+  pins = [line for line in lines if not line.startswith('#')]
+  assert all(line.count('==') == 1 for line in pins)
+  names = {line.partition('==')[0].lower().replace('_', '-') for line in pins}
+  assert names >= {
+    'jax', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'numpy',
+    'absl-py', 'ml-collections', 'pytest',
+  }  # fmt: skip
