@@ -1,6 +1,17 @@
 """Semi-supervised GAN on scikit-learn's 8x8 handwritten digits, 100 labels.
 
-TO FILL
+Paper: Salimans et al. 2016, "Improved Techniques for Training GANs",
+  https://arxiv.org/abs/1606.03498, sections 3.1, 3.4 and 5. It has no such data
+  set; networks, batch, loss and play are those of svhn_ssgan.py, smaller, and
+  with the fake logit fixed at 0 (`extra_class` False).
+Command: python -m experiments.train --config=configs/digits_ssgan.py \
+  --workdir=DIR; beside its baseline: make demo; over ten label seeds: make
+  results
+Hardware, wall time, result: see the README's table.
+Deviations, chosen on validation (label seeds 100-102, mean error of the 250
+  validation images at step 2,250): rate 2e-3 instead of 3e-4, halved every
+  1,000 steps, since 0.9 per epoch of 10 steps would stop learning; dropout 0.3
+  instead of 0.5; EMA 0.99 of the classifier.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -9,6 +20,16 @@ from ml_collections import ConfigDict, config_dict
 def get_config(arg: str = '') -> ConfigDict:
   if arg not in ('', 'smoke'):
     raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
+  adam = {
+    'name': 'adam',
+    'learning_rate': 2e-3,
+    'b1': 0.5,
+    'b2': 0.999,
+    'eps': 1e-8,
+    'decay_rate': 0.5,
+    'decay_every_steps': 1000,
+    'ema_decay': 0.0,
+  }
   config = ConfigDict(
     {
       'system': 'ssgan',
@@ -30,7 +51,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'discriminator': {
           'width': 32,
           'strides': (1, 2, 1),
-          'dropout_rate': 0.5,
+          'dropout_rate': 0.3,
         },
       },
       'loss': {
@@ -39,29 +60,11 @@ def get_config(arg: str = '') -> ConfigDict:
         'play': 'simultaneous',
       },
       'optimizer': {
-        'generator': {
-          'name': 'adam',
-          'learning_rate': 1e-3,
-          'b1': 0.5,
-          'b2': 0.999,
-          'eps': 1e-8,
-          'decay_rate': 1.0,
-          'decay_every_steps': config_dict.placeholder(int),
-          'ema_decay': 0.0,
-        },
-        'discriminator': {
-          'name': 'adam',
-          'learning_rate': 1e-3,
-          'b1': 0.5,
-          'b2': 0.999,
-          'eps': 1e-8,
-          'decay_rate': 1.0,
-          'decay_every_steps': config_dict.placeholder(int),
-          'ema_decay': 0.99,
-        },
+        'generator': dict(adam),
+        'discriminator': dict(adam, ema_decay=0.99),
       },
       'train': {
-        'num_steps': 2000,
+        'num_steps': 2250,
         'num_epochs': config_dict.placeholder(int),
         'steps_per_dispatch': 1,
       },
