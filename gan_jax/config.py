@@ -143,16 +143,16 @@ def load_config(spec: str) -> ConfigDict:
   if not pathlib.Path(path).is_file():
     raise InputError(f'no config file {path!r}; see configs/ for the choices')
   try:
-    get_config = runpy.run_path(path)['get_config']
-    config = get_config(arg)
-  except KeyError:
-    raise InputError(f'{path} defines no get_config(arg)') from None
+    get_config = runpy.run_path(path).get('get_config')
+    config = get_config(arg) if callable(get_config) else None
   except ValueError as error:
     raise InputError(f'{spec}: {error}') from error
   except Exception as error:  # whatever somebody's file may do
     raise InputError(
       f'{spec}: {type(error).__name__} in the config file: {error}'
     ) from error
+  if not callable(get_config):
+    raise InputError(f'{path} defines no get_config(arg)')
   if not isinstance(config, ConfigDict):
     raise InputError(f'{path}: get_config must return an ml_collections config')
   return config

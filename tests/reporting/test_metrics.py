@@ -1,0 +1,69 @@
+import json
+import struct
+
+import numpy as np
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from gan_jax.reporting.metrics import MetricsLog, read_lines
+
+GREY = np.full((4, 4, 3), 128, np.uint8)
+
+
+@pytest.fixture
+def directory(tmp_path):
+  log = MetricsLog(tmp_path, 0, tensorboard=True)
+  for step in (1, 2, 3, 4):
+    log.write({'step': step, 'd_loss': step / 3, 'label': 'text'})
+    log.write_sample('samples', step, GREY)
+  log.close()
+  return tmp_path
+
+
+def events(directory):
+  """(tag, step) of everything in the event files, in their framing."""
+  found = []
+  for path in (directory / 'tensorboard').iterdir():
+    data = path.read_bytes()
+    while data:
+      (length,) = struct.unpack('<Q', data[:8])
+      event = Event.FromString(data[12 : 12 + length])
+      found += [(value.tag, event.step) for value in event.summary.value]
+      data = data[16 + length :]
+  return sorted(found)
+
+
+def test_lines_come_back_exactly(directory):
+  lines = list(read_lines(directory / 'metrics.jsonl'))
+  assert [line['step'] for line in lines] == [1, 2, 3, 4]
+  assert lines[0]['d_loss'] == 1 / 3
+
+
+def test_events_mirror_the_numbers_and_pictures(directory):
+  tags = ('d_loss', 'samples')
+  assert events(directory) == [(t, s) for t in tags for s in (1, 2, 3, 4)]
+
+
+def test_opening_at_a_step_rolls_everything_back(directory):
+  with (directory / 'metrics.jsonl').open('a') as file:
+    file.write('{"step": 5, "d_lo')  # cut short by a kill
+  log = MetricsLog(directory, 2, tensorboard=True)
+  log.write({'step': 3, 'd_loss': 9.0})
+  log.close()
+  lines = (directory / 'metrics.jsonl').read_text().splitlines()
+  assert [json.loads(line)['step'] for line in lines] == [1, 2, 3]
+  assert json.loads(lines[-1])['d_loss'] == 9.0
+  names = sorted(p.name for p in (directory / 'samples').iterdir())
+  assert names == ['samples_00000001.png', 'samples_00000002.png']
+  assert events(directory) == [
+    ('d_loss', 1),
+    ('d_loss', 2),
+    ('d_loss', 3),
+    ('samples', 1),
+    ('samples', 2),
+  ]
+
+
+def test_without_tensorboard_there_are_no_events(tmp_path):
+  MetricsLog(tmp_path, 0, tensorboard=False).close()
+  assert not (tmp_path / 'tensorboard').exists()

@@ -1,0 +1,110 @@
+import pytest
+from ml_collections import ConfigDict, config_dict
+
+from gan_jax import config as cfg
+from gan_jax.errors import InputError
+from gan_jax.systems import ssgan
+
+
+def test_the_good_one_passes(smoke_config):
+  cfg.check_config(smoke_config, ssgan.SCHEMA)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    ({'seed': -1}, r'config\.seed must be an integer 0\.\.4294967295, not -1'),
+    ({'seed': True}, r'config\.seed must be an integer'),
+    ({'system': ''}, r'config\.system must be a non-empty string'),
+    ({'parallel': 'tpu'}, r'one of: auto, jit, pmap, not .tpu.'),
+    ({'data.batch_size': 0}, r'config\.data\.batch_size must be an integer >'),
+    ({'data.num_labels': 0}, r'must be None or an integer >= 1, not 0'),
+    ({'data.data_dir': 3}, r'must be None or a non-empty string'),
+    ({'log.tensorboard': 1}, r'must be True or False, not 1'),
+    ({'loss.label_smoothing': 0.5}, r'finite number in \[0\.0, 0\.5\)'),
+    ({'optimizer.generator.learning_rate': -1e-9}, r'finite number in'),
+    ({'optimizer.generator.learning_rate': float('nan')}, r'not nan'),
+    ({'optimizer.generator.learning_rate': float('inf')}, r'not inf'),
+    ({'optimizer.generator.b1': 1.0}, r'\[0\.0, 1\.0\), not 1\.0'),
+    ({'model.discriminator.strides': (1, 2)}, r'a tuple of 3 integers 1\.\.2'),
+    ({'model.discriminator.strides': (1, 2, 3)}, r'a tuple of 3 integers'),
+    ({'train.num_epochs': 3}, r'set one of'),
+    ({'train.num_steps': None}, r'set one of'),
+  ],
+)
+def test_bad_values_are_named(smoke_config, changes, message):
+  config = ConfigDict(smoke_config.to_dict())
+  with config.ignore_type():
+    config.update_from_flattened_dict(changes)
+  with pytest.raises(InputError, match=message):
+    cfg.check_config(config, ssgan.SCHEMA)
+
+
+def test_an_unknown_key_suggests_the_near_one(smoke_config):
+  config = ConfigDict(smoke_config.to_dict())
+  config.data.bach_size = 3
+  with pytest.raises(
+    InputError, match=r'data\.bach_size; did you mean config\.data\.batch_size'
+  ):
+    cfg.check_config(config, ssgan.SCHEMA)
+
+
+def test_a_missing_key_is_named(smoke_config):
+  config = ConfigDict(smoke_config.to_dict())
+  del config.loss['play']
+  with pytest.raises(InputError, match=r'config\.loss\.play is missing'):
+    cfg.check_config(config, ssgan.SCHEMA)
+
+
+@pytest.mark.parametrize(
+  ('text', 'message'),
+  [
+    (None, 'no config file'),
+    ('x = 1', r'defines no get_config'),
+    ('def get_config(arg', 'SyntaxError in the config file'),
+    ('def get_config(arg): return 1 / 0', 'ZeroDivisionError'),
+    ('def get_config(arg): raise ValueError("no " + arg)', 'no such'),
+    ('def get_config(arg): return {}["k"]', 'KeyError in the config file'),
+    ('def get_config(arg): return {}', 'must return an ml_collections config'),
+  ],
+)
+def test_config_files_that_cannot_be_used(tmp_path, text, message):
+  path = tmp_path / 'config.py'
+  if text is not None:
+    path.write_text(text)
+  with pytest.raises(InputError, match=message) as error:
+    cfg.load_config(f'{path}:such')
+  assert str(path) in str(error.value)
+
+
+def test_json_gives_back_the_same_config(smoke_config):
+  smoke_config.data.data_dir = None
+  again = cfg.from_json(cfg.to_json(smoke_config))
+  assert dict(cfg.flatten(again)) == dict(cfg.flatten(smoke_config))
+  assert cfg.to_json(again) == cfg.to_json(smoke_config)
+  assert isinstance(again.model.discriminator.strides, tuple)
+
+
+def test_differences_name_what_is_not_free():
+  old = ConfigDict(
+    {
+      'seed': 1,
+      'parallel': 'jit',
+      'train': {'num_steps': 3, 'steps_per_dispatch': 1},
+      'data': {'data_dir': config_dict.placeholder(str)},
+      'log': {'tensorboard': True},
+    }
+  )
+  new = old.copy_and_resolve_references()
+  new.parallel, new.train.num_steps, new.log.tensorboard = 'pmap', 9, False
+  with new.unlocked(), new.ignore_type():
+    new.data.data_dir = 'there'
+  assert cfg.differences(old, new) == []
+  new.seed, new.train.steps_per_dispatch = 2, 4
+  del new.data['data_dir']
+  new.extra = 'e'
+  assert cfg.differences(old, new) == [
+    "config.extra: '(absent)' -> 'e'",
+    'config.seed: 1 -> 2',
+    'config.train.steps_per_dispatch: 1 -> 4',
+  ]
