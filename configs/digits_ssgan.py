@@ -8,10 +8,11 @@ Command: python -m experiments.train --config=configs/digits_ssgan.py \
   --workdir=DIR; beside its baseline: make demo; over ten label seeds: make
   results
 Hardware, wall time, result: see the README's table.
-Deviations, chosen on validation (label seeds 100-102, mean error of the 250
-  validation images at step 2,250): rate 2e-3 instead of 3e-4, halved every
-  1,000 steps, since 0.9 per epoch of 10 steps would stop learning; dropout 0.3
-  instead of 0.5; EMA 0.99 of the classifier.
+Deviations, all chosen on validation: rate 1e-3 instead of 3e-4, and constant,
+  since 0.9 per epoch of 10 steps would stop learning; dropout 0.3 instead of
+  0.5; EMA 0.99 of the classifier; 2,250 steps. Mean error of the 250 validation
+  images over label seeds 100-102 at that step: rate 1e-3 and dropout 0.3
+  2.13 %; 1e-3 and 0.5 3.73 %; 2e-3 and 0.5 2.80 %.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -22,12 +23,12 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
   adam = {
     'name': 'adam',
-    'learning_rate': 2e-3,
+    'learning_rate': 1e-3,
     'b1': 0.5,
     'b2': 0.999,
     'eps': 1e-8,
-    'decay_rate': 0.5,
-    'decay_every_steps': 1000,
+    'decay_rate': 1.0,
+    'decay_every_steps': config_dict.placeholder(int),
     'ema_decay': 0.0,
   }
   config = ConfigDict(
@@ -70,6 +71,7 @@ def get_config(arg: str = '') -> ConfigDict:
       },
       'checkpoint': {'save_every_steps': 250, 'keep': 3},
       'eval': {'batch_size': 540},
+      # An epoch is 10 steps: a report every five.
       'log': {'report_every_steps': 50, 'tensorboard': True},
     }
   )

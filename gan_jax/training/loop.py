@@ -49,7 +49,8 @@ def train(
   program = build(config, dataset)
   directory = RunDirectory(workdir)
   with directory.locked():
-    directory.claim(config, program.describe_data())
+    data = program.describe_data()
+    directory.check(config, data)
     checkpoints = Checkpoints(
       directory.checkpoints, keep=config.checkpoint.keep
     )
@@ -67,6 +68,7 @@ def train(
     if start == num_steps and directory.result.exists():
       print(f'{directory.path} is finished: {num_steps} steps')
       return directory.read_json(directory.result)
+    directory.define(config, data)
     directory.result.unlink(missing_ok=True)
     for change in directory.record_environment(start):
       _to_stderr(f'note: {change}; results may differ in the last bits')
@@ -92,7 +94,7 @@ def train(
       **evaluator.scores(state),
       'images_per_second': clock.images_per_second(),
       'sha256': fingerprints(jax.device_get(state)),
-      'data_sha256': directory.read_json(directory.data)['sha256'],
+      'data_sha256': data['sha256'],
     }
     write_json(directory.result, result)
     return result

@@ -106,31 +106,26 @@ class RunDirectory:
         ) from None
       yield
 
-  def claim(self, config: ConfigDict, data: dict[str, Any]) -> None:
-    """Writes the run's definition, or checks that it is still the same.
+  def check(self, config: ConfigDict, data: dict[str, Any]) -> None:
+    """Raises InputError if this is a run of another config or other data."""
+    if not self.config.exists():
+      return
+    changed = cfg.differences(self.read_config(), config)
+    if changed:
+      raise InputError(
+        f'{self.path} is a run of another config: {"; ".join(changed)}. '
+        'Choose another --workdir, or the config that it was started with'
+      )
+    recorded = self.read_json(self.data)
+    if recorded != data:
+      raise InputError(
+        f'the data are not those that {self.path} was started with: '
+        f'{"; ".join(data_changes(recorded, data))}'
+      )
 
-    Args:
-      config: the run's.
-      data: the contents of data.json.
-
-    Raises:
-      InputError: the directory is of another config or of other data.
-    """
-    if self.config.exists():
-      changed = cfg.differences(self.read_config(), config)
-      if changed:
-        raise InputError(
-          f'{self.path} is a run of another config: {"; ".join(changed)}. '
-          'Choose another --workdir, or the config that it was started with'
-        )
-      recorded = self.read_json(self.data)
-      if recorded != data:
-        raise InputError(
-          f'the data are not those that {self.path} was started with: '
-          f'{"; ".join(data_changes(recorded, data))}'
-        )
-    else:
-      write_json(self.data, data)
+  def define(self, config: ConfigDict, data: dict[str, Any]) -> None:
+    """Writes what the run is; config.json last, which makes it a run."""
+    write_json(self.data, data)
     write_text(self.config, cfg.to_json(config))
 
   def record_environment(self, step: int) -> list[str]:

@@ -51,20 +51,15 @@ def kill_between_begin_and_commit(process, workdir, rng):
   return bool(temporaries(workdir))
 
 
-@pytest.fixture(scope='module')
-def undisturbed(tmp_path_factory):
-  return tmp_path_factory.mktemp('undisturbed') / 'run'
-
-
 def test_a_run_killed_four_times_equals_an_undisturbed_one(
-  command, start, undisturbed, tmp_path
+  command, start, tmp_path, capsys
 ):
   config = '--config=configs/digits_ssgan.py:smoke'
+  undisturbed = tmp_path / 'undisturbed'
   command('train', config, f'--workdir={undisturbed}', *LENGTH)
 
   seed = random.SystemRandom().randrange(2**32)
   rng = random.Random(seed)
-  print(f'seed of the moments: {seed}')
   workdir = tmp_path / 'killed'
   kills = []
   for _ in range(3):
@@ -77,7 +72,8 @@ def test_a_run_killed_four_times_equals_an_undisturbed_one(
     kills.append(max(committed(workdir)))
     if in_between:
       break
-  print(f'killed after the checkpoints of steps {kills}')
+  with capsys.disabled():
+    print(f'\nkilled after the checkpoints of steps {kills}; seed {seed}')
   assert in_between, 'no kill hit a save between its begin and its commit'
   assert max(kills) < 300
   command('train', config, f'--workdir={workdir}', *LENGTH)

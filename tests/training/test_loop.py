@@ -103,8 +103,10 @@ def test_a_longer_run_equals_one_that_was_long_from_the_start(
   assert result['sha256'] == reference[1]['sha256']
   assert comparable(tmp_path / 'run') == comparable(reference[0])
   config.train.num_steps = 6
+  before = (tmp_path / 'run/config.json').read_text()
   with pytest.raises(InputError, match='has done 8 steps, more than the 6'):
     loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
+  assert (tmp_path / 'run/config.json').read_text() == before
 
 
 def test_several_steps_per_dispatch_resume_too(
