@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from gan_jax.data.batches import Sampler, to_uint8, to_unit_range
+from gan_jax.data.dataset import Examples
+from gan_jax.data.spec import Stream
+from gan_jax.errors import InputError
+
+NUM = 10
+EXAMPLES = Examples(
+  np.arange(NUM, dtype=np.uint8).reshape(NUM, 1, 1, 1),
+  np.arange(NUM, dtype=np.int32) % 5,
+)
+MASK = np.arange(NUM) % 3 == 0  # rows 0, 3, 6, 9
+
+
+def sampler(seed=0, **streams):
+  streams = streams or {'train': Stream('all', 4)}
+  return Sampler(EXAMPLES, MASK, streams, seed)
+
+
+def rows(sampler, steps, name='train'):
+  return np.concatenate([sampler.indices(name, step) for step in steps])
+
+
+def test_every_row_once_per_pass_even_across_batches():
+  seen = rows(sampler(), range(5)).reshape(2, NUM)
+  assert_array_equal(np.sort(seen), [np.arange(NUM)] * 2)
+  assert (seen[0] != seen[1]).any()
+
+
+def test_a_batch_does_not_depend_on_how_it_is_reached():
+  one = sampler()
+  in_order = [one(step)['train'] for step in range(12)]
+  for step in (11, 3, 7):
+    for name, column in sampler()(step)['train'].items():
+      assert_array_equal(column, in_order[step][name])
+
+
+def test_seeds_and_streams_have_their_own_orders():
+  both = {'a': Stream('all', 5), 'b': Stream('all', 5)}
+  steps = range(6)
+  a = rows(sampler(**both), steps, 'a')
+  assert (a != rows(sampler(**both), steps, 'b')).any()
+  assert (a != rows(sampler(seed=1, **both), steps, 'a')).any()
+  assert_array_equal(a, rows(sampler(a=Stream('all', 5)), steps, 'a'))
+
+
+def test_a_labelled_stream_repeats_the_labelled_rows():
+  batch = sampler(few=Stream('labelled', 8))(3)['few']
+  assert_array_equal(np.sort(batch['image'].ravel()), [0, 0, 3, 3, 6, 6, 9, 9])
+  assert_array_equal(batch['label_mask'], 1)
+  assert_array_equal(batch['label'], batch['image'].ravel() % 5)
+
+
+def test_masked_labels_are_not_passed_on():
+  batch = sampler(all=Stream('all', NUM))(0)['all']
+  order = np.argsort(batch['image'].ravel())
+  want = np.where(MASK, EXAMPLES.label, -1)
+  assert_array_equal(batch['label'][order], want)
+  assert_array_equal(batch['label_mask'][order], MASK)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+  with pytest.raises(InputError, match='11 rows a step, more than the 10'):
+    sampler(train=Stream('all', 11))
+
+
+def test_bytes_survive_the_unit_range():
+  image = np.arange(256, dtype=np.uint8)
+  unit = to_unit_range(image)
+  assert (float(unit.min()), float(unit.max())) == (-1, 1)
+  assert_array_equal(to_uint8(unit), image)
+  assert_array_equal(to_uint8(np.array([-7.0, 7.0])), [0, 255])

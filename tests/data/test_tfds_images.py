@@ -1,0 +1,147 @@
+import io
+import os
+import pathlib
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from gan_jax.data import tfds_images
+from gan_jax.data.tfds_images import LOADERS
+from gan_jax.errors import InputError
+
+NUM_TRAIN, NUM_TEST = 40, 20
+
+
+def picture(i):
+  return np.full((28, 28, 1), i, np.uint8)
+
+
+@pytest.fixture(scope='session')
+def prepared(tmp_path_factory):
+  """A small `mnist` in the original layout, prepared without TensorFlow."""
+  import tensorflow_datasets as tfds
+
+  with tfds.core.registered.skip_registration():
+
+    class Mnist(tfds.core.GeneratorBasedBuilder):
+      VERSION = tfds.core.Version('3.0.1')
+
+      def _info(self):
+        features = tfds.features.FeaturesDict(
+          {
+            'image': tfds.features.Image(shape=(28, 28, 1)),
+            'label': tfds.features.ClassLabel(num_classes=10),
+          }
+        )
+        return self.dataset_info_from_configs(features=features)
+
+      def _split_generators(self, _):
+        return {
+          'train': self._generate_examples(NUM_TRAIN),
+          'test': self._generate_examples(NUM_TEST),
+        }
+
+      def _generate_examples(self, num):
+        for i in range(num):
+          png = io.BytesIO()
+          Image.fromarray(picture(i)[..., 0]).save(png, 'PNG')
+          png.seek(0)
+          yield i, {'image': png, 'label': i % 10}
+
+  data_dir = tmp_path_factory.mktemp('tfds')
+  Mnist(data_dir=data_dir, file_format='array_record').download_and_prepare()
+  return data_dir
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+  return tmp_path / 'cache' / 'gan_jax'
+
+
+def test_a_prepared_set_is_read(prepared):
+  data = LOADERS['mnist'](str(prepared), 10)
+  assert data.train.image.shape == (30, 28, 28, 1)
+  assert data.train.image.dtype == np.uint8
+  assert data.native_size == (28, 28)
+  together = np.concatenate([data.train.image, data.validation.image])
+  assert sorted(together[:, 0, 0, 0]) == list(range(NUM_TRAIN))
+  assert_array_equal(np.sort(data.validation.label), np.arange(10))
+  for part in (data.train, data.validation, data.test):
+    assert_array_equal(part.label, part.image[:, 0, 0, 0] % 10)
+
+
+def test_the_environment_names_the_folder_too(prepared, monkeypatch):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(prepared))
+  assert len(LOADERS['mnist'](None, 10).test.label) == NUM_TEST
+
+
+def test_it_is_read_once(prepared, cache, monkeypatch):
+  first = LOADERS['mnist'](str(prepared), 10)
+  assert len(list(cache.iterdir())) == 2
+  with monkeypatch.context() as patch:
+    patch.setattr(tfds_images, '_read_split', pytest.fail)
+    again = LOADERS['mnist'](str(prepared), 10)
+  assert_array_equal(first.train.image, again.train.image)
+
+
+@pytest.mark.parametrize('damage', [lambda b: b[:-100], lambda b: b''])
+def test_a_broken_cache_is_made_again(prepared, cache, damage):
+  first = LOADERS['mnist'](str(prepared), 10)
+  for path in cache.iterdir():
+    path.write_bytes(damage(path.read_bytes()))
+  again = LOADERS['mnist'](str(prepared), 10)
+  assert_array_equal(first.train.image, again.train.image)
+
+
+def test_one_flipped_bit_in_the_cache_is_noticed(prepared, cache):
+  first = LOADERS['mnist'](str(prepared), 10)
+  for path in cache.iterdir():
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+  again = LOADERS['mnist'](str(prepared), 10)
+  assert_array_equal(first.train.image, again.train.image)
+
+
+def test_a_set_that_is_not_prepared_says_how_to(tmp_path):
+  with pytest.raises(InputError) as error:
+    LOADERS['fashion_mnist'](str(tmp_path), 10)
+  message = str(error.value)
+  assert 'pip install tensorflow importlib_resources' in message
+  assert "tfds.builder('fashion_mnist:3.0.1'" in message
+  assert f"data_dir='{tmp_path}'" in message
+  assert "file_format='array_record').download_and_prepare()" in message
+  assert '\n' not in message
+
+
+def test_broken_records_are_named(prepared, tmp_path):
+  folder = tmp_path / 'mnist' / '3.0.1'
+  folder.mkdir(parents=True)
+  for path in (prepared / 'mnist/3.0.1').iterdir():
+    data = path.read_bytes()
+    if 'train.array_record' in path.name:
+      data = data[: len(data) // 2]
+    (folder / path.name).write_bytes(data)
+  with pytest.raises(InputError, match=r'cannot read split train of .*3\.0\.1'):
+    LOADERS['mnist'](str(tmp_path), 10)
+
+
+def test_the_real_mnist():
+  base = pathlib.Path(os.environ.get('TFDS_DATA_DIR', 'unset'))
+  if not (base / 'mnist/3.0.1').is_dir():
+    pytest.skip('TFDS_DATA_DIR holds no prepared mnist')
+  data = LOADERS['mnist'](None, 10000)
+  assert len(data.train.label) == 50000
+  assert_array_equal(np.bincount(data.validation.label), [1000] * 10)
+  assert len(data.test.label) == 10000
+  labels = np.concatenate([data.train.label, data.validation.label])
+  assert_array_equal(
+    np.bincount(labels),
+    [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+  )
+  pixels = np.concatenate([data.train.image, data.validation.image]) / 255.0
+  np.testing.assert_allclose(pixels.mean(), 0.1307, atol=5e-5)
+  np.testing.assert_allclose(pixels.std(), 0.3081, atol=5e-5)

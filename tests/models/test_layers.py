@@ -1,0 +1,104 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gan_jax.errors import InputError
+from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, Dropout
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('padding', ['SAME', 'VALID'])
+def test_conv_is_flaxs(stride, padding):
+  x = jax.random.normal(KEY, (2, 7, 8, 3))
+  ours = Conv(4, 3, stride, padding)
+  flaxs = nn.Conv(4, (3, 3), (stride, stride), padding)
+  variables = ours.init(KEY, x)
+  assert jax.tree.map(jnp.shape, variables) == jax.tree.map(
+    jnp.shape, flaxs.init(KEY, x)
+  )
+  variables['params']['bias'] += 0.5
+  assert_allclose(
+    ours.apply(variables, x), flaxs.apply(variables, x), atol=1e-6
+  )
+
+
+def test_conv_transpose_is_flaxs():
+  x = jax.random.normal(KEY, (2, 4, 5, 3))
+  ours = ConvTranspose(4, 5, 2)
+  flaxs = nn.ConvTranspose(4, (5, 5), (2, 2), 'SAME')
+  variables = ours.init(KEY, x)
+  assert jax.tree.map(jnp.shape, variables) == jax.tree.map(
+    jnp.shape, flaxs.init(KEY, x)
+  )
+  variables['params']['bias'] += 0.5
+  out = ours.apply(variables, x)
+  assert out.shape == (2, 8, 10, 4)
+  assert_allclose(out, flaxs.apply(variables, x), atol=2e-6)
+
+
+def test_a_convolution_that_leaves_no_pixel_is_refused():
+  conv = Conv(4, 3, padding='VALID')
+  assert conv.init_with_output(KEY, jnp.zeros((1, 3, 3, 1)))[0].size == 4
+  with pytest.raises(InputError, match='leaves no pixel of a 2x3 map'):
+    conv.init(KEY, jnp.zeros((1, 2, 3, 1)))
+
+
+def dropout(x, *, rate=0.5, axis_name=None, train=True):
+  return Dropout(rate, axis_name).apply(
+    {}, x, train=train, rngs={'dropout': KEY}
+  )
+
+
+@pytest.mark.parametrize('rate', [0.2, 0.5])
+def test_dropout_drops_its_share_and_keeps_the_scale(rate):
+  x = jnp.ones((50, 40, 10))
+  out = np.asarray(dropout(x, rate=rate))
+  assert_allclose(np.unique(out), [0, 1 / (1 - rate)], rtol=1e-6)
+  deviation = (rate * (1 - rate) / out.size) ** 0.5
+  assert abs((out == 0).mean() - rate) < 4 * deviation
+  assert len({row.tobytes() for row in out}) == 50  # every row its own mask
+
+
+def test_dropout_is_off_at_test_time():
+  x = jnp.ones((2, 3))
+  assert_array_equal(dropout(x, train=False), x)
+  assert_array_equal(dropout(x, rate=0.0), x)
+
+
+def test_a_rows_mask_depends_on_its_place_only():
+  x = jnp.ones((8, 5))
+  assert_array_equal(dropout(x[:3]), dropout(x)[:3])
+  two = jax.pmap(lambda x: dropout(x, axis_name='batch'), axis_name='batch')(
+    x.reshape(2, 4, 5)
+  )
+  assert_array_equal(two.reshape(8, 5), dropout(x))
+
+
+def test_batch_norm_sees_the_whole_batch_on_two_devices():
+  x = (
+    3 * jax.random.normal(KEY, (8, 4, 4, 2))
+    + jnp.arange(8.0)[:, None, None, None]
+  )
+
+  def normalise(x, axis_name=None):
+    norm = BatchNorm(axis_name)
+    variables = norm.init(KEY, x, train=False)
+    return norm.apply(variables, x, train=True, mutable=['batch_stats'])
+
+  one, stats = normalise(x)
+  assert_allclose(one.mean((0, 1, 2)), 0, atol=1e-5)
+  assert_allclose(one.std((0, 1, 2)), 1, atol=1e-4)
+  mean = stats['batch_stats']['norm']['mean']
+  assert_allclose(mean, 0.01 * x.mean((0, 1, 2)), rtol=1e-5)
+  two, stats_of_two = jax.pmap(
+    lambda x: normalise(x, 'batch'), axis_name='batch', out_axes=(0, None)
+  )(x.reshape(2, 4, 4, 4, 2))
+  assert_allclose(two.reshape(x.shape), one, atol=1e-5)
+  jax.tree.map(
+    lambda a, b: assert_allclose(a, b, rtol=1e-5), stats, stats_of_two
+  )
