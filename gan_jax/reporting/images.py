@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 
-def grid(images: np.ndarray, columns: int, *, min_size: int = 32) -> np.ndarray:
+def grid(images: np.ndarray, columns: int, *, min_size: int = 64) -> np.ndarray:
   """Lays images out in rows of `columns`, one pixel apart.
 
   Args:

@@ -41,7 +41,7 @@ def test_a_run_leaves_what_it_should(trained):
   assert session['packages']['jax']
   assert session['device_kind'] == 'cpu'
   grid = np.asarray(Image.open(trained / 'samples/samples_00000008.png'))
-  assert grid.shape == (5 * 33 + 1, 10 * 33 + 1, 3)
+  assert grid.shape == (5 * 65 + 1, 10 * 65 + 1, 3)
   lines = map(json.loads, (trained / 'metrics.jsonl').read_text().splitlines())
   reports = [line for line in lines if 'd_loss' in line]
   assert [line['step'] for line in reports] == [2, 4, 6, 8]
@@ -64,7 +64,7 @@ def test_the_other_commands_read_a_moved_run(command, trained, tmp_path):
     'sample', f'--workdir={moved}', '--num=6', '--columns=3', '--seed=7',
     f'--output={picture}',
   )  # fmt: skip
-  assert np.asarray(Image.open(picture)).shape == (2 * 33 + 1, 3 * 33 + 1, 3)
+  assert np.asarray(Image.open(picture)).shape == (2 * 65 + 1, 3 * 65 + 1, 3)
   verdict = command('verify', f'--workdir={moved}').stdout
   assert verdict.strip() == 'identical at steps 2, 4, 6, 8'
 

@@ -22,7 +22,7 @@ def test_small_images_are_enlarged_by_whole_pixels():
   assert_array_equal(
     canvas[1:-1, 1:-1, 0], np.kron(image[0, ..., 0], [[1, 1], [1, 1]])
   )
-  assert grid(np.zeros((1, 40, 40, 3), np.uint8), 1).shape == (42, 42, 3)
+  assert grid(np.zeros((1, 70, 70, 3), np.uint8), 1).shape == (72, 72, 3)
 
 
 def test_colours_survive_the_file(tmp_path):
