@@ -13,12 +13,14 @@ from gan_jax.training.checkpoint import Checkpoints
 from gan_jax.training.evaluator import Evaluator
 from gan_jax.training.fingerprint import fingerprints
 from gan_jax.training.program import (
+  Program,
   advance,
   build,
   init_state,
   state_template,
 )
 from gan_jax.training.run_directory import RunDirectory, data_changes
+from gan_jax.training.state import TrainState
 
 
 class Verdict(NamedTuple):
@@ -56,8 +58,6 @@ def verify(
   recorded = directory.recorded_hashes()
   if not recorded:
     raise InputError(f'{directory.path} has no recorded checkpoint yet')
-  steps = sorted(recorded)
-
   now = environment()
   causes = []
   for session in directory.read_json(directory.environment)['sessions']:
@@ -67,48 +67,64 @@ def verify(
   )
   causes = list(dict.fromkeys([f'data: {c}' for c in changed] + causes))
 
-  def verdict(finding):
-    return Verdict(finding, causes, steps)
+  finding = _compare_checkpoints(directory, program, recorded)
+  if finding is None:
+    finding, state = _train_again(program, recorded)
+  if finding is None and directory.result.exists():
+    finding = _compare_result(directory, program, state)
+  if finding is None and changed:
+    finding = 'the data differ'
+  return Verdict(finding, causes, sorted(recorded))
 
+
+def _compare_checkpoints(
+  directory: RunDirectory, program: Program, recorded: dict[int, str]
+) -> str | None:
+  """The first checkpoint that is damaged or not what was recorded."""
   checkpoints = Checkpoints(directory.checkpoints)
   for step in checkpoints.steps():
     try:
       saved = checkpoints.restore(step, state_template(program))
     except InputError as error:
-      return verdict(f'step {step}: {error}')
+      return f'step {step}: {error}'
     if fingerprints(jax.device_get(saved.state))['state'] != recorded.get(step):
-      return verdict(
-        f'step {step}: the checkpoint is not the one that was recorded'
-      )
+      return f'step {step}: the checkpoint is not the one that was recorded'
+  return None
 
-  bar = tqdm(
-    total=steps[-1], unit='step', disable=not sys.stderr.isatty(), leave=False
-  )
+
+def _train_again(
+  program: Program, recorded: dict[int, str]
+) -> tuple[str | None, TrainState]:
+  """The first recorded step at which the state differs, and the last state."""
+  last = max(recorded)
   state = init_state(program)
+  bar = tqdm(
+    total=last, unit='step', disable=not sys.stderr.isatty(), leave=False
+  )
   with bar:
     for step, state, _ in advance(program, state, 0):  # noqa: B020
       bar.update(program.plan.steps_per_dispatch)
       if step in recorded:
-        hashes = fingerprints(jax.device_get(state))
-        if hashes['state'] != recorded[step]:
-          return verdict(f'step {step}: the state differs')
-      if step >= steps[-1]:
-        break
-  if directory.result.exists():
-    result = directory.read_json(directory.result)
-    evaluator = Evaluator(program)
-    again = {
-      'steps': step,
-      'sha256': hashes,
-      'test_error': evaluator.error(state, 'test'),
-      **evaluator.scores(state),
-    }
-    for name, value in again.items():
-      if result.get(name) != value:
-        return verdict(
-          f'step {step}: {name} in result.json is {result.get(name)}, not '
-          f'{value}'
-        )
-  if changed:
-    return verdict('the data differ')
-  return verdict(None)
+        sha256 = fingerprints(jax.device_get(state))['state']
+        if sha256 != recorded[step]:
+          return f'step {step}: the state differs', state
+      if step >= last:
+        return None, state
+
+
+def _compare_result(
+  directory: RunDirectory, program: Program, state: TrainState
+) -> str | None:
+  """The first entry of result.json that the last state does not reproduce."""
+  result = directory.read_json(directory.result)
+  evaluator = Evaluator(program)
+  again = {
+    'steps': int(state.step),
+    'sha256': fingerprints(jax.device_get(state)),
+    'test_error': evaluator.error(state, 'test'),
+    **evaluator.scores(state),
+  }
+  for name, value in again.items():
+    if result.get(name) != value:
+      return f'{name} in result.json is {result.get(name)}, not {value}'
+  return None
