@@ -10,6 +10,7 @@ import difflib
 import logging
 import re
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 
 from absl import app, flags
@@ -56,6 +57,7 @@ def _quieten_orbax() -> None:
   """
   absl_logging.set_verbosity(absl_logging.ERROR)
   logging.getLogger('asyncio').setLevel(logging.CRITICAL)
+  warnings.filterwarnings('ignore', 'coroutine .* was never awaited')
 
   def hook(event):
     if str(event.exc_value) != 'Event loop is closed':
@@ -69,14 +71,7 @@ def _parse(argv: Sequence[str]) -> Sequence[str]:
     rest = flags.FLAGS(argv)
     if len(rest) > 1:
       raise flags.Error(f'unexpected argument {rest[1]!r}; flags start with --')
-  except (
-    flags.Error,
-    AttributeError,
-    KeyError,
-    TypeError,
-    ValueError,
-  ) as error:
-    # ml_collections raises all of these for a config that does not fit.
+  except Exception as error:  # a flag's, or whatever a config file raises
     try:
       message = _explain_config(argv) or str(error)
     except InputError as bad_config:

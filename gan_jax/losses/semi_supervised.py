@@ -87,8 +87,8 @@ def real_probability(
     Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5.
 
   >>> import jax.numpy as jnp
-  >>> print(real_probability(jnp.zeros(3)).round(3))
-  0.75
+  >>> print(f'{real_probability(jnp.zeros(3)):.3f}')
+  0.750
   """
   logits = gan_logits(class_logits, extra_class=extra_class)
   return jax.nn.sigmoid(logits)
