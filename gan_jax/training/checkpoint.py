@@ -41,7 +41,7 @@ class Checkpoints:
   """
 
   def __init__(self, directory: pathlib.Path, *, keep: int = 1):
-    self._directory = directory
+    self._directory = directory.absolute()  # orbax wants it so
     self._keep = keep
     self._writer = None
 

@@ -1,3 +1,5 @@
+import pathlib
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -54,6 +56,14 @@ def test_what_is_saved_comes_back(folder, template):
   assert jax.tree.structure(restored.state) == jax.tree.structure(want)
   jax.tree.map(assert_array_equal, restored.state, want)
   assert restored.progress == {'sums': {'d_loss': 10.0}, 'count': 30}
+
+
+def test_a_relative_folder_will_do(folder, template, monkeypatch):
+  monkeypatch.chdir(folder.parent)
+  checkpoints = Checkpoints(pathlib.Path(folder.name), keep=1)
+  checkpoints.save(state_at(40), {})
+  checkpoints.close()
+  assert checkpoints.restore(40, template).step == 40
 
 
 def test_only_the_latest_are_kept(folder):
