@@ -6,6 +6,7 @@ seconds to minutes, so each split is kept as one array in a cache folder.
 
 import functools
 import hashlib
+import json
 import os
 import pathlib
 import sys
@@ -22,6 +23,8 @@ _VERSIONS = {
   'fashion_mnist': '3.0.1',
   'svhn_cropped': '3.1.0',
 }
+
+_FEATURES = 'tensorflow_datasets.core.features.'
 
 
 def _cache_dir() -> pathlib.Path:
@@ -48,9 +51,38 @@ def _prepared_dir(name: str, data_dir: str | None) -> pathlib.Path:
   )
 
 
+def _check_features(folder: pathlib.Path) -> None:
+  """Refuses a folder whose features.json names classes that TFDS does not have.
+
+  TFDS imports the module of any class named there, and a run directory names
+  its data's folder: without this check, opening somebody's run could execute
+  their code.
+  """
+  path = folder / 'features.json'
+
+  def check(pairs):
+    for key, value in pairs:
+      names_class = key in ('pythonClassName', 'python_class_name', 'type')
+      if names_class and not str(value).startswith(_FEATURES):
+        raise InputError(
+          f'{path} names the class {value!r}, which is none of TensorFlow '
+          "Datasets' own; this data set is not read"
+        )
+
+  try:
+    json.loads(path.read_text(), object_pairs_hook=check)
+  except InputError:
+    raise
+  except (OSError, ValueError) as error:
+    raise InputError(
+      f'cannot read {path}: {error}; prepare it again'
+    ) from error
+
+
 def _read_split(folder: pathlib.Path, split: str) -> Examples:
   import tensorflow_datasets as tfds  # slow to import
 
+  _check_features(folder)
   try:
     source = tfds.builder_from_directory(folder).as_data_source(split)
     bar = tqdm(

@@ -1,6 +1,8 @@
 import io
+import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -127,6 +129,31 @@ def test_broken_records_are_named(prepared, tmp_path):
     (folder / path.name).write_bytes(data)
   with pytest.raises(InputError, match=r'cannot read split train of .*3\.0\.1'):
     LOADERS['mnist'](str(tmp_path), 10)
+
+
+@pytest.mark.parametrize(
+  'key', ['pythonClassName', 'python_class_name', 'type']
+)
+def test_a_folder_cannot_name_code_to_run(prepared, tmp_path, monkeypatch, key):
+  """TFDS imports any module that features.json names; a run names the folder."""
+  witness = tmp_path / 'executed'
+  (tmp_path / 'payload.py').write_text(f"open({str(witness)!r}, 'w')")
+  monkeypatch.syspath_prepend(tmp_path)
+  folder = tmp_path / 'mnist' / '3.0.1'
+  shutil.copytree(prepared / 'mnist/3.0.1', folder)
+  path = folder / 'features.json'
+  features = json.loads(path.read_text())
+  inner = features['featuresDict']['features']['image']
+  inner.pop('pythonClassName')
+  inner[key] = 'payload.X'
+  path.write_text(json.dumps(features))
+  with pytest.raises(InputError, match=r'features\.json'):
+    LOADERS['mnist'](str(tmp_path), 10)
+  features = {key: 'payload.X', 'content': {}}
+  path.write_text(json.dumps(features))
+  with pytest.raises(InputError, match=r'features\.json'):
+    LOADERS['mnist'](str(tmp_path), 10)
+  assert not witness.exists()
 
 
 def test_the_real_mnist():
