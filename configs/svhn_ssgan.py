@@ -83,5 +83,8 @@ def get_config(arg: str = '') -> ConfigDict:
     config.data.num_validation = 20
     config.model.generator.size_mult = 2
     config.model.discriminator.width = 4
-    config.train.num_epochs = 1
+    config.train.num_epochs = 0
+    config.train.num_steps = 8
+    config.checkpoint.save_every_steps = 2
+    config.log.report_every_steps = 2
   return config

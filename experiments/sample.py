@@ -11,7 +11,9 @@ from gan_jax import cli
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory.', required=True)
 _NUM = flags.DEFINE_integer('num', 64, 'Number of samples.', lower_bound=1)
-_SEED = flags.DEFINE_integer('seed', 0, 'Seed of z.', lower_bound=0)
+_SEED = flags.DEFINE_integer(
+  'seed', 0, 'Seed of z.', lower_bound=0, upper_bound=2**32 - 1
+)
 _COLUMNS = flags.DEFINE_integer(
   'columns', 8, 'Samples in a row of the grid.', lower_bound=1
 )

@@ -3,7 +3,7 @@
 0            done
 1            the answer is no: training diverged, a verification failed
 2            bad input, in one line on stderr
-128 + n      stopped by signal n, with the state saved
+128 + n      stopped by signal n; training saves its state first
 """
 
 import difflib
@@ -40,6 +40,9 @@ def run(main: Callable[[], int | None]) -> None:
     except Stopped as stop:
       print(stop, file=sys.stderr)
       return 128 + stop.signum
+    except OSError as error:
+      where = f'{error.filename}: ' if error.filename else ''
+      return _fail(f'{where}{error.strerror or error}', 2)
     except KeyboardInterrupt:
       return _fail('interrupted', 130)
 
@@ -47,7 +50,7 @@ def run(main: Callable[[], int | None]) -> None:
 
 
 def _fail(message: str, status: int) -> int:
-  print(f'error: {message}', file=sys.stderr)
+  print(f'error: {" ".join(message.split())}', file=sys.stderr)
   return status
 
 
@@ -125,7 +128,10 @@ def parse_range(name: str, text: str) -> list[int]:
     match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
     if not match:
       raise InputError(f'--{name}={text}: want numbers such as 0-9 or 1,2,5')
-    numbers += range(int(match[1]), int(match[2] or match[1]) + 1)
-  if not numbers:
-    raise InputError(f'--{name}={text} is empty')
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first:
+      raise InputError(f'--{name}={text}: {part} runs backwards')
+    numbers += range(first, last + 1)
+  if len(set(numbers)) < len(numbers):
+    raise InputError(f'--{name}={text} names a number twice')
   return numbers

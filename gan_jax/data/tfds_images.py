@@ -91,12 +91,12 @@ def _read_split(folder: pathlib.Path, split: str) -> Examples:
       disable=not sys.stderr.isatty(),
     )
     rows = [(row['image'], row['label']) for row in bar]
+    images, labels = zip(*rows, strict=True)
+    return Examples(np.stack(images), np.asarray(labels, np.int32))
   except Exception as error:  # a broken record can raise nearly anything
     raise InputError(
       f'cannot read split {split} of {folder}: {error}; prepare it again'
     ) from error
-  images, labels = zip(*rows, strict=True)
-  return Examples(np.stack(images), np.asarray(labels, np.int32))
 
 
 def _read_cached(folder: pathlib.Path, split: str) -> Examples:
@@ -114,11 +114,15 @@ def _read_cached(folder: pathlib.Path, split: str) -> Examples:
     examples = _read_split(folder, split)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-      np.savez(file, image=examples.image, label=examples.label)
-    os.replace(file.name, path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
+      whole = pathlib.Path(temporary) / name
+      np.savez(whole, image=examples.image, label=examples.label)
+      os.replace(whole, path)
   except OSError as error:
-    print(f'warning: cannot cache {folder.parent.name} in {path}: {error}')
+    print(
+      f'warning: cannot cache {folder.parent.name} in {path}: {error}',
+      file=sys.stderr,
+    )
   return examples
 
 

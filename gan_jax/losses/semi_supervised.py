@@ -211,9 +211,8 @@ def semi_supervised_discriminator_loss(
     axis_name: a mapped axis over which the batch is split, if any.
 
   Returns:
-    Two scalars: the supervised and the real/fake term. The second is a mean
-    over this replica's rows, as every plain mean here; average it over the
-    replicas together with the gradients.
+    Two scalars, both over the whole batch: the supervised and the real/fake
+    term.
 
   Raises:
     TypeError, ValueError: as the two losses.
@@ -241,4 +240,7 @@ def semi_supervised_discriminator_loss(
     gan_logits(fake_class_logits, extra_class=extra_class),
     label_smoothing=label_smoothing,
   )
-  return supervised, real_fake.mean()
+  real_fake = real_fake.mean()
+  if axis_name is not None:
+    real_fake = jax.lax.pmean(real_fake, axis_name)
+  return supervised, real_fake

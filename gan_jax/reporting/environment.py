@@ -1,5 +1,6 @@
 """What a run ran on: the things that bitwise equality depends on."""
 
+import hashlib
 import importlib.metadata
 import os
 import pathlib
@@ -24,9 +25,25 @@ _PACKAGES = (
 )
 
 
-def environment() -> dict[str, Any]:
-  """Package versions, devices, cores and the code's git commit."""
+_JAX_SETTINGS = (
+  'JAX_DEFAULT_MATMUL_PRECISION',
+  'JAX_DEFAULT_PRNG_IMPL',
+  'JAX_ENABLE_X64',
+  'JAX_NUMPY_DTYPE_PROMOTION',
+  'JAX_THREEFRY_PARTITIONABLE',
+  'XLA_FLAGS',
+)
+
+
+def environment(parallel: str) -> dict[str, Any]:
+  """Package versions, devices, cores, settings and the code.
+
+  Args:
+    parallel: how the batch is split; see `training.parallel.mode_in_use`.
+  """
   return {
+    'parallel': parallel,
+    'code_sha256': _code_sha256(),
     'python': platform.python_version(),
     'packages': {name: _version(name) for name in _PACKAGES},
     'backend': jax.default_backend(),
@@ -37,7 +54,9 @@ def environment() -> dict[str, Any]:
     'cores': len(os.sched_getaffinity(0))
     if hasattr(os, 'sched_getaffinity')
     else os.cpu_count(),
-    'xla_flags': os.environ.get('XLA_FLAGS', ''),
+    'settings': {
+      name: os.environ[name] for name in _JAX_SETTINGS if name in os.environ
+    },
     'git_commit': _git_commit(),
     'command': sys.argv,
   }
@@ -52,8 +71,9 @@ DECISIVE = (
   'machine',
   'processor',
   'cores',
-  'xla_flags',
-  'git_commit',
+  'settings',
+  'parallel',
+  'code_sha256',
 )
 
 
@@ -70,6 +90,16 @@ def environment_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     elif before != after:
       lines.append(f'{name}: {before} -> {after}')
   return lines
+
+
+def _code_sha256() -> str:
+  """The hash of the package's own source, committed or not."""
+  root = pathlib.Path(__file__).resolve().parents[1]
+  digest = hashlib.sha256()
+  for path in sorted(root.rglob('*.py')):
+    digest.update(path.relative_to(root).as_posix().encode())
+    digest.update(path.read_bytes())
+  return digest.hexdigest()
 
 
 def _version(package: str) -> str | None:

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -11,18 +12,31 @@ import numpy as np
 from PIL import Image
 from tensorboardX import SummaryWriter
 
+from gan_jax.errors import InputError
 from gan_jax.files import write_text
 
 
 def read_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
-  """The lines of a metrics.jsonl; one cut short by a kill ends it."""
+  """The lines of a metrics.jsonl; a last one that a kill cut short is left out.
+
+  Raises:
+    InputError: another line is not what this project wrote.
+  """
   if not path.is_file():
     return
-  for line in path.read_text().splitlines():
+  lines = path.read_bytes().splitlines()
+  for number, text in enumerate(lines, start=1):
     try:
-      yield json.loads(line)
-    except json.JSONDecodeError:
-      return
+      line = json.loads(text)
+      if not isinstance(line['step'], int):
+        raise TypeError
+    except (ValueError, TypeError, KeyError):
+      if number == len(lines):
+        return
+      raise InputError(
+        f'{path} is damaged in line {number}; mend or remove that line'
+      ) from None
+    yield line
 
 
 class MetricsLog:
@@ -48,15 +62,18 @@ class MetricsLog:
         sample.unlink()
     self._file = path.open('a')
     events = directory / 'tensorboard'
-    shutil.rmtree(events, ignore_errors=True)
-    self._events = SummaryWriter(str(events)) if tensorboard else None
+    self._events = None
+    if tensorboard:
+      shutil.rmtree(events, ignore_errors=True)
+      self._events = SummaryWriter(str(events))
     for line in lines:
       self._mirror(line)
     for sample in self._sample_files():
       self._mirror_sample(sample)
 
   def _sample_files(self) -> list[pathlib.Path]:
-    return sorted(self._samples.glob('*_[0-9]*.png'))
+    paths = sorted(self._samples.glob('*.png'))
+    return [p for p in paths if re.fullmatch(r'.+_\d{8}', p.stem)]
 
   def _mirror(self, line: dict[str, Any]) -> None:
     if self._events is not None:

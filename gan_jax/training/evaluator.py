@@ -1,5 +1,7 @@
 """Scores and pictures of a state during training."""
 
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -7,6 +9,7 @@ from gan_jax.data.batches import to_uint8
 from gan_jax.data.dataset import Examples, crop_to_native
 from gan_jax.evaluation.classification import make_error_rate
 from gan_jax.reporting import images
+from gan_jax.training.fingerprint import fingerprints
 from gan_jax.training.program import Program
 from gan_jax.training.state import TrainState
 
@@ -38,6 +41,24 @@ class Evaluator:
     return {
       'labelled_accuracy': 1.0 - mistakes,
       'validation_error': self.error(state, 'validation'),
+    }
+
+  def result(self, state: TrainState) -> dict[str, Any]:
+    """All of result.json that a second run must reproduce.
+
+    The only place where training looks at the test split: at its end.
+    """
+    program = self._program
+    return {
+      'system': program.config.system,
+      'data': program.config.data.name,
+      'num_labels': int(program.mask.sum()),
+      'steps': int(state.step),
+      'test_error': self.error(state, 'test'),
+      'num_test': len(program.dataset.test.label),
+      **self.scores(state),
+      'sha256': fingerprints(jax.device_get(state)),
+      'data_sha256': program.describe_data()['sha256'],
     }
 
   def grids(self, state: TrainState) -> dict[str, np.ndarray]:

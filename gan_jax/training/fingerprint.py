@@ -1,5 +1,6 @@
 """sha256 of states, data and configs: what two runs are compared by."""
 
+import dataclasses
 import hashlib
 import json
 from typing import Any
@@ -8,7 +9,7 @@ import jax
 import numpy as np
 
 from gan_jax.data.dataset import Dataset
-from gan_jax.training.state import TrainState
+from gan_jax.training.state import Player, TrainState
 
 
 def sha256_of_tree(tree: Any) -> str:
@@ -30,12 +31,15 @@ def sha256_of_json(value: Any) -> str:
 
 def fingerprints(state: TrainState) -> dict[str, str]:
   """The hash of each part of the state by name, and 'state' for the whole."""
-  parts = {'step': sha256_of_tree(state.step)}
-  for name in ('generator', 'discriminator'):
-    player = getattr(state, name)
-    for field in ('params', 'opt_state', 'model_state', 'ema'):
-      parts[f'{name}.{field}'] = sha256_of_tree(getattr(player, field))
-  parts['extra'] = sha256_of_tree(state.extra)
+  parts = {}
+  for field in dataclasses.fields(state):
+    value = getattr(state, field.name)
+    if isinstance(value, Player):
+      for part in dataclasses.fields(value):
+        hash_of_part = sha256_of_tree(getattr(value, part.name))
+        parts[f'{field.name}.{part.name}'] = hash_of_part
+    else:
+      parts[field.name] = sha256_of_tree(value)
   return {'state': sha256_of_json(parts), **parts}
 
 

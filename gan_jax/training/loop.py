@@ -16,6 +16,7 @@ from gan_jax.training.checkpoint import Checkpoints, Restored, all_finite
 from gan_jax.training.evaluator import Evaluator
 from gan_jax.training.fingerprint import fingerprints
 from gan_jax.training.meter import Clock, Diverged, Meter
+from gan_jax.training.parallel import mode_in_use
 from gan_jax.training.program import (
   Program,
   advance,
@@ -68,35 +69,33 @@ def train(
     if start == num_steps and directory.result.exists():
       print(f'{directory.path} is finished: {num_steps} steps')
       return directory.read_json(directory.result)
+    directory.sessions()  # what cannot be read is said before any change
+    directory.recorded_hashes()
     directory.define(config, data)
     directory.result.unlink(missing_ok=True)
-    for change in directory.record_environment(start):
+    how = mode_in_use(config.parallel)
+    for change in directory.record_environment(start, how):
       _to_stderr(f'note: {change}; results may differ in the last bits')
     if restored:
       print(f'resuming {directory.path} from step {start}', flush=True)
     clock = Clock(config.data.batch_size, program.plan.steps_per_epoch)
     evaluator = Evaluator(program)
-    log = MetricsLog(directory.path, start, config.log.tensorboard)
-    with contextlib.closing(log), contextlib.closing(checkpoints):
-      try:
-        state = _train_steps(
-          program, restored, checkpoints, log, evaluator, clock
-        )
-      except Diverged as error:
-        raise Diverged(f'{error}; {_last_good(checkpoints)}') from None
-    result = {
-      'system': config.system,
-      'data': config.data.name,
-      'num_labels': int(program.mask.sum()),
-      'steps': int(state.step),
-      'test_error': evaluator.error(state, 'test'),  # the only look at it
-      'num_test': len(program.dataset.test.label),
-      **evaluator.scores(state),
-      'images_per_second': clock.images_per_second(),
-      'sha256': fingerprints(jax.device_get(state)),
-      'data_sha256': data['sha256'],
-    }
-    write_json(directory.result, result)
+    with StopRequest() as request:
+      log = MetricsLog(directory.path, start, config.log.tensorboard)
+      with contextlib.closing(log), contextlib.closing(checkpoints):
+        try:
+          state = _train_steps(
+            program, restored, checkpoints, log, evaluator, clock, request
+          )
+        except Diverged as error:
+          raise Diverged(f'{error}; {_last_good(checkpoints)}') from None
+      result = {
+        **evaluator.result(state),
+        'images_per_second': clock.images_per_second(),
+      }
+      write_json(directory.result, result)
+      if request.received is not None:  # whoever called must not go on
+        raise Stopped(request.received, num_steps)
     return result
 
 
@@ -107,6 +106,7 @@ def _train_steps(
   log: MetricsLog,
   evaluator: Evaluator,
   clock: Clock,
+  request: StopRequest,
 ) -> TrainState:
   """Steps, reports and saves until the end."""
   plan = program.plan
@@ -122,7 +122,7 @@ def _train_steps(
     disable=not sys.stderr.isatty(),
     dynamic_ncols=True,
   )
-  with bar, StopRequest() as request:
+  with bar:
     for step, state, metrics in advance(program, state, start):  # noqa: B020
       meter.add(step, metrics)
       clock.step(plan.steps_per_dispatch)

@@ -48,10 +48,14 @@ class Meter:
     values = {k: np.asarray(v) for k, v in jax.device_get(metrics).items()}
     num_steps = len(next(iter(values.values())))
     for i in range(num_steps):
+      bad = [
+        name for name, value in values.items() if not np.isfinite(value[i])
+      ]
+      if bad:  # losses first: they are what one looks for
+        bad.sort(key=lambda name: 'loss' not in name)
+        found = ', '.join(f'{name} is {values[name][i]}' for name in bad)
+        raise Diverged(f'{found} at step {step - num_steps + i + 1}')
       for name, value in values.items():
-        if not np.isfinite(value[i]):
-          at = step - num_steps + i + 1
-          raise Diverged(f'{name} is {value[i]} at step {at}')
         self._sums[name] = self._sums.get(name, 0.0) + float(value[i])
       self._count += 1
 

@@ -29,6 +29,13 @@ def axis_name(mode: str) -> str | None:
   return AXIS_NAME if mapped else None
 
 
+def mode_in_use(mode: str) -> str:
+  """The mode as it is carried out here, e.g. 'jit' or 'pmap over 8 devices'."""
+  if axis_name(mode) is None:
+    return 'jit'
+  return f'pmap over {num_replicas(mode)} devices'
+
+
 def replicated(mode: str) -> NamedSharding:
   """Where the state lives: a copy on every device that takes part."""
   devices = jax.devices()[: num_replicas(mode)]

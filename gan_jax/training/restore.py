@@ -43,7 +43,7 @@ def load_run(workdir: str | os.PathLike) -> TrainedRun:
   directory = RunDirectory(workdir)
   config = directory.read_config()
   program.check(config)
-  recorded = directory.read_json(directory.data)
+  recorded = directory.read_data()
   spec = DataSpec(
     **{
       k: tuple(v) if isinstance(v, list) else v
@@ -74,7 +74,7 @@ def load_run_data(run: TrainedRun, data_dir: str | None = None) -> Dataset:
   config.data.data_dir = data_dir or config.data.data_dir
   dataset = load_dataset(config.data)
   mask = label_mask(dataset.train.label, config.data, dataset.num_classes)
-  recorded = run.directory.read_json(run.directory.data)
+  recorded = run.directory.read_data()
   changes = data_changes(
     {'sha256': recorded['sha256']},
     {'sha256': data_fingerprints(dataset, mask)},

@@ -24,6 +24,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from gan_jax import config as cfg
+from gan_jax.data.spec import DataSpec
 from gan_jax.errors import InputError
 from gan_jax.files import write_json, write_text
 from gan_jax.reporting.environment import environment, environment_changes
@@ -49,20 +50,30 @@ class RunDirectory:
     """The run's config; InputError if this is no run's directory."""
     if not self.config.is_file():
       raise InputError(f'{self.path} is not a run directory: no config.json')
-    try:
-      return cfg.from_json(self.config.read_text())
-    except ValueError as error:
-      raise InputError(f'{self.config} is not valid JSON: {error}') from error
+    return cfg.from_json(json.dumps(self.read_json(self.config)))
 
-  def read_json(self, path: pathlib.Path) -> Any:
+  def read_json(self, path: pathlib.Path) -> dict[str, Any]:
+    """A JSON object; InputError if the file is absent or holds none."""
     try:
-      return json.loads(path.read_text())
+      value = json.loads(path.read_bytes())
     except FileNotFoundError:
       raise InputError(
         f'{self.path} has no {path.name}; the run has not come that far'
       ) from None
     except ValueError as error:
       raise InputError(f'{path} is not valid JSON: {error}') from error
+    if not isinstance(value, dict):
+      raise InputError(f'{path} is not the file that a run writes')
+    return value
+
+  def read_data(self) -> dict[str, Any]:
+    """data.json: {'spec': DataSpec as a dict, 'sha256': hashes by name}."""
+    data = self.read_json(self.data)
+    good = data.keys() == {'spec', 'sha256'}
+    good = good and all(isinstance(group, dict) for group in data.values())
+    if not good or data['spec'].keys() != set(DataSpec._fields):
+      raise InputError(f'{self.data} is not the file that a run writes')
+    return data
 
   def recorded_hashes(self) -> dict[int, str]:
     """The state's sha256 at each checkpoint that was ever begun, by step."""
@@ -116,7 +127,7 @@ class RunDirectory:
         f'{self.path} is a run of another config: {"; ".join(changed)}. '
         'Choose another --workdir, or the config that it was started with'
       )
-    recorded = self.read_json(self.data)
+    recorded = self.read_data()
     if recorded != data:
       raise InputError(
         f'the data are not those that {self.path} was started with: '
@@ -128,12 +139,21 @@ class RunDirectory:
     write_json(self.data, data)
     write_text(self.config, cfg.to_json(config))
 
-  def record_environment(self, step: int) -> list[str]:
+  def sessions(self) -> list[dict[str, Any]]:
+    """What each start of the run ran on, in order."""
+    if not self.environment.exists():
+      return []
+    sessions = self.read_json(self.environment).get('sessions')
+    if not isinstance(sessions, list) or not all(
+      isinstance(session, dict) for session in sessions
+    ):
+      raise InputError(f'{self.environment} has no list of sessions')
+    return sessions
+
+  def record_environment(self, step: int, parallel: str) -> list[str]:
     """Notes what the run goes on with from `step`; returns what changed."""
-    now = environment()
-    sessions = []
-    if self.environment.exists():
-      sessions = self.read_json(self.environment)['sessions']
+    now = environment(parallel)
+    sessions = self.sessions()
     changes = environment_changes(sessions[-1], now) if sessions else []
     sessions.append({'from_step': step, **now})
     write_json(self.environment, {'sessions': sessions})

@@ -12,6 +12,7 @@ from gan_jax.reporting.environment import environment, environment_changes
 from gan_jax.training.checkpoint import Checkpoints
 from gan_jax.training.evaluator import Evaluator
 from gan_jax.training.fingerprint import fingerprints
+from gan_jax.training.parallel import mode_in_use
 from gan_jax.training.program import (
   Program,
   advance,
@@ -24,7 +25,7 @@ from gan_jax.training.state import TrainState
 
 
 class Verdict(NamedTuple):
-  """`finding` is None if every recorded number was reproduced to the bit."""
+  """`finding` is None if everything compared was reproduced to the bit."""
 
   finding: str | None  # what differs, and at which step first
   causes: list[str]  # changes of environment or data that may explain it
@@ -41,7 +42,8 @@ def verify(
 
   Nothing in the directory is changed. Compared are: the hash of the data, the
   state's hash at every checkpoint step that the run recorded, the checkpoints
-  that are still there, and the hashes and errors in result.json.
+  that are still there, and all of result.json but the speed. The lines of
+  metrics.jsonl that report losses are not compared.
 
   Args:
     workdir: the run directory.
@@ -58,18 +60,17 @@ def verify(
   recorded = directory.recorded_hashes()
   if not recorded:
     raise InputError(f'{directory.path} has no recorded checkpoint yet')
-  now = environment()
+  now = environment(mode_in_use(config.parallel))
   causes = []
-  for session in directory.read_json(directory.environment)['sessions']:
+  for session in directory.sessions():
     causes += environment_changes(session, now)
-  changed = data_changes(
-    directory.read_json(directory.data), program.describe_data()
-  )
+  changed = data_changes(directory.read_data(), program.describe_data())
   causes = list(dict.fromkeys([f'data: {c}' for c in changed] + causes))
 
-  finding = _compare_checkpoints(directory, program, recorded)
-  if finding is None:
-    finding, state = _train_again(program, recorded)
+  saved = _compare_checkpoints(directory, program, recorded)
+  trained, state = _train_again(program, recorded)
+  found = min((x for x in (trained, saved) if x is not None), default=None)
+  finding = found and f'step {found[0]}: {found[1]}'
   if finding is None and directory.result.exists():
     finding = _compare_result(directory, program, state)
   if finding is None and changed:
@@ -79,22 +80,22 @@ def verify(
 
 def _compare_checkpoints(
   directory: RunDirectory, program: Program, recorded: dict[int, str]
-) -> str | None:
+) -> tuple[int, str] | None:
   """The first checkpoint that is damaged or not what was recorded."""
   checkpoints = Checkpoints(directory.checkpoints)
   for step in checkpoints.steps():
     try:
       saved = checkpoints.restore(step, state_template(program))
     except InputError as error:
-      return f'step {step}: {error}'
+      return step, str(error)
     if fingerprints(jax.device_get(saved.state))['state'] != recorded.get(step):
-      return f'step {step}: the checkpoint is not the one that was recorded'
+      return step, 'the checkpoint is not the one that was recorded'
   return None
 
 
 def _train_again(
   program: Program, recorded: dict[int, str]
-) -> tuple[str | None, TrainState]:
+) -> tuple[tuple[int, str] | None, TrainState]:
   """The first recorded step at which the state differs, and the last state."""
   last = max(recorded)
   state = init_state(program)
@@ -107,7 +108,7 @@ def _train_again(
       if step in recorded:
         sha256 = fingerprints(jax.device_get(state))['state']
         if sha256 != recorded[step]:
-          return f'step {step}: the state differs', state
+          return (step, 'the state differs'), state
       if step >= last:
         return None, state
 
@@ -117,14 +118,7 @@ def _compare_result(
 ) -> str | None:
   """The first entry of result.json that the last state does not reproduce."""
   result = directory.read_json(directory.result)
-  evaluator = Evaluator(program)
-  again = {
-    'steps': int(state.step),
-    'sha256': fingerprints(jax.device_get(state)),
-    'test_error': evaluator.error(state, 'test'),
-    **evaluator.scores(state),
-  }
-  for name, value in again.items():
+  for name, value in Evaluator(program).result(state).items():
     if result.get(name) != value:
       return f'{name} in result.json is {result.get(name)}, not {value}'
   return None

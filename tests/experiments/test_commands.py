@@ -180,6 +180,9 @@ def test_bad_input_is_one_line_and_makes_nothing(
     ('sample', ('--workdir=configs', '--output=x.jpg'), 'ends in .png'),
     ('verify', ('--workdir=nowhere',), 'is not a run directory'),
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=a'), '--label'),
+    ('compare', ('--workdir=x', '--configs=x', '--label_seeds=1,1'), 'twice'),
+    ('compare', ('--workdir=x', '--configs=x', '--label_seeds=5-3'), 'backw'),
+    ('sample', ('--workdir=x', '--output=x.png', f'--seed={2**63}'), '--seed'),
   ],
 )
 def test_other_bad_input(command, name, args, message):

@@ -64,6 +64,15 @@ def test_opening_at_a_step_rolls_everything_back(directory):
   ]
 
 
+def test_pictures_of_other_origin_are_left_alone(directory):
+  for name in ('mine_99999.png', 'mine_2nd.png'):
+    (directory / 'samples' / name).write_bytes(b'precious')
+  MetricsLog(directory, 2, tensorboard=False).close()
+  names = {p.name for p in (directory / 'samples').iterdir()}
+  assert names >= {'mine_99999.png', 'mine_2nd.png'}
+  assert (directory / 'tensorboard').is_dir()
+
+
 def test_without_tensorboard_there_are_no_events(tmp_path):
   MetricsLog(tmp_path, 0, tensorboard=False).close()
   assert not (tmp_path / 'tensorboard').exists()

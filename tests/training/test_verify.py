@@ -121,6 +121,38 @@ def test_another_environment_is_named(
   assert any(cause.startswith(needle) for cause in verdict.causes)
 
 
+def test_a_resumption_in_another_mode_is_named(run, config, tiny_dataset):
+  """Half jit, half pmap: no single replay has its bits, and it is said why."""
+  config.train.num_steps = 6
+  config.parallel = 'pmap'
+  train(config, run, dataset=tiny_dataset)
+  verdict = verify(run, dataset=tiny_dataset)
+  assert any(
+    cause.startswith('parallel: jit -> pmap over 2') for cause in verdict.causes
+  )
+
+
+@pytest.mark.parametrize(
+  'key',
+  ['num_labels', 'num_test', 'data', 'system', 'validation_error',
+   'data_sha256'],
+)  # fmt: skip
+def test_no_entry_of_the_result_can_be_invented(run, tiny_dataset, key):
+  edit_json(run / 'result.json', lambda result: result.update({key: 'forged'}))
+  verdict = verify(run, dataset=tiny_dataset)
+  assert verdict.finding.startswith(f'{key} in result.json is forged, not')
+
+
+def test_the_first_difference_of_both_kinds_is_told(run, tiny_dataset):
+  (run / 'checkpoints/4/_CHECKPOINT_METADATA').write_text('{}')
+  image = tiny_dataset.train.image.copy()
+  image[0, 0, 0, 0] ^= 1
+  changed = tiny_dataset._replace(
+    train=tiny_dataset.train._replace(image=image)
+  )
+  assert verify(run, dataset=changed).finding == 'step 2: the state differs'
+
+
 def test_a_run_without_a_checkpoint_cannot_be_verified(run, tiny_dataset):
   (run / 'metrics.jsonl').write_text('')
   with pytest.raises(InputError, match='no recorded checkpoint'):
