@@ -40,6 +40,22 @@ def test_bad_values_are_named(smoke_config, changes, message):
     cfg.check_config(config, ssgan.SCHEMA)
 
 
+@pytest.mark.parametrize(
+  ('check', 'value'),
+  [
+    (cfg.real(0.0), True),
+    (cfg.real(0.0), '1.0'),
+    (cfg.integer(1), 2.0),
+    (cfg.integers(length=3, low=1, high=2), [1, 2, 1]),
+    (cfg.integers(length=3, low=1, high=2), (1, True, 1)),
+    (cfg.optional(cfg.boolean), 0),
+  ],
+)
+def test_values_of_another_type_are_not_converted(check, value):
+  """A ConfigDict converts some when they are set, but none when it is made."""
+  assert check(value)
+
+
 def test_an_unknown_key_suggests_the_near_one(smoke_config):
   config = ConfigDict(smoke_config.to_dict())
   config.data.bach_size = 3

@@ -70,7 +70,7 @@ def take_out(
   try:
     taken = class_balanced(examples.label, num, num_classes, _SPLIT_SEED)
   except InputError as error:
-    raise InputError(f'{part} split: {error}') from None
+    raise InputError(f'{part}: {error}') from None
   mask = np.zeros(len(examples.label), bool)
   mask[taken] = True
   return (

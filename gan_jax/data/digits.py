@@ -28,5 +28,7 @@ def load(data_dir: str | None, num_validation: int) -> Dataset:
   image = np.round(source.images * (255 / 16)).astype(np.uint8)[..., None]
   rest = Examples(image, source.target.astype(np.int32))
   rest, test = take_out(rest, _NUM_TEST, 10, 'digits test')
-  train, validation = take_out(rest, num_validation, 10, 'digits validation')
+  train, validation = take_out(
+    rest, num_validation, 10, 'config.data.num_validation, digits'
+  )
   return Dataset('digits', train, validation, test, 10, (8, 8))

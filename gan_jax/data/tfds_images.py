@@ -130,7 +130,9 @@ def load(name: str, data_dir: str | None, num_validation: int) -> Dataset:
   """A data set whose validation part is taken from its training split."""
   folder = _prepared_dir(name, data_dir)
   train, test = (_read_cached(folder, split) for split in ('train', 'test'))
-  train, validation = take_out(train, num_validation, 10, f'{name} validation')
+  train, validation = take_out(
+    train, num_validation, 10, f'config.data.num_validation, {name}'
+  )
   return Dataset(name, train, validation, test, 10, train.image.shape[1:3])
 
 

@@ -37,6 +37,12 @@ def _split(
   return logits, 0.0
 
 
+def _gan_logits(name: str, logits: Array, extra_class: bool) -> Array:
+  """`gan_logits` in at least float32, for what is computed further."""
+  real, fake = _split(name, logits, extra_class)
+  return jax.nn.logsumexp(real, axis=-1) - fake
+
+
 def gan_logits(class_logits: Array, *, extra_class: bool = False) -> Array:
   r"""The logit of "real" that a classifier implies.
 
@@ -64,8 +70,7 @@ def gan_logits(class_logits: Array, *, extra_class: bool = False) -> Array:
   -0.307
   """
   dtype = _checks.result_type(class_logits)
-  real, fake = _split('class_logits', class_logits, extra_class)
-  return (jax.nn.logsumexp(real, axis=-1) - fake).astype(dtype)
+  return _gan_logits('class_logits', class_logits, extra_class).astype(dtype)
 
 
 def real_probability(
@@ -90,8 +95,9 @@ def real_probability(
   >>> print(f'{real_probability(jnp.zeros(3)):.3f}')
   0.750
   """
-  logits = gan_logits(class_logits, extra_class=extra_class)
-  return jax.nn.sigmoid(logits)
+  dtype = _checks.result_type(class_logits)
+  logits = _gan_logits('class_logits', class_logits, extra_class)
+  return jax.nn.sigmoid(logits).astype(dtype)
 
 
 def class_probabilities(
@@ -145,7 +151,8 @@ def supervised_loss(
       are over the whole batch.
 
   Returns:
-    A scalar of the logits' dtype; 0 if no row is labelled.
+    A scalar of the logits' dtype; 0 if no row is labelled, NaN if a labelled
+    row's label is out of range.
 
   Raises:
     TypeError: logits that are not floating point, labels that are not integer.
@@ -173,9 +180,11 @@ def supervised_loss(
       f'{class_logits.shape}, {labels.shape} and {label_mask.shape}'
     )
   labelled = label_mask.astype(bool)
-  # A valid index for unlabelled rows: what they hold must not matter.
+  # Unlabelled rows get a valid index: what they hold must not matter. A label
+  # out of range on a labelled row is an error that must show: NaN.
   index = jnp.where(labelled, labels, 0)[:, None]
   picked = jnp.take_along_axis(real, index, axis=-1)[:, 0]
+  picked = jnp.where(index[:, 0] < 0, jnp.nan, picked)  # K and above are NaN
   cross_entropy = jax.nn.logsumexp(real, axis=-1) - picked
   total = jnp.where(labelled, cross_entropy, 0).sum()
   count = labelled.sum().astype(real.dtype)
@@ -236,11 +245,11 @@ def semi_supervised_discriminator_loss(
     axis_name=axis_name,
   )
   real_fake = non_saturating_discriminator_loss(
-    gan_logits(real_class_logits, extra_class=extra_class),
-    gan_logits(fake_class_logits, extra_class=extra_class),
+    _gan_logits('real_class_logits', real_class_logits, extra_class),
+    _gan_logits('fake_class_logits', fake_class_logits, extra_class),
     label_smoothing=label_smoothing,
-  )
-  real_fake = real_fake.mean()
+  ).mean()
   if axis_name is not None:
     real_fake = jax.lax.pmean(real_fake, axis_name)
-  return supervised, real_fake
+  dtype = _checks.result_type(real_class_logits, fake_class_logits)
+  return supervised, real_fake.astype(dtype)

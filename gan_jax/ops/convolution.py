@@ -29,7 +29,14 @@ def conv_transpose(x: Array, kernel: Array, stride: int) -> Array:
 
   Returns:
     Images [B, stride * H, stride * W, D].
+
+  Raises:
+    ValueError: a stride larger than the kernel.
   """
+  if stride > min(kernel.shape[:2]):
+    raise ValueError(
+      f'stride {stride} is larger than the kernel, {kernel.shape[:2]}'
+    )
   return lax.platform_dependent(
     x,
     kernel,

@@ -1,5 +1,6 @@
 """Image grids."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -35,6 +36,8 @@ def grid(images: np.ndarray, columns: int, *, min_size: int = 64) -> np.ndarray:
 
 
 def save_png(path: pathlib.Path, image: np.ndarray) -> None:
-  """Writes a uint8 [H, W, 3] image."""
+  """Writes a uint8 [H, W, 3] image, whole or not at all."""
   path.parent.mkdir(parents=True, exist_ok=True)
-  Image.fromarray(image).save(path, format='PNG')
+  temporary = path.with_name(path.name + '.tmp')
+  Image.fromarray(image).save(temporary, format='PNG')
+  os.replace(temporary, path)

@@ -14,6 +14,7 @@ from tensorboardX import SummaryWriter
 
 from gan_jax.errors import InputError
 from gan_jax.files import write_text
+from gan_jax.reporting import images
 
 
 def read_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
@@ -97,8 +98,7 @@ class MetricsLog:
   def write_sample(self, name: str, step: int, image: np.ndarray) -> None:
     """Saves uint8 [H, W, 3] as samples/NAME_STEP.png."""
     path = self._samples / f'{name}_{step:08d}.png'
-    path.parent.mkdir(exist_ok=True)
-    Image.fromarray(image).save(path)
+    images.save_png(path, image)
     self._mirror_sample(path)
 
   def close(self) -> None:

@@ -33,7 +33,7 @@ def test_the_test_split_does_not_depend_on_the_validation_split():
 
 @pytest.mark.parametrize('num', [25, 5000])
 def test_impossible_validation_splits(num):
-  with pytest.raises(InputError, match='digits validation split'):
+  with pytest.raises(InputError, match=r'config\.data\.num_validation'):
     digits.load(None, num)
 
 

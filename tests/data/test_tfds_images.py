@@ -98,6 +98,25 @@ def test_a_broken_cache_is_made_again(prepared, cache, damage):
   assert_array_equal(first.train.image, again.train.image)
 
 
+def test_a_cache_of_other_files_is_not_used(prepared, tmp_path, monkeypatch):
+  folder = tmp_path / 'mnist' / '3.0.1'
+  shutil.copytree(prepared / 'mnist/3.0.1', folder)
+  LOADERS['mnist'](str(tmp_path), 10)
+  os.utime(folder / 'mnist-train.array_record-00000-of-00001', ns=(0, 0))
+  read = []
+  monkeypatch.setattr(
+    tfds_images,
+    '_read_split',
+    lambda *args, read_split=tfds_images._read_split: (
+      read.append(args[1]) or read_split(*args)
+    ),
+  )
+  LOADERS['mnist'](str(tmp_path), 10)
+  assert read == ['train', 'test']
+  LOADERS['mnist'](str(tmp_path), 10)
+  assert read == ['train', 'test']
+
+
 def test_one_flipped_bit_in_the_cache_is_noticed(prepared, cache):
   first = LOADERS['mnist'](str(prepared), 10)
   for path in cache.iterdir():
@@ -117,6 +136,15 @@ def test_a_set_that_is_not_prepared_says_how_to(tmp_path):
   assert f"data_dir='{tmp_path}'" in message
   assert "file_format='array_record').download_and_prepare()" in message
   assert '\n' not in message
+
+
+def test_a_set_in_another_format_is_not_prepared(prepared, tmp_path):
+  folder = tmp_path / 'mnist' / '3.0.1'
+  shutil.copytree(prepared / 'mnist/3.0.1', folder)
+  for path in folder.glob('*.array_record*'):
+    path.rename(str(path).replace('array_record', 'tfrecord'))
+  with pytest.raises(InputError, match=r'mnist 3\.0\.1 is not prepared in'):
+    LOADERS['mnist'](str(tmp_path), 10)
 
 
 def test_broken_records_are_named(prepared, tmp_path):

@@ -524,3 +524,17 @@ def test_axis_name_reaches_the_supervised_term():
   )(*(r.reshape(2, 3, *r.shape[1:]) for r in (real, fake, labels, mask)))
   np.testing.assert_allclose(supervised, [expected[0]] * 2, rtol=1e-6)
   np.testing.assert_allclose(real_fake.mean(), expected[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize('label', [-1, K, 999])
+def test_a_labelled_row_with_an_impossible_label_is_nan(label):
+  logits = class_logits(1.0, False)
+  labels, mask = jnp.array([0, label, 1, 2]), jnp.array([1, 1, 0, 1])
+  assert np.isnan(supervised_loss(logits, labels, mask))
+  assert np.isfinite(supervised_loss(logits, labels, mask.at[1].set(0)))
+
+
+def test_bfloat16_probabilities_are_rounded_once():
+  logits = class_logits(4.0, False, rows=200, dtype='bfloat16')
+  once = real_probability(logits.astype('float32')).astype('bfloat16')
+  np.testing.assert_array_equal(real_probability(logits), once)

@@ -109,3 +109,25 @@ def test_at_test_time_rows_do_not_look_at_each_other():
 def test_images_that_are_too_small_are_refused():
   with pytest.raises(InputError, match=r'conv7.*leaves no pixel of a 1x1 map'):
     build(size=4, strides=(2, 2, 2))
+
+
+def test_dropout_acts_at_four_places_with_masks_of_their_own():
+  classifier, variables, image = build(rows=20)
+  _, state = classifier.apply(
+    variables, image, train=True, rngs={'dropout': KEY},
+    mutable=['batch_stats', 'intermediates'], capture_intermediates=True,
+  )  # fmt: skip
+  dropped = {
+    name: np.asarray(value['__call__'][0] == 0)
+    for name, value in state['intermediates'].items()
+    if name.startswith('dropout')
+  }
+  rates = {'dropout0': 0.2, 'dropout1': 0.5, 'dropout3': 0.5, 'dropout6': 0.5}
+  assert dropped.keys() == rates.keys()
+  for name, rate in rates.items():
+    deviation = (rate * (1 - rate) / dropped[name].size) ** 0.5
+    assert abs(dropped[name].mean() - rate) < 4 * deviation, name
+  corners = [dropped[f'dropout{i}'][:, :4, :4, :4] for i in (1, 3, 6)]
+  for i in range(3):
+    differing = (corners[i] != corners[i - 1]).mean()
+    assert abs(differing - 0.5) < 4 * 0.5 / corners[i].size ** 0.5

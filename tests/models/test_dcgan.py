@@ -1,6 +1,8 @@
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from gan_jax.errors import InputError
 from gan_jax.models.dcgan import DeconvGenerator
@@ -44,6 +46,40 @@ def test_shorter_stacks_for_digits(base_size, num_deconvs):
   assert image.shape == (3, 8, 8, 1)
   names = {name for name in variables['params'] if name.startswith('deconv')}
   assert names == {f'deconv{i + 1}' for i in range(num_deconvs)}
+
+
+def test_pixels_fill_the_range_and_do_not_leave_it():
+  _, variables = build((8, 8, 1), size_mult=4)
+  z = 100 * jax.random.normal(KEY, (20, 100))
+  image = DeconvGenerator((8, 8, 1), 4).apply(variables, z, train=False)
+  assert -1 <= image.min() < -0.99
+  assert 0.99 < image.max() <= 1
+
+
+def test_the_activations_between_the_layers():
+  generator = DeconvGenerator((8, 8, 1), 4, base_size=2)
+  z = jax.random.normal(KEY, (6, 100))
+  variables = generator.init(KEY, z, train=False)
+  image, state = generator.apply(
+    variables, z, train=True, capture_intermediates=True,
+    mutable=['batch_stats', 'intermediates'],
+  )  # fmt: skip
+  layers = {
+    name: np.asarray(value['__call__'][0])
+    for name, value in state['intermediates'].items()
+    if name != '__call__'
+  }
+  for i in range(2):
+    norm = layers[f'norm{i}']
+    assert_allclose(norm.mean((0, 1, 2)), 0, atol=1e-5)
+    assert_allclose(norm.std((0, 1, 2)), 1, atol=0.02)
+    kernel, bias = variables['params'][f'deconv{i + 1}'].values()
+    into = np.where(norm > 0, norm, 0.2 * norm)
+    out = jax.lax.conv_transpose(
+      into, kernel, (2, 2), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+    )
+    assert_allclose(layers[f'deconv{i + 1}'], out + bias, atol=1e-5)
+  assert_allclose(image, np.tanh(layers['deconv2']), atol=1e-6)
 
 
 @pytest.mark.parametrize(

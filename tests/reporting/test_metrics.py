@@ -47,6 +47,9 @@ def test_events_mirror_the_numbers_and_pictures(directory):
 def test_opening_at_a_step_rolls_everything_back(directory):
   with (directory / 'metrics.jsonl').open('a') as file:
     file.write('{"step": 5, "d_lo')  # cut short by a kill
+  for path in (directory / 'tensorboard').iterdir():
+    # Names hold the second: within it, the new file would replace the old.
+    path.rename(path.with_name('events.out.tfevents.1.host'))
   log = MetricsLog(directory, 2, tensorboard=True)
   log.write({'step': 3, 'd_loss': 9.0})
   log.close()
