@@ -2,7 +2,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 DEMO_DIR ?= runs/demo
 
-.PHONY: demo test results lint
+# Linux gives a freed block of a step's size back at once and maps it anew for
+# the next step, page by page: a quarter of a small step on a CPU.
+demo results: export GLIBC_TUNABLES ?= $(MALLOC)
+MALLOC := glibc.malloc.mmap_max=0:glibc.malloc.hugetlb=1:$\
+glibc.malloc.trim_threshold=17179869184
+
+.PHONY: demo test results lint benchmark
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.compare --label_seeds=0 --workdir=$(DEMO_DIR) \
@@ -19,6 +25,11 @@ lint: .venv/installed
 results: .venv/installed
 	$(BIN)/python -m experiments.compare --label_seeds=0-9 --workdir=runs/digits \
 	  --configs=configs/digits_ssgan.py,configs/digits_supervised.py
+
+# The figures of docs/performance.md; torch comes from the package index.
+benchmark: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check torch
+	$(BIN)/python -m experiments.benchmark --peers=torch,flax
 
 .venv/installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \

@@ -4,6 +4,7 @@ Row i of the global batch gets its own key, so a step on N devices draws the
 very noise that one device would draw for the whole batch.
 """
 
+import math
 import zlib
 
 import jax
@@ -45,3 +46,28 @@ def normal_rows(
   """N(0, 1) noise [num_rows, *shape], each row from its own key."""
   keys = row_keys(key, num_rows, axis_name)
   return jax.vmap(lambda k: jax.random.normal(k, shape))(keys)
+
+
+def bernoulli_rows(
+  key: PRNGKey,
+  num_rows: int,
+  shape: tuple[int, ...],
+  probability: float,
+  axis_name: str | None = None,
+) -> tuple[Array, float]:
+  """Coin flips [num_rows, *shape], each row from its own key.
+
+  Sixteen random bits a flip, two flips a random word: several times faster
+  than `jax.random.bernoulli`, whose float32 uniforms take a word each.
+
+  Returns:
+    The flips, bool, and the probability that they have: the given one, rounded
+    to a multiple of 2^-16.
+  """
+  threshold = round(probability * 2**16)
+  size = math.prod(shape)
+  keys = row_keys(key, num_rows, axis_name)
+  words = jax.vmap(lambda k: jax.random.bits(k, (-(-size // 2),)))(keys)
+  draws = jax.lax.bitcast_convert_type(words, jnp.uint16)
+  draws = draws.reshape(num_rows, -1)[:, :size].reshape(num_rows, *shape)
+  return draws.astype(jnp.uint32) < threshold, threshold / 2**16

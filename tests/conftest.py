@@ -20,7 +20,10 @@ from gan_jax.data.dataset import Dataset, Examples
 ROOT = pathlib.Path(__file__).parents[1]
 
 # The only reasons for which a test may be skipped.
-ALLOWED_SKIPS = ('TFDS_DATA_DIR holds no prepared mnist',)
+ALLOWED_SKIPS = (
+  'TFDS_DATA_DIR holds no prepared mnist',
+  'torch is not installed',
+)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,9 +1,10 @@
 import jax
 import numpy as np
+import pytest
 from numpy.testing import assert_array_equal
 from scipy import stats
 
-from gan_jax.rng import key_for, normal_rows, row_keys
+from gan_jax.rng import bernoulli_rows, key_for, normal_rows, row_keys
 
 KEY = jax.random.key(3)
 
@@ -33,3 +34,30 @@ def test_the_noise_is_standard_normal():
   assert stats.kstest(noise, 'norm').pvalue > 1e-3
   rows = np.reshape(noise, (100, 100))
   assert abs(np.corrcoef(rows)[np.triu_indices(100, 1)]).max() < 0.5
+
+
+@pytest.mark.parametrize('probability', [0.0, 0.2, 0.5, 1.0])
+def test_coins_have_the_probability_that_is_returned(probability):
+  flips, exact = bernoulli_rows(KEY, 100, (7, 143), probability)
+  assert flips.shape == (100, 7, 143)
+  assert abs(exact - probability) <= 2**-17
+  deviation = (exact * (1 - exact) / flips.size) ** 0.5
+  assert abs(np.mean(flips) - exact) <= 4 * deviation
+
+
+def test_coins_are_independent():
+  flips = np.asarray(bernoulli_rows(KEY, 200, (1001,), 0.5)[0], float)
+  rows = np.corrcoef(flips)[np.triu_indices(200, 1)]
+  assert abs(rows).max() < 0.2
+  # The two flips of one word, and neighbouring words.
+  for lag in (1, 2):
+    left, right = flips[:, :-lag].ravel(), flips[:, lag:].ravel()
+    assert abs(np.corrcoef(left, right)[0, 1]) < 4 / left.size**0.5
+
+
+def test_two_devices_flip_what_one_would():
+  one, _ = bernoulli_rows(KEY, 8, (5,), 0.3)
+  two = jax.pmap(
+    lambda _: bernoulli_rows(KEY, 4, (5,), 0.3, 'batch')[0], axis_name='batch'
+  )(np.arange(2))
+  assert_array_equal(np.reshape(two, (8, 5)), one)

@@ -56,8 +56,8 @@ class ConvClassifier(nn.Module):
     for layer in range(1, 8):
       x = Conv(
         features=self.width * (1 if layer <= 3 else 2),
-        kernel_size=3,
-        stride=self.strides[layer - 1] if layer <= 3 else 1,
+        kernel_size=(3, 3),
+        strides=self.strides[layer - 1] if layer <= 3 else 1,
         padding='VALID' if layer == 7 else 'SAME',
         name=f'conv{layer}',
       )(x)

@@ -50,7 +50,7 @@ class DeconvGenerator(nn.Module):
     x = activate(x, 'norm0')
     for layer in range(1, num_layers):
       features //= 2
-      x = ConvTranspose(features, 5, 2, name=f'deconv{layer}')(x)
+      x = ConvTranspose(features, (5, 5), (2, 2), name=f'deconv{layer}')(x)
       x = activate(x, f'norm{layer}')
-    x = ConvTranspose(channels, 5, 2, name=f'deconv{num_layers}')(x)
+    x = ConvTranspose(channels, (5, 5), (2, 2), name=f'deconv{num_layers}')(x)
     return jax.nn.tanh(x)

@@ -4,72 +4,82 @@ Every convolution goes through here, so that its lowering can be changed in one
 place. Layers that look at the whole batch take the name of the mapped axis.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from gan_jax.errors import InputError
 from gan_jax.ops import convolution
-from gan_jax.rng import row_keys
+from gan_jax.rng import bernoulli_rows
 from gan_jax.types import Array
 
-_KERNEL_INIT = nn.initializers.lecun_normal()
+
+def _conv_general_dilated(
+  x: Array, kernel: Array, strides, padding, **options
+) -> Array:
+  """For flax's Conv to call in place of lax.conv_general_dilated."""
+  dilations = (*options['lhs_dilation'], *options['rhs_dilation'])
+  if max(dilations) > 1 or options['feature_group_count'] > 1:
+    raise ValueError('dilated and grouped convolutions are not supported')
+  size = kernel.shape[:2]
+  pads = (
+    lax.padtype_to_pads(x.shape[1:3], size, strides, padding)
+    if (isinstance(padding, str))
+    else padding
+  )
+  if any(
+    n + sum(pad) < k for n, pad, k in zip(x.shape[1:3], pads, size, strict=True)
+  ):
+    raise InputError(
+      f'a {padding} convolution with a {size[0]}x{size[1]} kernel leaves no '
+      f'pixel of a {x.shape[1]}x{x.shape[2]} map; use larger images or fewer '
+      'strides'
+    )
+  return convolution.conv(x, kernel, strides, pads)
 
 
-class Conv(nn.Module):
-  """Convolution [B, H, W, C] -> [B, H', W', features], with flax's parameters.
+class Conv(nn.Conv):
+  """flax's two-dimensional Conv, in a lowering chosen for the platform.
 
   Raises InputError if the output would have no pixel: a VALID layer on a map
   that is too small gives NaN further down, not an error.
   """
 
-  features: int
-  kernel_size: int
-  stride: int = 1
-  padding: str = 'SAME'
-  kernel_init: nn.initializers.Initializer = _KERNEL_INIT
+  conv_general_dilated: Callable[..., Array] = _conv_general_dilated
 
-  @nn.compact
   def __call__(self, x: Array) -> Array:
-    size = (self.kernel_size, self.kernel_size)
-    kernel = self.param(
-      'kernel', self.kernel_init, (*size, x.shape[-1], self.features)
-    )
-    bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    strides = (self.stride, self.stride)
-    pads = lax.padtype_to_pads(x.shape[1:3], size, strides, self.padding)
-    if any(
-      length + sum(pad) < self.kernel_size
-      for length, pad in zip(x.shape[1:3], pads, strict=True)
-    ):
-      raise InputError(
-        f'{self.name or "convolution"}: a {self.padding} convolution with a '
-        f'{self.kernel_size}x{self.kernel_size} kernel leaves no pixel of a '
-        f'{x.shape[1]}x{x.shape[2]} map; use larger images or fewer strides'
-      )
-    x = lax.conv_general_dilated(
-      x, kernel, strides, pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC')
-    )
-    return x + bias
+    try:
+      return super().__call__(x)
+    except InputError as error:
+      raise InputError(f'{self.name or "convolution"}: {error}') from None
 
 
 class ConvTranspose(nn.Module):
-  """Transposed SAME convolution to stride * (H, W), with flax's parameters."""
+  """flax's two-dimensional ConvTranspose, likewise, by its usual arguments."""
 
   features: int
-  kernel_size: int
-  stride: int
-  kernel_init: nn.initializers.Initializer = _KERNEL_INIT
+  kernel_size: tuple[int, int]
+  strides: tuple[int, int] = (1, 1)
+  padding: convolution.Padding = 'SAME'
+  use_bias: bool = True
+  dtype: Any = None
+  kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
+  bias_init: nn.initializers.Initializer = nn.initializers.zeros
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
-    size = (self.kernel_size, self.kernel_size)
-    kernel = self.param(
-      'kernel', self.kernel_init, (*size, x.shape[-1], self.features)
-    )
-    bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    return convolution.conv_transpose(x, kernel, self.stride) + bias
+    shape = (*self.kernel_size, x.shape[-1], self.features)
+    kernel = self.param('kernel', self.kernel_init, shape)
+    bias = None
+    if self.use_bias:
+      bias = self.param('bias', self.bias_init, (self.features,))
+    x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+    y = convolution.conv_transpose(x, kernel, self.strides, self.padding)
+    return y if bias is None else y + bias
 
 
 class BatchNorm(nn.Module):
@@ -101,8 +111,11 @@ class Dropout(nn.Module):
   def __call__(self, x: Array, *, train: bool) -> Array:
     if not train or self.rate == 0.0:
       return x
-    keys = row_keys(self.make_rng('dropout'), x.shape[0], self.axis_name)
-    keep = jax.vmap(
-      lambda key: jax.random.bernoulli(key, 1.0 - self.rate, x.shape[1:])
-    )(keys)
-    return jnp.where(keep, x / (1.0 - self.rate), 0.0)
+    keep, probability = bernoulli_rows(
+      self.make_rng('dropout'),
+      x.shape[0],
+      x.shape[1:],
+      1.0 - self.rate,
+      self.axis_name,
+    )
+    return jnp.where(keep, x / probability, 0.0)

@@ -18,10 +18,10 @@ from gan_jax.systems.system import System, apply_network, init_network
 from gan_jax.training.state import TrainState, Weights
 from gan_jax.training.update import (
   Aux,
+  apply_gradients,
   make_optimizer,
   new_player,
   prefixed,
-  update_player,
 )
 
 CLASSIFIER_SCHEMA = {
@@ -90,20 +90,30 @@ def make_system(
     num_rows = rows['image'].shape[0]
     z = normal_rows(key_for(key, 'z'), num_rows, (model.z_dim,), axis_name)
 
-    def samples(g: Weights):
-      return apply_network(generator, g, z, train=True)
+    g, d = state.generator, state.discriminator
 
-    def judge(d: Weights, image, purpose):
-      dropout_key = key_for(key, purpose)
-      return apply_network(
-        discriminator, d, image, train=True, dropout_key=dropout_key
-      )
+    def samples(g_params):
+      weights = Weights(g_params, g.model_state)
+      return apply_network(generator, weights, z, train=True)
 
-    def d_loss_fn(params):
-      d = Weights(params, state.discriminator.model_state)
-      fake, _ = samples(state.generator.weights)
-      on_real, model_state = judge(d, rows['image'], 'dropout_real')
-      on_fake, _ = judge(d, fake, 'dropout_fake')
+    def judge(d_params, fake):
+      """D's outputs on the data and on samples; its statistics of the data."""
+
+      def outputs(image, purpose):
+        weights, dropout_key = (
+          Weights(d_params, d.model_state),
+          key_for(key, purpose),
+        )
+        return apply_network(
+          discriminator, weights, image, train=True, dropout_key=dropout_key
+        )
+
+      on_real, model_state = outputs(rows['image'], 'dropout_real')
+      on_fake, _ = outputs(fake, 'dropout_fake')
+      return (on_real, on_fake), model_state
+
+    def d_loss_fn(outputs):
+      on_real, on_fake = outputs
       supervised, real_fake = losses.semi_supervised_discriminator_loss(
         on_real.class_logits,
         on_fake.class_logits,
@@ -126,35 +136,42 @@ def make_system(
         'real_probability': called_real(on_real),
         'fake_probability': called_real(on_fake),
       }
-      return metrics['loss'], Aux(metrics, model_state)
+      return metrics['loss'], metrics
 
-    def g_loss_fn(params, d: Weights):
-      g = Weights(params, state.generator.model_state)
-      fake, model_state = samples(g)
-      on_real, _ = judge(d, rows['image'], 'dropout_real')
-      on_fake, _ = judge(d, fake, 'dropout_fake')
+    def g_loss_fn(outputs):
+      on_real, on_fake = outputs
       matching = losses.feature_matching_loss(
         on_real.features,
         on_fake.features,
         squared=loss.feature_matching == 'squared',
         axis_name=axis_name,
       )
-      return matching, Aux({'loss': matching}, model_state)
+      return matching, {'loss': matching}
 
-    new_d, d_metrics = update_player(
-      state.discriminator,
+    # One forward pass of each network serves both players: the gradients are
+    # taken of its outputs, and pulled back to the parameters of either.
+    fake, to_g, g_model_state = jax.vjp(samples, g.params, has_aux=True)
+    outputs, to_d, d_model_state = jax.vjp(judge, d.params, fake, has_aux=True)
+    at_outputs, d_metrics = jax.grad(d_loss_fn, has_aux=True)(outputs)
+    d_gradients, _ = to_d(at_outputs)
+    new_d, d_metrics = apply_gradients(
+      d,
       d_optimizer,
-      d_loss_fn,
+      d_gradients,
+      Aux(d_metrics, d_model_state),
       state.step,
       axis_name=axis_name,
     )
-    # Simultaneous play: both losses read the old players, and XLA computes
-    # their common passes once. Alternating play: G meets the new D.
-    opponent = state.discriminator if loss.play == 'simultaneous' else new_d
-    new_g, g_metrics = update_player(
-      state.generator,
+    if loss.play == 'alternating':  # G meets the new D
+      outputs, to_d, _ = jax.vjp(judge, new_d.params, fake, has_aux=True)
+    at_outputs, g_metrics = jax.grad(g_loss_fn, has_aux=True)(outputs)
+    _, at_fake = to_d(at_outputs)
+    (g_gradients,) = to_g(at_fake)
+    new_g, g_metrics = apply_gradients(
+      g,
       g_optimizer,
-      lambda params: g_loss_fn(params, opponent.weights),
+      g_gradients,
+      Aux(g_metrics, g_model_state),
       state.step,
       axis_name=axis_name,
     )

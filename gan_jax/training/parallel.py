@@ -5,7 +5,7 @@ checkpoint does not know how many devices there were.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -51,9 +51,14 @@ def check_batch(mode: str, rows: int) -> None:
     )
 
 
-def compile_step(
-  train_step: Callable, mode: str
-) -> Callable[[Any, Sequence[Batch], PRNGKey], tuple[Any, Metrics]]:
+class Step(NamedTuple):
+  """A compiled step; both take (state, global batches, key)."""
+
+  run: Callable[[Any, Sequence[Batch], PRNGKey], tuple[Any, Metrics]]
+  lower: Callable[[Any, Sequence[Batch], PRNGKey], jax.stages.Lowered]
+
+
+def compile_step(train_step: Callable, mode: str) -> Step:
   """Compiles one or several steps into one dispatch.
 
   Args:
@@ -62,8 +67,9 @@ def compile_step(
     mode: 'jit', 'pmap' or 'auto' (pmap where there are several devices).
 
   Returns:
-    A function of (state, global batches of uint8 images, one per step, key)
-    that returns (state, metrics [steps]). It donates the state.
+    Functions of (state, global batches of uint8 images, one per step, key).
+    `run` returns (state, metrics [steps]) and donates the state; `lower` shows
+    its program.
   """
 
   def one_step(state, batch, key):
@@ -102,4 +108,7 @@ def compile_step(
   def run(state, batches, key):
     return compiled(state, jax.tree.map(split, *batches), key)
 
-  return run
+  def lower(state, batches, key):
+    return compiled.lower(state, jax.tree.map(split, *batches), key)
+
+  return Step(run, lower)

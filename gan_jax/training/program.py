@@ -143,6 +143,13 @@ def state_template(program: Program) -> TrainState:
   return abstract(shapes, parallel.replicated(program.config.parallel))
 
 
+def compile_step(program: Program) -> parallel.Step:
+  """The training step on the devices of `config.parallel`."""
+  mode = program.config.parallel
+  system = make_system(program.config, program.spec, parallel.axis_name(mode))
+  return parallel.compile_step(system.train_step, mode)
+
+
 def advance(
   program: Program, state: TrainState, start: int
 ) -> Iterator[tuple[int, TrainState, Metrics]]:
@@ -157,15 +164,13 @@ def advance(
     After each dispatch: the number of steps done, the state, and the metrics
     of the dispatch's steps, arrays [steps] that may still be being computed.
   """
-  mode = program.config.parallel
-  system = make_system(program.config, program.spec, parallel.axis_name(mode))
-  step_fn = parallel.compile_step(system.train_step, mode)
+  run = compile_step(program).run
   sampler = make_sampler(program)
   key = program.key('train')
   chunk = program.plan.steps_per_dispatch
   step = start
   while True:
     batches = [sampler(step + i) for i in range(chunk)]
-    state, metrics = step_fn(state, batches, key)
+    state, metrics = run(state, batches, key)
     step += chunk
     yield step, state, metrics

@@ -66,12 +66,40 @@ def update_player(
   *,
   axis_name: str | None = None,
 ) -> tuple[Player, Metrics]:
-  """One optimiser step of one player, and its moving average's.
+  """One optimiser step of one player on its loss; see `apply_gradients`.
 
   Args:
     player: the player to update.
     optimizer: how it learns.
     loss_fn: of the player's parameters; returns (scalar loss, Aux).
+    step: the training step, from which the learning rate follows.
+    axis_name: the mapped axis over which the batch is split, if any.
+
+  Returns:
+    The player after the step, and the loss's metrics with `grad_norm` added.
+  """
+  gradients, aux = jax.grad(loss_fn, has_aux=True)(player.params)
+  return apply_gradients(
+    player, optimizer, gradients, aux, step, axis_name=axis_name
+  )
+
+
+def apply_gradients(
+  player: Player,
+  optimizer: Optimizer,
+  gradients: Params,
+  aux: Aux,
+  step: Array,
+  *,
+  axis_name: str | None = None,
+) -> tuple[Player, Metrics]:
+  """One optimiser step of one player, and its moving average's.
+
+  Args:
+    player: the player to update.
+    optimizer: how it learns.
+    gradients: of its parameters, from this replica's rows.
+    aux: what its loss returned beside its value.
     step: the training step, from which the learning rate follows.
     axis_name: the mapped axis over which the batch is split, if any: gradients,
       metrics and model state are averaged over it.
@@ -79,7 +107,6 @@ def update_player(
   Returns:
     The player after the step, and the loss's metrics with `grad_norm` added.
   """
-  (_, aux), gradients = jax.value_and_grad(loss_fn, has_aux=True)(player.params)
   if axis_name is not None:
     gradients, aux = jax.lax.pmean((gradients, aux), axis_name)
   updates, opt_state = optimizer.tx.update(

@@ -1,117 +1,246 @@
-import flax.linen as nn
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.test_util import check_grads
 
-from gan_jax.ops import convolution
-from gan_jax.ops.convolution import conv_transpose
+from gan_jax.ops import lowerings
+from gan_jax.ops.convolution import conv, conv_transpose
 
-KERNELS_AND_STRIDES = pytest.mark.parametrize(
-  ('size', 'stride'),
-  [(k, s) for k in range(2, 8) for s in range(1, 4) if s <= k],
-)
+DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
+# Channels in and out on both sides of the choices that the CPU forms make.
+CHANNELS = [(3, 2), (17, 3), (3, 17), (17, 18)]
+PADDINGS = ['SAME', 'VALID', ((1, 2), (0, 3))]
 
 
-def reference(x, kernel, stride):
-  return lax.conv_transpose(
-    x,
-    kernel,
-    (stride, stride),
-    'SAME',
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+def lax_conv(x, kernel, strides, padding):
+  return lax.conv_general_dilated(
+    x, kernel, strides, padding, dimension_numbers=DIMENSIONS
   )
 
 
-def arrays(image_size, kernel_size, dtype='float64'):
+def lax_conv_transpose(x, kernel, strides, padding):
+  return lax.conv_transpose(
+    x, kernel, strides, padding, dimension_numbers=DIMENSIONS
+  )
+
+
+PAIRS = pytest.mark.parametrize(
+  ('ours', 'reference'),
+  [(conv, lax_conv), (conv_transpose, lax_conv_transpose)],
+  ids=['conv', 'conv_transpose'],
+)
+
+
+def arrays(image_size, kernel_size, channels=(3, 4), dtype='float64'):
   rng = np.random.default_rng(0)
-  x = rng.normal(size=(2, *image_size, 3))
-  kernel = rng.normal(size=(*kernel_size, 3, 4))
+  x = rng.normal(size=(2, *image_size, channels[0]))
+  kernel = rng.normal(size=(*kernel_size, *channels))
+  kernel /= kernel[..., 0].size ** 0.5
   return jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
 
 
-def assert_close(actual, expected):
-  """To 1e-12 of the largest element: sums of hundreds of terms of that size."""
-  assert actual.shape == expected.shape
-  scale = np.abs(expected).max()
-  np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-12 * scale)
+def derivatives(function, strides, padding):
+  """The value, both gradients, and the gradients of a function of those."""
 
+  def loss(x, kernel):
+    return jnp.sin(function(x, kernel, strides, padding)).sum()
 
-def value_and_gradients(f, stride, x, kernel):
-  @jax.jit
-  def run(x, kernel):
-    y, vjp = jax.vjp(lambda x, kernel: f(x, kernel, stride), x, kernel)
-    cotangent = jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)
-    return y, *vjp(cotangent)
+  gradients = jax.grad(loss, (0, 1))
 
-  return run(x, kernel)
+  def penalty(x, kernel):
+    of_x, of_kernel = gradients(x, kernel)
+    return jnp.cos(of_x).sum() + (of_kernel**3).sum()
 
-
-def assert_equals_lax(image_size, kernel_size, stride):
-  with jax.enable_x64(True):
-    x, kernel = arrays(image_size, kernel_size)
-    actual = value_and_gradients(conv_transpose, stride, x, kernel)
-    expected = value_and_gradients(reference, stride, x, kernel)
-  assert actual[0].shape == (2, *(stride * n for n in image_size), 4)
-  for a, e in zip(actual, expected, strict=True):
-    assert_close(a, e)
-
-
-@KERNELS_AND_STRIDES
-def test_equals_lax_in_value_and_gradients(size, stride):
-  assert_equals_lax((5, 4), (size, size), stride)
-
-
-@pytest.mark.parametrize(
-  ('image_size', 'kernel_size'), [((1, 3), (5, 5)), ((3, 5), (3, 6))]
-)
-def test_equals_lax_for_odd_shapes(image_size, kernel_size):
-  assert_equals_lax(image_size, kernel_size, 2)
-
-
-@pytest.mark.parametrize(('size', 'stride'), [(3, 1), (4, 2), (5, 2), (4, 3)])
-def test_equals_flax(size, stride):
-  with jax.enable_x64(True):
-    x, kernel = arrays((5, 3), (size, size))
-    layer = nn.ConvTranspose(
-      4, (size, size), (stride, stride), use_bias=False, param_dtype='float64'
+  return jax.jit(
+    lambda x, kernel: (
+      function(x, kernel, strides, padding),
+      *gradients(x, kernel),
+      *jax.grad(penalty, (0, 1))(x, kernel),
     )
-    expected = layer.apply({'params': {'kernel': kernel}}, x)
-    assert_close(conv_transpose(x, kernel, stride), expected)
+  )
 
 
+def assert_equals(ours, reference, x, kernel, strides, padding, tolerance):
+  actual = derivatives(ours, strides, padding)(x, kernel)
+  expected = derivatives(reference, strides, padding)(x, kernel)
+  for a, e in zip(actual, expected, strict=True):
+    assert a.shape == e.shape
+    assert a.dtype == e.dtype
+    # Relative to the largest element: each is a sum of terms of that size.
+    scale = float(jnp.abs(e).max())
+    np.testing.assert_allclose(a, e, rtol=0, atol=tolerance * scale)
+
+
+@PAIRS
+@pytest.mark.parametrize('stride', [1, 2])
+@pytest.mark.parametrize('size', range(1, 8))
+def test_equals_lax_to_second_order(ours, reference, size, stride):
+  with jax.enable_x64(True):
+    channels, padding = CHANNELS[(size + stride) % 4], PADDINGS[size % 3]
+    x, kernel = arrays((9, 8), (size, size), channels)
+    strides = (stride, stride)
+    assert_equals(ours, reference, x, kernel, strides, padding, 1e-12)
+
+
+@PAIRS
 @pytest.mark.parametrize(
-  ('function', 'dilated'),
-  [(conv_transpose, False), (reference, True)],
-  ids=['conv_transpose', 'reference'],
+  ('channels', 'image_size', 'kernel_size', 'strides'),
+  [
+    ((17, 3), (7, 5), (3, 3), (1, 1)),
+    ((3, 17), (7, 5), (4, 4), (2, 2)),
+    ((17, 18), (4, 4), (5, 5), (2, 2)),  # to 2x2
+    ((256, 17), (5, 5), (3, 3), (1, 1)),
+    ((3, 17), (91, 90), (4, 3), (1, 1)),  # many pixels
+    ((3, 2), (1, 3), (5, 4), (2, 2)),
+    ((17, 18), (5, 6), (3, 4), (2, 1)),
+    ((18, 17), (6, 7), (1, 3), (2, 2)),
+    ((3, 17), (6, 7), (1, 1), (2, 2)),
+  ],
 )
-def test_cpu_program_dilates_no_input(function, dilated):
-  x, kernel = arrays((8, 8), (5, 5), 'float32')
-  compiled = jax.jit(function, static_argnums=2).lower(x, kernel, 2).compile()
-  program = compiled.as_text()
-  assert ' convolution(' in program
-  assert ('lhs_dilate=' in program) == dilated
+def test_equals_lax_in_every_form(
+  ours, reference, channels, image_size, kernel_size, strides
+):
+  with jax.enable_x64(True):
+    x, kernel = arrays(image_size, kernel_size, channels)
+    assert_equals(ours, reference, x, kernel, strides, 'SAME', 1e-12)
 
 
+@PAIRS
+@pytest.mark.parametrize('channels', [(3, 17), (17, 18)])
 @pytest.mark.parametrize(
-  ('platform', 'convolutions', 'dilation'),
-  [('cuda', 1, '[2, 2]'), ('tpu', 1, '[2, 2]'), ('cpu', 4, '[1, 1]')],
+  ('dtype', 'tolerance'), [('float32', 3e-6), ('bfloat16', 3e-2)]
 )
-def test_lowering_is_the_platforms(platform, convolutions, dilation):
-  x, kernel = arrays((4, 4), (5, 5), 'float32')
-  traced = jax.jit(conv_transpose, static_argnums=2).trace(x, kernel, 2)
-  program = traced.lower(lowering_platforms=(platform,)).as_text()
-  lines = [li for li in program.splitlines() if 'stablehlo.convolution' in li]
-  assert len(lines) == convolutions
-  assert all(f'lhs_dilate = {dilation}' in line for line in lines)
+def test_equals_lax_in_other_precisions(
+  ours, reference, channels, dtype, tolerance
+):
+  x, kernel = arrays((8, 7), (5, 5), channels, dtype)
+  assert_equals(ours, reference, x, kernel, (2, 2), 'SAME', tolerance)
 
 
-@KERNELS_AND_STRIDES
-def test_every_tap_belongs_to_one_phase(size, stride):
-  taps = [
-    tap
-    for phase_taps, _ in convolution._phases(size, stride)
-    for tap in range(size)[phase_taps]
-  ]
-  assert sorted(taps) == list(range(size))
+@PAIRS
+def test_gradients_are_those_of_finite_differences(ours, reference):
+  del reference
+  with jax.enable_x64(True):
+    x, kernel = arrays((5, 4), (3, 3), (17, 2))
+    check_grads(
+      lambda x, kernel: ours(x, kernel, (2, 2), 'SAME'),
+      (x, kernel),
+      order=2,
+      modes=['rev'],
+    )
+
+
+@PAIRS
+def test_vmap_over_images_and_kernels(ours, reference):
+  x, kernel = arrays((4, 4), (3, 3), (3, 4), 'float32')
+  xs, kernels = jnp.stack([x, 2 * x]), jnp.stack([kernel, kernel + 1])
+
+  def run(function):
+    mapped = jax.vmap(lambda x, k: function(x, k, (2, 2), 'SAME'))
+    value = mapped(xs, kernels)
+    loss = lambda kernels: jnp.sin(mapped(xs, kernels)).sum()  # noqa: E731
+    return value, jax.grad(loss)(kernels)
+
+  for a, e in zip(run(ours), run(reference), strict=True):
+    np.testing.assert_allclose(a, e, atol=1e-5)
+
+
+@PAIRS
+@pytest.mark.parametrize(
+  ('channels', 'stride'), [((3, 17), 1), ((3, 17), 2), ((17, 3), 2)]
+)
+def test_no_input_is_dilated_on_the_cpu(ours, reference, channels, stride):
+  x, kernel = arrays((8, 8), (5, 5), channels, 'float32')
+
+  def program(function):
+    run = derivatives(function, (stride, stride), 'SAME')
+    return run.lower(x, kernel).compile().as_text()
+
+  dilated = re.compile('lhs_dilate=|base-dilated')
+  assert not dilated.search(program(ours))
+  if stride > 1:
+    assert dilated.search(program(reference))
+
+
+def convolutions(function, x, kernel, platform):
+  """The convolutions of a lowered program, without the values' names."""
+  lowered = (
+    jax.jit(function).trace(x, kernel).lower(lowering_platforms=(platform,))
+  )
+  lines = re.findall(r'stablehlo\.convolution\(.*', lowered.as_text())
+  return sorted(re.sub(r'%\w+', '', line) for line in lines)
+
+
+@PAIRS
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+@pytest.mark.parametrize('stride', [1, 2])
+def test_the_forward_pass_is_laxs_elsewhere(ours, reference, platform, stride):
+  x, kernel = arrays((4, 4), (5, 5), (17, 4), 'float32')
+
+  def forward(function):
+    run = lambda x, k: function(x, k, (stride, stride), 'SAME')  # noqa: E731
+    return convolutions(run, x, kernel, platform)
+
+  assert len(forward(reference)) == 1
+  assert forward(ours) == forward(reference)
+
+
+@PAIRS
+@pytest.mark.parametrize('platform', ['cuda', 'tpu'])
+def test_gradients_are_one_convolution_each_elsewhere(
+  ours, reference, platform
+):
+  x, kernel = arrays((4, 4), (5, 5), (17, 4), 'float32')
+
+  def gradients(function):
+    loss = lambda x, k: jnp.sin(function(x, k, (2, 2), 'SAME')).sum()  # noqa: E731
+    return convolutions(jax.grad(loss, (0, 1)), x, kernel, platform)
+
+  actual, expected = gradients(ours), gradients(reference)
+  assert len(actual) == len(expected) == 3  # the value's, and two
+
+  def dilations(lines):
+    keys = ('stride', 'lhs_dilate', 'rhs_dilate')
+    return sorted(
+      str([re.findall(rf'{key} = (\[[\d, ]+\])', line) for key in keys])
+      for line in lines
+    )
+
+  if ours is conv:
+    assert dilations(actual) == dilations(expected)
+  else:  # for the kernel, lax dilates the image and we the output's windows
+    once = [line for line in actual if 'lhs_dilate = [2, 2]' in line]
+    assert len(once) == 1
+
+
+@pytest.mark.parametrize('size', range(1, 8))
+@pytest.mark.parametrize('stride', [1, 2, 3])
+@pytest.mark.parametrize('low', [0, 1, 4])
+def test_every_tap_belongs_to_one_phase(size, stride, low):
+  phases = lowerings._phases(size, stride, low)
+  assert sorted(tap for phase in phases for tap, _ in phase) == list(
+    range(size)
+  )
+  for phase, pairs in enumerate(phases):
+    for tap, shift in pairs:
+      assert stride * shift == phase + tap - low
+
+
+@PAIRS
+def test_bad_input_is_named(ours, reference):
+  del reference
+  x, kernel = arrays((4, 4), (3, 3), dtype='float32')
+  with pytest.raises(ValueError, match=r'want images .* \(2, 4, 4, 3\)'):
+    ours(x, kernel[:, :, :2])
+  with pytest.raises(ValueError, match='the kernel is int32'):
+    ours(x, kernel.astype('int32'))
+  with pytest.raises(ValueError, match=r'strides \(0, 1\)'):
+    ours(x, kernel, (0, 1))
+  with pytest.raises(ValueError, match="padding 'same'"):
+    ours(x, kernel, padding='same')
+  with pytest.raises(ValueError, match='a pair for height and for width'):
+    ours(x, kernel, padding=((1, 1),))

@@ -1,0 +1,1 @@
+"""Our training steps timed beside the same steps written elsewhere."""

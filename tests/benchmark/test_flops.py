@@ -1,0 +1,47 @@
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+from gan_jax.benchmark.flops import count_flops
+from gan_jax.ops.convolution import conv, conv_transpose
+
+
+def test_a_product_of_matrices():
+  a, b = jnp.zeros((3, 5)), jnp.zeros((5, 7))
+  assert count_flops(lambda a, b: a @ b, a, b) == 2 * 3 * 5 * 7
+  batched = jnp.zeros((4, 3, 5)), jnp.zeros((4, 5, 7))
+  assert count_flops(jnp.matmul, *batched) == 4 * 2 * 3 * 5 * 7
+
+
+def test_a_convolution_counts_no_padding():
+  x, kernel = jnp.zeros((2, 4, 4, 3)), jnp.zeros((3, 3, 3, 5))
+  valid = count_flops(lambda x, k: conv(x, k, padding='VALID'), x, kernel)
+  assert valid == 2 * 2 * 2 * 2 * 9 * 3 * 5
+  # 3 + 2 * 2 taps... of 4 outputs in a row, the outer two see 2 of 3 taps.
+  same = count_flops(conv, x, kernel)
+  assert same == 2 * 2 * 10 * 10 * 3 * 5
+
+
+@pytest.mark.parametrize('function', [conv, conv_transpose])
+def test_each_gradient_costs_what_the_value_costs(function):
+  x, kernel = jnp.zeros((2, 6, 6, 3)), jnp.zeros((5, 5, 3, 4))
+
+  def run(x, kernel):
+    return function(x, kernel, (2, 2), 'SAME')
+
+  once = count_flops(run, x, kernel)
+  # The loss is linear, so the value itself is not computed.
+  both = count_flops(jax.grad(lambda *a: run(*a).sum(), (0, 1)), x, kernel)
+  assert once > 0
+  assert both in (2 * once, 3 * once)
+
+
+def test_a_dilated_input_and_a_loop():
+  x, kernel = jnp.zeros((1, 3, 3, 1)), jnp.zeros((2, 2, 1, 1))
+  y = lambda x: lax.conv_transpose(  # noqa: E731
+    x, kernel, (2, 2), 'VALID', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
+  )
+  assert count_flops(y, x) == 2 * 9 * 4  # each pixel meets each tap once
+  loop = lambda a: lax.scan(lambda c, _: (c @ c, None), a, length=6)[0]  # noqa: E731
+  assert count_flops(loop, jnp.zeros((3, 3))) == 6 * 2 * 27

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+from gan_jax.benchmark import measure
+from gan_jax.benchmark.workloads import make_program
+from gan_jax.errors import InputError
+
+
+def figures(step, rounds):
+  return {
+    'step': step,
+    'step_per_round': rounds,
+    'first_step_cold': 9.0,
+    'first_step_warm': 1.0,
+    'live_bytes': 5e6,
+    'peak_resident_bytes': 7e8,
+  }
+
+
+@pytest.fixture
+def result():
+  ours = figures(0.2, [0.1, 0.2, 0.4]) | {'flops': 8e9, 'peak_flops': 1e11}
+  return {
+    'systems': {
+      'ssgan': {
+        'jax': ours,
+        'torch-eager': figures(0.4, [0.3, 0.4, 0.4]),
+        'torch-compile': figures(0.3, [0.3, 0.3, 0.3]),
+        'flax': figures(1.0, [1.0, 1.0, 1.0]),
+      }
+    }
+  }
+
+
+def test_ratios_are_taken_round_by_round(result):
+  ratios = measure.ratios(result['systems']['ssgan'], 'torch-eager')
+  np.testing.assert_allclose(ratios, [3.0, 2.0, 1.0])
+
+
+def test_the_table_shows_the_fastest_torch_its_spread_and_the_floor(result):
+  lines = measure.to_markdown(result).splitlines()
+  assert [line.split(' | ')[1] for line in lines[2:]] == [
+    'jax', 'torch-compile', 'flax', 'floor',
+  ]  # fmt: skip
+  assert '| 300.0 | 1.50 (0.75 to 3.00) | 9.0 / 1.0 | 5 | 700 |' in lines[3]
+  assert '| 80.0 | 8.0 GFLOP at 100 GFLOP/s' in lines[5]
+  assert 'at 40% of the peak' in lines[5]
+
+
+@pytest.mark.parametrize(
+  ('systems', 'peers', 'message'),
+  [
+    (['ssgn'], [], "unknown system 'ssgn'; choose one of: digits_ssgan, ssgan"),
+    (['ssgan'], ['tf'], "unknown peer 'tf'; choose one of: flax, torch"),
+  ],
+)
+def test_unknown_names_are_refused_with_the_choices(systems, peers, message):
+  with pytest.raises(InputError, match=message):
+    measure.benchmark(systems, peers)
+
+
+def test_a_peer_that_is_not_installed_is_refused(monkeypatch):
+  monkeypatch.setattr(measure.importlib.util, 'find_spec', lambda name: None)
+  with pytest.raises(InputError, match='torch is not installed; run pip inst'):
+    measure.benchmark(['ssgan'], ['torch'])
+
+
+def test_a_workloads_sizes_can_be_changed():
+  program = make_program('digits_ssgan', batch_size=20, image_size=16, width=2)
+  assert program.spec.image_shape == (16, 16, 1)
+  assert program.config.data.batch_size == 20
+  assert program.config.model.discriminator.width == 64

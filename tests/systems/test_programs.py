@@ -1,0 +1,83 @@
+"""What the compiled step of every config does, and does not do."""
+
+import pathlib
+import re
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.benchmark.flops import count_flops
+from gan_jax.config import load_config
+from gan_jax.data.batches import to_unit_range
+from gan_jax.data.dataset import Dataset, Examples
+from gan_jax.ops.convolution import conv
+from gan_jax.training.program import (
+  build,
+  compile_step,
+  init_state,
+  make_sampler,
+)
+
+CONFIGS = sorted((pathlib.Path(__file__).parents[2] / 'configs').glob('*.py'))
+
+
+def program_of(path):
+  config = load_config(f'{path}:smoke')
+  config.parallel = 'jit'
+  size = 32 if 'svhn' in path.name else 8
+  channels = 3 if 'svhn' in path.name else 1
+  rng = np.random.default_rng(0)
+
+  def examples(num):
+    image = rng.integers(0, 256, (num, size, size, channels), np.uint8)
+    return Examples(image, (np.arange(num) % 10).astype(np.int32))
+
+  sizes = (size, size)
+  dataset = Dataset('r', examples(200), examples(20), examples(20), 10, sizes)
+  return build(config, dataset)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_no_convolution_dilates_its_input_on_the_cpu(path):
+  program = program_of(path)
+  batch = make_sampler(program)(0)
+  lowered = compile_step(program).lower(
+    init_state(program), [batch], program.key('train')
+  )
+  text = lowered.compile().as_text()
+  assert ' convolution(' in text
+  assert not re.search('lhs_dilate=|base-dilated', text)
+
+
+def test_networks_passes_are_shared_by_the_two_losses():
+  """Simultaneous play: one pass of G, two of D, and what differentiates them.
+
+  A layer's pass, its kernel's gradient and its input's gradient cost the same.
+  G: those three, but for the gradient of z. D: the pass and the kernels'
+  gradients on data and on samples; the inputs' gradients on data and on samples
+  for D's loss, but for the images', and on samples for G's.
+  """
+  program = program_of(CONFIGS[0].with_name('svhn_ssgan.py'))
+  state = init_state(program)
+  rows = dict(make_sampler(program)(0)['train'])
+  image = rows['image'] = to_unit_range(jnp.asarray(rows['image']))
+  z = jnp.zeros((len(image), program.config.model.z_dim))
+
+  def passes(player, *inputs):
+    network, _ = program.system.networks[player]
+    weights = getattr(state, player).weights
+    variables = {'params': weights.params, **weights.model_state}
+    return count_flops(
+      lambda *x: network.apply(variables, *x, train=False), *inputs
+    )
+
+  g, d = passes('generator', z), passes('discriminator', image)
+  step = count_flops(
+    program.system.train_step, state, {'train': rows}, program.key('train')
+  )
+  dense = state.generator.params['dense']['kernel']
+  of_z = 2 * len(image) * dense.size
+  first = state.discriminator.params['conv1']['kernel']
+  of_images = count_flops(lambda x: conv(x, first, (2, 2)), image)
+  assert step == 3 * g - of_z + 7 * d - 2 * of_images
