@@ -183,6 +183,7 @@ def test_bad_input_is_one_line_and_makes_nothing(
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=1,1'), 'twice'),
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=5-3'), 'backw'),
     ('sample', ('--workdir=x', '--output=x.png', f'--seed={2**63}'), '--seed'),
+    ('benchmark', ('--systems=vae',), "unknown system 'vae'; choose one of"),
   ],
 )
 def test_other_bad_input(command, name, args, message):
@@ -190,3 +191,19 @@ def test_other_bad_input(command, name, args, message):
   assert done.stderr.startswith('error: ')
   assert done.stderr.count('\n') == 1
   assert message in done.stderr
+
+
+def test_benchmark_times_our_step(command, tmp_path):
+  output = tmp_path / 'benchmark.json'
+  done = command(
+    'benchmark', '--systems=digits_ssgan', '--peers=none', '--rounds=2',
+    '--seconds=0', f'--output={output}',
+  )  # fmt: skip
+  table = done.stdout.splitlines()
+  assert [line.split(' | ')[1] for line in table[2:]] == ['jax', 'floor']
+  figures = json.loads(output.read_text())['systems']['digits_ssgan']['jax']
+  assert len(figures['step_per_round']) == 2
+  assert min(figures['step_per_round']) > 0
+  assert figures['first_step_cold'] > figures['first_step_warm'] > 0
+  assert figures['peak_resident_bytes'] > figures['live_bytes'] > 0
+  assert 1e9 < figures['flops'] < 1e10
