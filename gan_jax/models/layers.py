@@ -26,11 +26,9 @@ def _conv_general_dilated(
   if max(dilations) > 1 or options['feature_group_count'] > 1:
     raise ValueError('dilated and grouped convolutions are not supported')
   size = kernel.shape[:2]
-  pads = (
-    lax.padtype_to_pads(x.shape[1:3], size, strides, padding)
-    if (isinstance(padding, str))
-    else padding
-  )
+  pads = padding
+  if isinstance(padding, str):
+    pads = lax.padtype_to_pads(x.shape[1:3], size, strides, padding)
   if any(
     n + sum(pad) < k for n, pad, k in zip(x.shape[1:3], pads, size, strict=True)
   ):

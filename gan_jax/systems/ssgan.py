@@ -99,17 +99,16 @@ def make_system(
     def judge(d_params, fake):
       """D's outputs on the data and on samples; its statistics of the data."""
 
-      def outputs(image, purpose):
-        weights, dropout_key = (
-          Weights(d_params, d.model_state),
-          key_for(key, purpose),
-        )
+      weights = Weights(d_params, d.model_state)
+
+      def on(image, purpose):
+        dropout_key = key_for(key, purpose)
         return apply_network(
           discriminator, weights, image, train=True, dropout_key=dropout_key
         )
 
-      on_real, model_state = outputs(rows['image'], 'dropout_real')
-      on_fake, _ = outputs(fake, 'dropout_fake')
+      on_real, model_state = on(rows['image'], 'dropout_real')
+      on_fake, _ = on(fake, 'dropout_fake')
       return (on_real, on_fake), model_state
 
     def d_loss_fn(outputs):
