@@ -84,74 +84,82 @@ def make_system(
       extra={},
     )
 
+  def samples(params, model_state, z):
+    """Generated images, and G's statistics after the pass."""
+    return apply_network(generator, Weights(params, model_state), z, train=True)
+
+  def judge(params, model_state, real, fake, key):
+    """D's outputs on data and on samples, and its statistics of the data."""
+    weights = Weights(params, model_state)
+
+    def on(image, purpose):
+      return apply_network(
+        discriminator,
+        weights,
+        image,
+        train=True,
+        dropout_key=key_for(key, purpose),
+      )
+
+    on_real, model_state = on(real, 'dropout_real')
+    on_fake, _ = on(fake, 'dropout_fake')
+    return (on_real, on_fake), model_state
+
+  def d_loss_fn(outputs, rows):
+    on_real, on_fake = (output.class_logits for output in outputs)
+    supervised, real_fake = losses.semi_supervised_discriminator_loss(
+      on_real,
+      on_fake,
+      rows['label'],
+      rows['label_mask'],
+      label_smoothing=loss.label_smoothing,
+      extra_class=model.extra_class,
+      axis_name=axis_name,
+    )
+
+    def called_real(class_logits):
+      return losses.real_probability(
+        class_logits, extra_class=model.extra_class
+      ).mean()
+
+    metrics = {
+      'loss': supervised + real_fake,
+      'loss_supervised': supervised,
+      'loss_real_fake': real_fake,
+      'real_probability': called_real(on_real),
+      'fake_probability': called_real(on_fake),
+    }
+    return metrics['loss'], metrics
+
+  def g_loss_fn(outputs):
+    on_real, on_fake = (output.features for output in outputs)
+    matching = losses.feature_matching_loss(
+      on_real,
+      on_fake,
+      squared=loss.feature_matching == 'squared',
+      axis_name=axis_name,
+    )
+    return matching, {'loss': matching}
+
   def train_step(state, batch, key):
     rows = batch['train']
     key = jax.random.fold_in(key, state.step)
     num_rows = rows['image'].shape[0]
     z = normal_rows(key_for(key, 'z'), num_rows, (model.z_dim,), axis_name)
 
-    g, d = state.generator, state.discriminator
-
-    def samples(g_params):
-      weights = Weights(g_params, g.model_state)
-      return apply_network(generator, weights, z, train=True)
-
-    def judge(d_params, fake):
-      """D's outputs on the data and on samples; its statistics of the data."""
-
-      weights = Weights(d_params, d.model_state)
-
-      def on(image, purpose):
-        dropout_key = key_for(key, purpose)
-        return apply_network(
-          discriminator, weights, image, train=True, dropout_key=dropout_key
-        )
-
-      on_real, model_state = on(rows['image'], 'dropout_real')
-      on_fake, _ = on(fake, 'dropout_fake')
-      return (on_real, on_fake), model_state
-
-    def d_loss_fn(outputs):
-      on_real, on_fake = outputs
-      supervised, real_fake = losses.semi_supervised_discriminator_loss(
-        on_real.class_logits,
-        on_fake.class_logits,
-        rows['label'],
-        rows['label_mask'],
-        label_smoothing=loss.label_smoothing,
-        extra_class=model.extra_class,
-        axis_name=axis_name,
-      )
-
-      def called_real(output):
-        return losses.real_probability(
-          output.class_logits, extra_class=model.extra_class
-        ).mean()
-
-      metrics = {
-        'loss': supervised + real_fake,
-        'loss_supervised': supervised,
-        'loss_real_fake': real_fake,
-        'real_probability': called_real(on_real),
-        'fake_probability': called_real(on_fake),
-      }
-      return metrics['loss'], metrics
-
-    def g_loss_fn(outputs):
-      on_real, on_fake = outputs
-      matching = losses.feature_matching_loss(
-        on_real.features,
-        on_fake.features,
-        squared=loss.feature_matching == 'squared',
-        axis_name=axis_name,
-      )
-      return matching, {'loss': matching}
+    g, d, real = state.generator, state.discriminator, rows['image']
 
     # One forward pass of each network serves both players: the gradients are
     # taken of its outputs, and pulled back to the parameters of either.
-    fake, to_g, g_model_state = jax.vjp(samples, g.params, has_aux=True)
-    outputs, to_d, d_model_state = jax.vjp(judge, d.params, fake, has_aux=True)
-    at_outputs, d_metrics = jax.grad(d_loss_fn, has_aux=True)(outputs)
+    fake, to_g, g_model_state = jax.vjp(
+      lambda params: samples(params, g.model_state, z), g.params, has_aux=True
+    )
+
+    def judged(params, fake):
+      return judge(params, d.model_state, real, fake, key)
+
+    outputs, to_d, d_model_state = jax.vjp(judged, d.params, fake, has_aux=True)
+    at_outputs, d_metrics = jax.grad(d_loss_fn, has_aux=True)(outputs, rows)
     d_gradients, _ = to_d(at_outputs)
     new_d, d_metrics = apply_gradients(
       d,
@@ -162,7 +170,7 @@ def make_system(
       axis_name=axis_name,
     )
     if loss.play == 'alternating':  # G meets the new D
-      outputs, to_d, _ = jax.vjp(judge, new_d.params, fake, has_aux=True)
+      outputs, to_d, _ = jax.vjp(judged, new_d.params, fake, has_aux=True)
     at_outputs, g_metrics = jax.grad(g_loss_fn, has_aux=True)(outputs)
     _, at_fake = to_d(at_outputs)
     (g_gradients,) = to_g(at_fake)
