@@ -36,7 +36,7 @@ def test_the_noise_is_standard_normal():
   assert abs(np.corrcoef(rows)[np.triu_indices(100, 1)]).max() < 0.5
 
 
-@pytest.mark.parametrize('probability', [0.0, 0.2, 0.5, 1.0])
+@pytest.mark.parametrize('probability', [0.0, 0.2, 0.25, 0.5, 1.0])
 def test_coins_have_the_probability_that_is_returned(probability):
   flips, exact = bernoulli_rows(KEY, 100, (7, 143), probability)
   assert flips.shape == (100, 7, 143)
@@ -45,12 +45,13 @@ def test_coins_have_the_probability_that_is_returned(probability):
   assert abs(np.mean(flips) - exact) <= 4 * deviation
 
 
-def test_coins_are_independent():
-  flips = np.asarray(bernoulli_rows(KEY, 200, (1001,), 0.5)[0], float)
+@pytest.mark.parametrize('probability', [0.5, 0.25, 0.3])
+def test_coins_are_independent(probability):
+  flips = np.asarray(bernoulli_rows(KEY, 200, (1001,), probability)[0], float)
   rows = np.corrcoef(flips)[np.triu_indices(200, 1)]
   assert abs(rows).max() < 0.2
-  # The two flips of one word, and neighbouring words.
-  for lag in (1, 2):
+  # Flips of one word, and of neighbouring words.
+  for lag in (1, 2, 16, 31, 32, 33):
     left, right = flips[:, :-lag].ravel(), flips[:, lag:].ravel()
     assert abs(np.corrcoef(left, right)[0, 1]) < 4 / left.size**0.5
 
