@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gan_jax.ops import lowerings
-from gan_jax.ops.lowerings import Pads
+from gan_jax.ops.geometry import Geometry
 from gan_jax.types import Array
 
 Padding = str | Sequence[tuple[int, int]]
@@ -58,7 +58,7 @@ def conv(
     padding = lax.padtype_to_pads(
       x.shape[1:3], kernel.shape[:2], strides, padding
     )
-  return _conv(x, kernel, tuple(strides), _pairs(padding))
+  return _conv(x, kernel, _geometry(kernel, strides, padding))
 
 
 def conv_transpose(
@@ -90,7 +90,7 @@ def conv_transpose(
       _transposed_pads(size, stride, padding)
       for size, stride in zip(kernel.shape[:2], strides, strict=True)
     ]
-  return _conv_transpose(x, kernel, tuple(strides), _pairs(padding))
+  return _conv_transpose(x, kernel, _geometry(kernel, strides, padding))
 
 
 def _check(x: Array, kernel: Array, strides: tuple[int, int]) -> None:
@@ -105,11 +105,11 @@ def _check(x: Array, kernel: Array, strides: tuple[int, int]) -> None:
     raise ValueError(f'strides {strides}; want two positive integers')
 
 
-def _pairs(padding: Sequence[tuple[int, int]]) -> Pads:
+def _geometry(kernel: Array, strides, padding) -> Geometry:
   pads = tuple((int(low), int(high)) for low, high in padding)
   if len(pads) != 2:
     raise ValueError(f'padding {padding}; want a pair for height and for width')
-  return pads
+  return Geometry(tuple(strides), pads, tuple(kernel.shape[:2]))
 
 
 def _transposed_pads(size: int, stride: int, padding: str) -> tuple[int, int]:
@@ -122,128 +122,91 @@ def _transposed_pads(size: int, stride: int, padding: str) -> tuple[int, int]:
   return low, total - low
 
 
+def _bilinear(
+  cpu: Callable, default: Callable, gradients: Callable
+) -> Callable:
+  """A function of two arrays and a Geometry, linear in each of the arrays.
+
+  Args:
+    cpu: its form on the CPU.
+    default: its form elsewhere.
+    gradients: (a, b, cotangent, geometry) to the cotangents of a and of b.
+  """
+
+  @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+  def function(a, b, geometry):
+    return lax.platform_dependent(
+      a,
+      b,
+      cpu=functools.partial(cpu, geometry=geometry),
+      default=functools.partial(default, geometry=geometry),
+    )
+
+  function.defvjp(
+    lambda a, b, geometry: (function(a, b, geometry), (a, b)),
+    lambda geometry, ab, cotangent: gradients(*ab, cotangent, geometry),
+  )
+  return function
+
+
 def _adjoint_kernel(kernel: Array) -> Array:
   """Turned by 180 degrees, with the channels' roles exchanged."""
   return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
 
 
-def _adjoint_pads(pads: Pads, sizes, to: Sequence, of: Sequence) -> Pads:
-  """Pads with which the adjoint makes maps of `to` pixels from maps of `of`."""
-  return tuple(
+def _adjoint(geometry: Geometry, to: Sequence, of: Sequence) -> Geometry:
+  """Of the map from `of` pixels back to `to` pixels."""
+  pads = tuple(
     (size - 1 - low, n - m + low)
-    for (low, _), size, n, m in zip(pads, sizes, to, of, strict=True)
+    for (low, _), size, n, m in zip(
+      geometry.pads, geometry.sizes, to, of, strict=True
+    )
   )
+  return geometry._replace(pads=pads)
 
 
 def _dilated(x: Array, strides: tuple[int, int]) -> list[int]:
   return [s * (n - 1) + 1 for s, n in zip(strides, x.shape[1:3], strict=True)]
 
 
-def _by_platform(
-  cpu: Callable, default: Callable, a: Array, b: Array, **static
-):
-  return lax.platform_dependent(
-    a,
-    b,
-    cpu=functools.partial(cpu, **static),
-    default=functools.partial(default, **static),
-  )
+def _input_gradient(x, kernel, cotangent, geometry):
+  """Of `_conv`."""
+  dilated = _dilated(cotangent, geometry.strides)
+  back = _adjoint(geometry, to=x.shape[1:3], of=dilated)
+  return _conv_transpose(cotangent, _adjoint_kernel(kernel), back)
 
 
-# `pads` are the convolution's in _conv and _kernel_gradient, and the dilated
-# input's in _conv_transpose.
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _conv(x, kernel, strides, pads):
-  return _by_platform(
-    lowerings.cpu_conv,
-    lowerings.lax_conv,
-    x,
-    kernel,
-    strides=strides,
-    pads=pads,
-  )
-
-
-def _conv_forward(x, kernel, strides, pads):
-  return _conv(x, kernel, strides, pads), (x, kernel)
-
-
-def _conv_backward(strides, pads, residuals, cotangent):
-  x, kernel = residuals
-  sizes = kernel.shape[:2]
+def _conv_gradients(x, kernel, cotangent, geometry):
   return (
-    _input_gradient(cotangent, kernel, strides, pads, x.shape[1:3]),
-    _kernel_gradient(x, cotangent, strides, pads, sizes),
+    _input_gradient(x, kernel, cotangent, geometry),
+    _kernel_gradient(x, cotangent, geometry),
   )
 
 
-def _input_gradient(cotangent, kernel, strides, pads, in_size):
-  pads = _adjoint_pads(
-    pads, kernel.shape[:2], in_size, _dilated(cotangent, strides)
-  )
-  return _conv_transpose(cotangent, _adjoint_kernel(kernel), strides, pads)
-
-
-_conv.defvjp(_conv_forward, _conv_backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _conv_transpose(x, kernel, strides, pads):
-  return _by_platform(
-    lowerings.cpu_conv_transpose,
-    lowerings.lax_conv_transpose,
-    x,
-    kernel,
-    strides=strides,
-    pads=pads,
-  )
-
-
-def _conv_transpose_forward(x, kernel, strides, pads):
-  return _conv_transpose(x, kernel, strides, pads), (x, kernel)
-
-
-def _conv_transpose_backward(strides, pads, residuals, cotangent):
-  x, kernel = residuals
-  sizes = kernel.shape[:2]
-  pads = _adjoint_pads(pads, sizes, _dilated(x, strides), cotangent.shape[1:3])
+def _conv_transpose_gradients(x, kernel, cotangent, geometry):
+  dilated = _dilated(x, geometry.strides)
+  back = _adjoint(geometry, to=dilated, of=cotangent.shape[1:3])
   return (
-    _conv(cotangent, _adjoint_kernel(kernel), strides, pads),
-    _adjoint_kernel(_kernel_gradient(cotangent, x, strides, pads, sizes)),
+    _conv(cotangent, _adjoint_kernel(kernel), back),
+    _adjoint_kernel(_kernel_gradient(cotangent, x, back)),
   )
 
 
-_conv_transpose.defvjp(_conv_transpose_forward, _conv_transpose_backward)
-
-
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
-def _kernel_gradient(x, cotangent, strides, pads, sizes):
-  """[h, w, C, D] for `_conv` of x and the cotangent of what it makes."""
-  return _by_platform(
-    lowerings.cpu_kernel_gradient,
-    lowerings.lax_kernel_gradient,
-    x,
-    cotangent,
-    strides=strides,
-    pads=pads,
-    sizes=sizes,
-  )
-
-
-def _kernel_gradient_forward(x, cotangent, strides, pads, sizes):
-  gradient = _kernel_gradient(x, cotangent, strides, pads, sizes)
-  return gradient, (x, cotangent)
-
-
-def _kernel_gradient_backward(strides, pads, sizes, residuals, kernel):
-  del sizes  # the kernel's
-  x, cotangent = residuals
+def _kernel_gradient_gradients(x, made, kernel, geometry):
   return (
-    _input_gradient(cotangent, kernel, strides, pads, x.shape[1:3]),
-    _conv(x, kernel, strides, pads),
+    _input_gradient(x, kernel, made, geometry),
+    _conv(x, kernel, geometry),
   )
 
 
-_kernel_gradient.defvjp(_kernel_gradient_forward, _kernel_gradient_backward)
+_conv = _bilinear(lowerings.cpu_conv, lowerings.lax_conv, _conv_gradients)
+_conv_transpose = _bilinear(
+  lowerings.cpu_conv_transpose,
+  lowerings.lax_conv_transpose,
+  _conv_transpose_gradients,
+)
+_kernel_gradient = _bilinear(
+  lowerings.cpu_kernel_gradient,
+  lowerings.lax_kernel_gradient,
+  _kernel_gradient_gradients,
+)

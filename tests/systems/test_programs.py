@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gan_jax.benchmark.flops import count_flops
+from gan_jax.benchmark.workloads import WORKLOADS, make_program
 from gan_jax.config import load_config
 from gan_jax.data.batches import to_unit_range
 from gan_jax.data.dataset import Dataset, Examples
@@ -48,6 +49,17 @@ def test_no_convolution_dilates_its_input_on_the_cpu(path):
   text = lowered.compile().as_text()
   assert ' convolution(' in text
   assert not re.search('lhs_dilate=|base-dilated', text)
+
+
+@pytest.mark.parametrize('name', WORKLOADS)
+def test_nor_at_full_size_where_other_forms_are_chosen(name):
+  program = make_program(name)
+  lowered = compile_step(program).lower(
+    init_state(program), [make_sampler(program)(0)], program.key('train')
+  )
+  text = lowered.as_text()
+  assert text.count('stablehlo.dot_general') > 100  # minimal filtering
+  assert not re.search(r'lhs_dilate = \[(?!1, 1\])', text)
 
 
 def test_networks_passes_are_shared_by_the_two_losses():
