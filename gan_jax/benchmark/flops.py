@@ -8,20 +8,24 @@ from jax.extend import core
 from jax.interpreters import partial_eval
 
 
-def count_flops(function, *args) -> int:
+def count_flops(function, *args, cpu: bool = False) -> int:
   """Operations in the products of matrices and the convolutions of `function`.
 
   A multiplication and an addition count as two. What no output needs does not
-  count, nor do products with the zeros that pad or dilate an image. Where the
-  program depends on the platform, its plain form is counted: no product that
-  only another lowering needs.
+  count, nor do products with the zeros that pad or dilate an image.
+
+  Args:
+    function: to count in.
+    *args: its arguments; `jax.ShapeDtypeStruct`s will do.
+    cpu: where the program depends on the platform, count the CPU's form and not
+      the plain one.
   """
   jaxpr = jax.make_jaxpr(function)(*args).jaxpr
   wanted = [True] * len(jaxpr.outvars)
-  return _count(partial_eval.dce_jaxpr(jaxpr, wanted)[0])
+  return _count(partial_eval.dce_jaxpr(jaxpr, wanted)[0], cpu)
 
 
-def _count(jaxpr: core.Jaxpr) -> int:
+def _count(jaxpr: core.Jaxpr, cpu: bool) -> int:
   total = 0
   for eqn in jaxpr.eqns:
     if eqn.primitive.name == 'dot_general':
@@ -31,8 +35,9 @@ def _count(jaxpr: core.Jaxpr) -> int:
       total += 2 * depth * math.prod(eqn.outvars[0].aval.shape)
     elif eqn.primitive.name == 'conv_general_dilated':
       total += _count_convolution(eqn)
-    elif eqn.primitive.name == 'cond':  # by platform: the last is the default
-      total += _count(eqn.params['branches'][-1].jaxpr)
+    elif eqn.primitive.name == 'cond':  # by platform: the CPU, then the default
+      branches = eqn.params['branches']
+      total += _count(branches[0 if cpu else -1].jaxpr, cpu)
     else:
       length = eqn.params.get('length', 1)
       for inner in jax.tree.leaves(
@@ -42,7 +47,7 @@ def _count(jaxpr: core.Jaxpr) -> int:
         if isinstance(inner, core.ClosedJaxpr):
           inner = inner.jaxpr
         if isinstance(inner, core.Jaxpr):
-          total += length * _count(inner)
+          total += length * _count(inner, cpu)
   return total
 
 

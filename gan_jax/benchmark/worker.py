@@ -76,8 +76,13 @@ def jax_candidate(program: Program) -> Candidate:
       name: {**rows, 'image': to_unit_range(jnp.asarray(rows['image']))}
       for name, rows in batches[0].items()
     }
-    flops = count_flops(program.system.train_step, state, float_batch, key)
-    return {'live_bytes': live, 'flops': flops, 'peak_flops': _peak_flops()}
+    counted = program.system.train_step, state, float_batch, key
+    return {
+      'live_bytes': live,
+      'flops': count_flops(*counted),
+      'cpu_flops': count_flops(*counted, cpu=True),
+      'peak_flops': _peak_flops(),
+    }
 
   return Candidate(step, memory)
 

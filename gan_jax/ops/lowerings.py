@@ -1,10 +1,9 @@
 """How the three bilinear maps of `gan_jax.ops.convolution` are computed.
 
 For each of conv, conv_transpose and kernel_gradient: lax's own form, for GPU
-and TPU, and the form for the CPU, chosen by the shapes. docs/performance.md has
-the measurements behind each choice, and the forms that lost.
-
-Every function takes its two arrays and a `Geometry`.
+and TPU, and forms for the CPU, of which the shapes choose one.
+docs/performance.md has the measurements behind each choice, and the forms that
+lost. Every form takes its two arrays and a `Geometry`.
 """
 
 import math
@@ -25,6 +24,8 @@ from gan_jax.ops.geometry import (
   transposed_output_size,
 )
 from gan_jax.types import Array
+
+Form = Callable[[Array, Array, Geometry], Array]
 
 _DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
 # With fewer channels to sum over, or to sum for, a matrix product is all
@@ -70,72 +71,65 @@ def lax_kernel_gradient(
 
 
 def cpu_conv(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """Minimal filtering, lax's form, or one matrix product with its operands."""
-  *_, channels, features = kernel.shape
-  out = output_size(x.shape[1:3], geometry)
-  if winograd.conv_pays(len(x), out, channels, features, geometry):
-    return winograd.conv(x, kernel, geometry)
-  if features < _FEW_CHANNELS <= channels and max(geometry.strides) == 1:
-    return _product_and_sum(x, kernel, geometry)
-  if channels >= _MANY_CHANNELS or max(out) <= 2:
-    patches = _patches(x, geometry, out)
-    y = _matmul(patches, kernel.reshape(-1, features))
-    return y.reshape(-1, *out, features).astype(x.dtype)
-  return lax_conv(x, kernel, geometry)
+  """A convolution in the form for its shapes."""
+  return conv_form(x.shape, kernel.shape, geometry)(x, kernel, geometry)
 
 
 def cpu_conv_transpose(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """No product with an inserted zero: in one of three forms."""
-  *_, channels, features = kernel.shape
-  size = x.shape[1:3]
-  if winograd.conv_transpose_pays(len(x), size, channels, features, geometry):
-    return winograd.conv_transpose(x, kernel, geometry)
-  if channels < _FEW_CHANNELS:
-    return _by_phases(x, kernel, geometry)
-  return _product_and_sum(x, kernel, geometry)
+  """A transposed convolution in the form for its shapes."""
+  form = conv_transpose_form(x.shape, kernel.shape, geometry)
+  return form(x, kernel, geometry)
 
 
 def cpu_kernel_gradient(
   x: Array, cotangent: Array, geometry: Geometry
 ) -> Array:
-  """Minimal filtering, lax's form, or one matrix product for each tap.
-
-  A tap's product is of the pixels that it sees and those that it helps to make.
-  """
-  *made_shape, features = cotangent.shape
-  channels, out = x.shape[3], made_shape[1:]
-  if winograd.conv_pays(len(x), out, channels, features, geometry):
-    return winograd.kernel_gradient(x, cotangent, geometry)
-  many_pixels = math.prod(made_shape) >= _MANY_PIXELS
-  worthwhile = many_pixels or channels >= _MANY_CHANNELS
-  if features < _FEW_CHANNELS or not worthwhile:
-    return lax_kernel_gradient(x, cotangent, geometry)
-  x = pad(x, geometry.pads)
-  (row_step, column_step), (_, rows, columns) = geometry.strides, made_shape
-  made = cotangent.reshape(-1, features)
-  taps = []
-  for i in range(geometry.sizes[0]):
-    for j in range(geometry.sizes[1]):
-      seen = x[
-        :,
-        i : i + row_step * (rows - 1) + 1 : row_step,
-        j : j + column_step * (columns - 1) + 1 : column_step,
-      ]
-      taps.append(_matmul(seen.reshape(-1, x.shape[3]).T, made))
-  kernel = jnp.stack(taps).reshape(*geometry.sizes, x.shape[3], features)
-  return kernel.astype(x.dtype)
+  """A kernel's gradient in the form for its shapes."""
+  form = kernel_gradient_form(x.shape, cotangent.shape, geometry)
+  return form(x, cotangent, geometry)
 
 
-def _matmul(a: Array, b: Array) -> Array:
-  """A product of matrices, in float32 at least."""
-  wide = jnp.promote_types(a.dtype, jnp.float32)
-  return jnp.matmul(a, b, preferred_element_type=wide)
+def conv_form(x: Sequence[int], kernel: Sequence[int], geometry) -> Form:
+  """The form for arrays of these shapes."""
+  batch, *size, channels = x
+  features = kernel[3]
+  out = output_size(size, geometry)
+  if winograd.conv_pays(batch, out, channels, features, geometry):
+    return winograd.conv
+  if features < _FEW_CHANNELS <= channels and max(geometry.strides) == 1:
+    return product_and_sum
+  if channels >= _MANY_CHANNELS or max(out) <= 2:
+    return patches
+  return lax_conv
 
 
-def _patches(x: Array, geometry: Geometry, out: Sequence[int]) -> Array:
-  """The windows that a convolution sees, [B * H' * W', h * w * C]."""
-  x = pad(x, geometry.pads)
-  batch, height, width, channels = x.shape
+def conv_transpose_form(
+  x: Sequence[int], kernel: Sequence[int], geometry
+) -> Form:
+  """The form for arrays of these shapes; none dilates the input."""
+  batch, *size, channels = x
+  if winograd.conv_transpose_pays(batch, size, channels, kernel[3], geometry):
+    return winograd.conv_transpose
+  return by_phases if channels < _FEW_CHANNELS else product_and_sum
+
+
+def kernel_gradient_form(
+  x: Sequence[int], cotangent: Sequence[int], geometry
+) -> Form:
+  """The form for arrays of these shapes."""
+  batch, *out, features = cotangent
+  channels = x[3]
+  if winograd.conv_pays(batch, out, channels, features, geometry):
+    return winograd.kernel_gradient
+  many = batch * math.prod(out) >= _MANY_PIXELS or channels >= _MANY_CHANNELS
+  return taps if many and features >= _FEW_CHANNELS else lax_kernel_gradient
+
+
+def patches(x: Array, kernel: Array, geometry: Geometry) -> Array:
+  """A convolution as one matrix product of all windows with the kernel."""
+  out = output_size(x.shape[1:3], geometry)
+  padded = pad(x, geometry.pads)
+  batch, height, width, channels = padded.shape
   rows, columns = (
     stride * np.arange(n)[:, None] + np.arange(size)
     for n, stride, size in zip(
@@ -143,10 +137,83 @@ def _patches(x: Array, geometry: Geometry, out: Sequence[int]) -> Array:
     )
   )
   pixels = rows[:, None, :, None] * width + columns[None, :, None, :]
-  x = x.reshape(batch, height * width, channels)
+  padded = padded.reshape(batch, height * width, channels)
   # One gather: XLA's CPU backend is many times slower at concatenating slices.
-  windows = x.at[:, pixels.reshape(-1)].get(mode='promise_in_bounds')
-  return windows.reshape(batch * out[0] * out[1], -1)
+  windows = padded.at[:, pixels.reshape(-1)].get(mode='promise_in_bounds')
+  windows = windows.reshape(batch * math.prod(out), -1)
+  y = _matmul(windows, kernel.reshape(windows.shape[1], -1))
+  return y.reshape(batch, *out, -1).astype(x.dtype)
+
+
+def taps(x: Array, cotangent: Array, geometry: Geometry) -> Array:
+  """A kernel's gradient as one matrix product for each tap.
+
+  It is of the pixels that the tap sees and those that it helps to make.
+  """
+  padded = pad(x, geometry.pads)
+  (row_step, column_step) = geometry.strides
+  _, rows, columns, features = cotangent.shape
+  made = cotangent.reshape(-1, features)
+  gradients = []
+  for i in range(geometry.sizes[0]):
+    for j in range(geometry.sizes[1]):
+      seen = padded[
+        :,
+        i : i + row_step * (rows - 1) + 1 : row_step,
+        j : j + column_step * (columns - 1) + 1 : column_step,
+      ]
+      gradients.append(_matmul(seen.reshape(-1, x.shape[3]).T, made))
+  kernel = jnp.stack(gradients)
+  return kernel.reshape(*geometry.sizes, -1, features).astype(x.dtype)
+
+
+def by_phases(x: Array, kernel: Array, geometry: Geometry) -> Array:
+  """A transposed convolution, a stride-1 convolution for each phase."""
+
+  def make_phase(pairs, length):
+    if not all(pairs):  # a stride larger than the kernel
+      return jnp.zeros((x.shape[0], *length, kernel.shape[3]), x.dtype)
+    pads, chosen = [], []
+    for phase, wanted, n in zip(pairs, length, x.shape[1:3], strict=True):
+      first, last = phase[0][1], phase[-1][1]
+      pads.append((-first, wanted - 1 + last - (n - 1)))
+      chosen.append(np.array([tap for tap, _ in phase]))
+    part = kernel[chosen[0]][:, chosen[1]]
+    return lax_conv(x, part, Geometry((1, 1), tuple(pads), part.shape[:2]))
+
+  return _transposed(x, geometry, make_phase)
+
+
+def product_and_sum(x: Array, kernel: Array, geometry: Geometry) -> Array:
+  """A transposed convolution, every tap of every pixel in one matrix product.
+
+  Shifted sums follow. At stride 1 it is a convolution too, of the same padding.
+  """
+  *sizes, channels, features = kernel.shape
+  weights = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+  products = _matmul(x.reshape(-1, channels), weights)
+  products = products.reshape(*x.shape[:3], *sizes, features)
+
+  def make_phase(pairs, length):
+    total = jnp.zeros((x.shape[0], *length, features), products.dtype)
+    for row_tap, row_shift in pairs[0]:
+      for column_tap, column_shift in pairs[1]:
+        pads = tuple(
+          (-shift, wanted + shift - n)
+          for shift, wanted, n in zip(
+            (row_shift, column_shift), length, x.shape[1:3], strict=True
+          )
+        )
+        total += pad(products[:, :, :, row_tap, column_tap], pads)
+    return total
+
+  return _transposed(x, geometry, make_phase)
+
+
+def _matmul(a: Array, b: Array) -> Array:
+  """A product of matrices, in float32 at least."""
+  wide = jnp.promote_types(a.dtype, jnp.float32)
+  return jnp.matmul(a, b, preferred_element_type=wide)
 
 
 def _transposed(
@@ -173,43 +240,3 @@ def _transposed(
     ]
   )
   return y[:, : out[0], : out[1]].astype(x.dtype)
-
-
-def _by_phases(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """A stride-1 convolution for each phase of the output."""
-
-  def make_phase(pairs, length):
-    if not all(pairs):  # a stride larger than the kernel
-      return jnp.zeros((x.shape[0], *length, kernel.shape[3]), x.dtype)
-    pads, taps = [], []
-    for phase, wanted, n in zip(pairs, length, x.shape[1:3], strict=True):
-      first, last = phase[0][1], phase[-1][1]
-      pads.append((-first, wanted - 1 + last - (n - 1)))
-      taps.append(np.array([tap for tap, _ in phase]))
-    part = kernel[taps[0]][:, taps[1]]
-    return lax_conv(x, part, Geometry((1, 1), tuple(pads), part.shape[:2]))
-
-  return _transposed(x, geometry, make_phase)
-
-
-def _product_and_sum(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """Every tap of every pixel in one matrix product, then shifted sums."""
-  *sizes, channels, features = kernel.shape
-  taps = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
-  products = _matmul(x.reshape(-1, channels), taps)
-  products = products.reshape(*x.shape[:3], *sizes, features)
-
-  def make_phase(pairs, length):
-    total = jnp.zeros((x.shape[0], *length, features), products.dtype)
-    for row_tap, row_shift in pairs[0]:
-      for column_tap, column_shift in pairs[1]:
-        pads = tuple(
-          (-shift, wanted + shift - n)
-          for shift, wanted, n in zip(
-            (row_shift, column_shift), length, x.shape[1:3], strict=True
-          )
-        )
-        total += pad(products[:, :, :, row_tap, column_tap], pads)
-    return total
-
-  return _transposed(x, geometry, make_phase)

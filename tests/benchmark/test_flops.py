@@ -37,6 +37,16 @@ def test_each_gradient_costs_what_the_value_costs(function):
   assert both in (2 * once, 3 * once)
 
 
+def test_minimal_filtering_takes_fewer_products_on_the_cpu():
+  x, kernel = jnp.zeros((1, 32, 32, 64)), jnp.zeros((3, 3, 64, 64))
+  inside = count_flops(conv, x, kernel)
+  assert inside == 2 * (3 * 32 - 2) ** 2 * 64 * 64
+  cpu = count_flops(conv, x, kernel, cpu=True)
+  assert cpu == 2 * 16 * 16**2 * 64 * 64
+  few = jnp.zeros((1, 32, 32, 3)), jnp.zeros((3, 3, 3, 3))
+  assert count_flops(conv, *few, cpu=True) == count_flops(conv, *few)
+
+
 def test_a_dilated_input_and_a_loop():
   x, kernel = jnp.zeros((1, 3, 3, 1)), jnp.zeros((2, 2, 1, 1))
   y = lambda x: lax.conv_transpose(  # noqa: E731

@@ -19,7 +19,11 @@ def figures(step, rounds):
 
 @pytest.fixture
 def result():
-  ours = figures(0.2, [0.1, 0.2, 0.4]) | {'flops': 8e9, 'peak_flops': 1e11}
+  ours = figures(0.2, [0.1, 0.2, 0.4]) | {
+    'flops': 8e9,
+    'cpu_flops': 4e9,
+    'peak_flops': 1e11,
+  }
   return {
     'systems': {
       'ssgan': {
@@ -40,11 +44,12 @@ def test_ratios_are_taken_round_by_round(result):
 def test_the_table_shows_the_fastest_torch_its_spread_and_the_floor(result):
   lines = measure.to_markdown(result).splitlines()
   assert [line.split(' | ')[1] for line in lines[2:]] == [
-    'jax', 'torch-compile', 'flax', 'floor',
+    'jax', 'torch-compile', 'flax',
+    'floor, plain products', 'floor, our products',
   ]  # fmt: skip
   assert '| 300.0 | 1.50 (0.75 to 3.00) | 9.0 / 1.0 | 5 | 700 |' in lines[3]
-  assert '| 80.0 | 8.0 GFLOP at 100 GFLOP/s' in lines[5]
-  assert 'at 40% of the peak' in lines[5]
+  assert '| 80.0 | 8.0 GFLOP at 100 GFLOP/s, 40% of our step' in lines[5]
+  assert '| 40.0 | 4.0 GFLOP at 100 GFLOP/s, 20% of our step' in lines[6]
 
 
 @pytest.mark.parametrize(
