@@ -23,12 +23,21 @@ _SECONDS = flags.DEFINE_float('seconds', 2.0, 'A turn, about.', lower_bound=0.0)
 _SCALING = flags.DEFINE_bool(
   'scaling', False, 'Instead: how our step grows with batch, image and width.'
 )
+_CONVOLUTIONS = flags.DEFINE_bool(
+  'convolutions', False, 'Instead: every form of a convolution, by shape.'
+)
 _OUTPUT = flags.DEFINE_string('output', None, 'Where all figures go, as JSON.')
 
 
 def main():
-  from gan_jax.benchmark import measure
+  from gan_jax.benchmark import convolutions, measure
 
+  peers = [peer for peer in _PEERS.value if peer and peer != 'none']
+  measure.check_peers(peers)
+  if _CONVOLUTIONS.value:
+    for line in convolutions.table(_ROUNDS.value, pytorch='torch' in peers):
+      print(line, flush=True)
+    return
   options = {'rounds': _ROUNDS.value, 'seconds': _SECONDS.value}
   if _SCALING.value:
     print('| system | along | step | exponent |\n| --- | --- | --- | --- |')
@@ -36,7 +45,6 @@ def main():
       for line in measure.scaling(name, **options):
         print(line, flush=True)
     return
-  peers = [peer for peer in _PEERS.value if peer and peer != 'none']
   result = measure.benchmark(_SYSTEMS.value, peers, **options)
   print(measure.to_markdown(result), end='')
   if _OUTPUT.value:

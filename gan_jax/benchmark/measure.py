@@ -79,6 +79,18 @@ def start(*args: Any, **kwargs: Any) -> Iterator[Worker]:
     worker.close()
 
 
+def check_peers(peers: Sequence[str]) -> None:
+  """Raises InputError for a peer that is unknown or not installed."""
+  for peer in peers:
+    if peer not in PEERS:
+      raise choice('peer', peer, PEERS)
+  if 'torch' in peers and importlib.util.find_spec('torch') is None:
+    raise InputError(
+      'the peer torch is not installed; run pip install torch, or leave it out '
+      'of --peers'
+    )
+
+
 def benchmark(
   systems: Sequence[str],
   peers: Sequence[str],
@@ -106,14 +118,7 @@ def benchmark(
   for name in systems:
     if name not in WORKLOADS:
       raise choice('system', name, WORKLOADS)
-  for peer in peers:
-    if peer not in PEERS:
-      raise choice('peer', peer, PEERS)
-  if 'torch' in peers and importlib.util.find_spec('torch') is None:
-    raise InputError(
-      'the peer torch is not installed; run pip install torch, or leave it out '
-      'of --peers'
-    )
+  check_peers(peers)
   candidates = ['jax', *(v for peer in peers for v in PEERS[peer])]
   results = {
     name: _benchmark_one(name, candidates, rounds, seconds, size)

@@ -10,7 +10,8 @@ same for a transposed one.
 
 The images are cut into tiles that make 2x2 outputs. Each product of a filter is
 then one product of matrices, [tiles, C] times [C, D]. All weights are 0, ±1 and
-±1/2, so that nothing is lost in precision.
+±1/2, so that errors stay at the rounding of a tile's largest terms. A value
+that is not finite spoils its whole tile.
 
 Every function takes its two arrays and a `Geometry`, as in
 `gan_jax.ops.lowerings`.
@@ -129,11 +130,18 @@ def _transposed_filters(size: int, stride: int, low: int) -> list[Filter]:
   ]
 
 
-# What a sum or a move of one number costs, in products (measured, roughly).
+# What a sum with its move through memory costs, in products: the value at which
+# the choice agrees best with the times in docs/performance.md.
 _SUM_COST = 9.4
 
 
-def conv_pays(batch: int, out: Sequence[int], channels, features, geometry):
+def conv_pays(
+  batch: int,
+  out: Sequence[int],
+  channels: int,
+  features: int,
+  geometry: Geometry,
+) -> bool:
   """Whether `conv` and `kernel_gradient` are faster than the plain forms.
 
   Args:
@@ -149,8 +157,12 @@ def conv_pays(batch: int, out: Sequence[int], channels, features, geometry):
 
 
 def conv_transpose_pays(
-  batch: int, size: Sequence[int], channels, features, geometry
-):
+  batch: int,
+  size: Sequence[int],
+  channels: int,
+  features: int,
+  geometry: Geometry,
+) -> bool:
   """Whether `conv_transpose` of images of that size is faster, likewise."""
   axes, tiles = _transposed_axes(geometry), _transposed_tiles(size, geometry)
   return _pays(
