@@ -98,7 +98,7 @@ def conv_form(x: Sequence[int], kernel: Sequence[int], geometry) -> Form:
     return winograd.conv
   if features < _FEW_CHANNELS <= channels and max(geometry.strides) == 1:
     return product_and_sum
-  if channels >= _MANY_CHANNELS or max(out) <= 2:
+  if min(out) > 0 and (channels >= _MANY_CHANNELS or max(out) <= 2):
     return patches
   return lax_conv
 

@@ -173,6 +173,8 @@ def conv_transpose_pays(
 def _pays(axes, tiles, batch, pixels, channels, features, geometry) -> bool:
   # The plain form has a product for each of `pixels` and each tap.
   plain = pixels * math.prod(geometry.sizes)
+  if min(batch, *tiles, plain, channels, features) < 1:  # nothing to make
+    return False
   products = math.prod(
     count * sum(len(_MINIMAL[len(f.taps)]) for f in filters)
     for count, filters in zip(tiles, axes, strict=True)

@@ -233,6 +233,19 @@ def test_every_tap_belongs_to_one_phase(size, stride, low):
 
 
 @PAIRS
+@pytest.mark.parametrize(
+  'shape', [(0, 12, 12, 64), (2, 2, 2, 64), (2, 2, 2, 3), (2, 1, 2, 256)]
+)
+def test_nothing_to_make_is_as_in_lax(ours, reference, shape):
+  x, kernel = jnp.ones(shape), jnp.ones((3, 3, shape[3], 64))
+  value = reference(x, kernel, (1, 1), 'VALID')
+  assert ours(x, kernel, (1, 1), 'VALID').shape == value.shape
+  gradient = jax.grad(lambda k: ours(x, k, (1, 1), 'VALID').sum())(kernel)
+  expected = jax.grad(lambda k: reference(x, k, (1, 1), 'VALID').sum())(kernel)
+  np.testing.assert_allclose(gradient, expected)
+
+
+@PAIRS
 def test_bad_input_is_named(ours, reference):
   del reference
   x, kernel = arrays((4, 4), (3, 3), dtype='float32')
