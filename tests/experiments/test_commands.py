@@ -200,7 +200,11 @@ def test_benchmark_times_our_step(command, tmp_path):
     '--seconds=0', f'--output={output}',
   )  # fmt: skip
   table = done.stdout.splitlines()
-  assert [line.split(' | ')[1] for line in table[2:]] == ['jax', 'floor']
+  assert [line.split(' | ')[1] for line in table[2:]] == [
+    'jax',
+    'floor, plain products',
+    'floor, our products',
+  ]
   figures = json.loads(output.read_text())['systems']['digits_ssgan']['jax']
   assert len(figures['step_per_round']) == 2
   assert min(figures['step_per_round']) > 0
