@@ -11,8 +11,20 @@ They know logits and features, not networks, and can be used from any JAX code:
 """
 
 from gan_jax.losses.adversarial import (
+  hinge_discriminator_loss,
+  hinge_generator_loss,
+  least_squares_discriminator_loss,
+  least_squares_generator_loss,
+  minimax_discriminator_loss,
+  minimax_generator_loss,
   non_saturating_discriminator_loss,
   non_saturating_generator_loss,
+  relativistic_average_discriminator_loss,
+  relativistic_average_generator_loss,
+  relativistic_discriminator_loss,
+  relativistic_generator_loss,
+  wasserstein_discriminator_loss,
+  wasserstein_generator_loss,
 )
 from gan_jax.losses.matching import feature_matching_loss
 from gan_jax.losses.semi_supervised import (
@@ -27,9 +39,21 @@ __all__ = (
   'class_probabilities',
   'feature_matching_loss',
   'gan_logits',
+  'hinge_discriminator_loss',
+  'hinge_generator_loss',
+  'least_squares_discriminator_loss',
+  'least_squares_generator_loss',
+  'minimax_discriminator_loss',
+  'minimax_generator_loss',
   'non_saturating_discriminator_loss',
   'non_saturating_generator_loss',
   'real_probability',
+  'relativistic_average_discriminator_loss',
+  'relativistic_average_generator_loss',
+  'relativistic_discriminator_loss',
+  'relativistic_generator_loss',
   'semi_supervised_discriminator_loss',
   'supervised_loss',
+  'wasserstein_discriminator_loss',
+  'wasserstein_generator_loss',
 )

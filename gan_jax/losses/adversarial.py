@@ -1,14 +1,95 @@
 """Adversarial losses: pairs of functions of (real_logits, fake_logits).
 
 Both members of a pair take both arrays and return element-wise values; the
-mean over the batch is the caller's. A loss that ignores one of the two leaves
-it to XLA to drop the unused forward pass.
+mean over the batch is the caller's, so that the pairs are interchangeable. A
+loss that ignores one of the two leaves it to XLA to drop the unused forward
+pass; the relativistic generators need D(x) too.
 """
 
 import jax
+import jax.numpy as jnp
 
 from gan_jax.losses import _checks
 from gan_jax.types import Array
+
+
+def _checked(
+  real_logits: Array, fake_logits: Array
+) -> tuple[Array, Array, jnp.dtype]:
+  """Both logits in at least float32, and the dtype of the loss."""
+  dtype = _checks.result_type(real_logits, fake_logits)
+  real = _checks.floating('real_logits', real_logits)
+  fake = _checks.floating('fake_logits', fake_logits)
+  _checks.same_shape('real_logits', real, 'fake_logits', fake)
+  return real, fake, dtype
+
+
+def minimax_discriminator_loss(
+  real_logits: Array, fake_logits: Array, *, label_smoothing: float = 0.0
+) -> Array:
+  r"""The discriminator's side of the minimax game, the original GAN's.
+
+  It is `non_saturating_discriminator_loss`: the two games differ in the
+  generator's loss only.
+
+  .. math:: (1 - s)\,\zeta(-D(x)) + s\,\zeta(D(x)) + \zeta(D(G(z))),
+            \quad \zeta(x) = \log(1 + e^x)
+
+  Args:
+    real_logits: D(x), any shape, floating point.
+    fake_logits: D(G(z)), the same shape.
+    label_smoothing: s in [0, 0.5).
+
+  Returns:
+    The loss per element, positive, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes, or a smoothing out of range.
+
+  References:
+    Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, equation 1;
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.4.
+
+  >>> import jax.numpy as jnp
+  >>> zero = jnp.zeros(2)
+  >>> print(minimax_discriminator_loss(zero, zero).round(3))
+  [1.386 1.386]
+  """
+  return non_saturating_discriminator_loss(
+    real_logits, fake_logits, label_smoothing=label_smoothing
+  )
+
+
+def minimax_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
+  r"""The generator's side of the minimax game: log(1 - P(real | G(z))).
+
+  .. math:: -\zeta(D(G(z))), \quad \zeta(x) = \log(1 + e^x)
+
+  Its gradient vanishes where the discriminator is sure of a sample, D(G(z))
+  far below 0; `non_saturating_generator_loss` was made for that.
+
+  Args:
+    real_logits: D(x), any shape, floating point; only its shape matters.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per element, negative, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes.
+
+  References:
+    Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, equation 1.
+
+  >>> import jax.numpy as jnp
+  >>> zero = jnp.zeros(2)
+  >>> print(minimax_generator_loss(zero, zero).round(3))
+  [-0.693 -0.693]
+  """
+  _, fake, dtype = _checked(real_logits, fake_logits)
+  return -jax.nn.softplus(fake).astype(dtype)
 
 
 def non_saturating_discriminator_loss(
@@ -43,10 +124,7 @@ def non_saturating_discriminator_loss(
   >>> print(non_saturating_discriminator_loss(zero, zero).round(3))
   [1.386 1.386]
   """
-  dtype = _checks.result_type(real_logits, fake_logits)
-  real = _checks.floating('real_logits', real_logits)
-  fake = _checks.floating('fake_logits', fake_logits)
-  _checks.same_shape('real_logits', real, 'fake_logits', fake)
+  real, fake, dtype = _checked(real_logits, fake_logits)
   _checks.in_range('label_smoothing', label_smoothing, 0.0, 0.5)
   real_loss = (1.0 - label_smoothing) * jax.nn.softplus(-real)
   real_loss += label_smoothing * jax.nn.softplus(real)
@@ -79,8 +157,330 @@ def non_saturating_generator_loss(
   >>> print(non_saturating_generator_loss(zero, zero).round(3))
   [0.693 0.693]
   """
-  dtype = _checks.result_type(real_logits, fake_logits)
-  real = _checks.floating('real_logits', real_logits)
-  fake = _checks.floating('fake_logits', fake_logits)
-  _checks.same_shape('real_logits', real, 'fake_logits', fake)
+  _, fake, dtype = _checked(real_logits, fake_logits)
   return jax.nn.softplus(-fake).astype(dtype)
+
+
+def least_squares_discriminator_loss(
+  real_logits: Array, fake_logits: Array
+) -> Array:
+  r"""Squared distance to the targets 1 on data and 0 on samples.
+
+  .. math:: \tfrac12 (D(x) - 1)^2 + \tfrac12 D(G(z))^2
+
+  Args:
+    real_logits: D(x), any shape, floating point; there is no sigmoid.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per element, >= 0, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes.
+
+  References:
+    Mao et al. 2016, https://arxiv.org/abs/1611.04076, equation 2 with a = 0
+    and b = 1.
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([1.0, 0.0]), jnp.array([0.0, 3.0])
+  >>> print(least_squares_discriminator_loss(real, fake))
+  [0. 5.]
+  """
+  real, fake, dtype = _checked(real_logits, fake_logits)
+  loss = 0.5 * jnp.square(real - 1.0) + 0.5 * jnp.square(fake)
+  return loss.astype(dtype)
+
+
+def least_squares_generator_loss(
+  real_logits: Array, fake_logits: Array
+) -> Array:
+  r"""The generator's side: squared distance of its samples to the target 1.
+
+  .. math:: \tfrac12 (D(G(z)) - 1)^2
+
+  Args:
+    real_logits: D(x), any shape, floating point; only its shape matters.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per element, >= 0, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes.
+
+  References:
+    Mao et al. 2016, https://arxiv.org/abs/1611.04076, equation 2 with c = 1.
+
+  >>> import jax.numpy as jnp
+  >>> print(least_squares_generator_loss(jnp.zeros(2), jnp.array([1.0, 3.0])))
+  [0. 2.]
+  """
+  _, fake, dtype = _checked(real_logits, fake_logits)
+  return (0.5 * jnp.square(fake - 1.0)).astype(dtype)
+
+
+def hinge_discriminator_loss(real_logits: Array, fake_logits: Array) -> Array:
+  r"""Hinge loss: data belong above the margin 1, samples below -1.
+
+  .. math:: \max(0, 1 - D(x)) + \max(0, 1 + D(G(z)))
+
+  On the margins themselves the gradient is 0, as beyond them.
+
+  Args:
+    real_logits: D(x), any shape, floating point.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per element, >= 0, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes.
+
+  References:
+    Lim and Ye 2017, https://arxiv.org/abs/1705.02894; Miyato et al. 2018,
+    https://arxiv.org/abs/1802.05957, equation 16.
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([0.0, 1.5]), jnp.array([0.0, -0.5])
+  >>> print(hinge_discriminator_loss(real, fake))
+  [2.  0.5]
+  """
+  real, fake, dtype = _checked(real_logits, fake_logits)
+  return (jax.nn.relu(1.0 - real) + jax.nn.relu(1.0 + fake)).astype(dtype)
+
+
+def hinge_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
+  r"""The generator's side of the hinge loss: -D(G(z)), without a margin.
+
+  Args:
+    real_logits: D(x), any shape, floating point; only its shape matters.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per element, any real number, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes.
+
+  References:
+    Lim and Ye 2017, https://arxiv.org/abs/1705.02894; Miyato et al. 2018,
+    https://arxiv.org/abs/1802.05957, equation 17.
+
+  >>> import jax.numpy as jnp
+  >>> print(hinge_generator_loss(jnp.zeros(2), jnp.array([2.0, -1.0])))
+  [-2.  1.]
+  """
+  _, fake, dtype = _checked(real_logits, fake_logits)
+  return -fake.astype(dtype)
+
+
+def wasserstein_discriminator_loss(
+  real_logits: Array, fake_logits: Array
+) -> Array:
+  r"""The critic's side of the Wasserstein distance: D(G(z)) - D(x).
+
+  It estimates the distance only for a critic that is Lipschitz: clip its
+  weights or use `gan_jax.penalties.gradient_penalty`.
+
+  Args:
+    real_logits: D(x), any shape, floating point; unbounded scores.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per element, any real number, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes.
+
+  References:
+    Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875, algorithm 1.
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([2.0, 0.0]), jnp.array([-1.0, 3.0])
+  >>> print(wasserstein_discriminator_loss(real, fake))
+  [-3.  3.]
+  """
+  real, fake, dtype = _checked(real_logits, fake_logits)
+  return (fake - real).astype(dtype)
+
+
+def wasserstein_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
+  r"""The generator's side of the Wasserstein distance: -D(G(z)).
+
+  Args:
+    real_logits: D(x), any shape, floating point; only its shape matters.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per element, any real number, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes.
+
+  References:
+    Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875, algorithm 1.
+
+  >>> import jax.numpy as jnp
+  >>> print(wasserstein_generator_loss(jnp.zeros(2), jnp.array([2.0, -1.0])))
+  [-2.  1.]
+  """
+  _, fake, dtype = _checked(real_logits, fake_logits)
+  return -fake.astype(dtype)
+
+
+def relativistic_discriminator_loss(
+  real_logits: Array, fake_logits: Array
+) -> Array:
+  r"""Cross-entropy of "which of the two is real?", for pairs of elements.
+
+  .. math:: \zeta(-(D(x) - D(G(z)))), \quad \zeta(x) = \log(1 + e^x)
+
+  Each element of the one array is paired with the same element of the other.
+
+  Args:
+    real_logits: D(x), any shape, floating point; only differences matter.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per pair, positive, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes.
+
+  References:
+    Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4 (the
+    relativistic standard GAN); Huang et al. 2025,
+    https://arxiv.org/abs/2501.05441, section 2 (with R1 and R2: R3GAN).
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([7.0, 1.0]), jnp.array([7.0, -1.0])
+  >>> print(relativistic_discriminator_loss(real, fake).round(3))
+  [0.693 0.127]
+  """
+  real, fake, dtype = _checked(real_logits, fake_logits)
+  return jax.nn.softplus(fake - real).astype(dtype)
+
+
+def relativistic_generator_loss(
+  real_logits: Array, fake_logits: Array
+) -> Array:
+  r"""The generator's side: cross-entropy of its sample being the real one.
+
+  .. math:: \zeta(-(D(G(z)) - D(x))), \quad \zeta(x) = \log(1 + e^x)
+
+  Args:
+    real_logits: D(x), any shape, floating point; only differences matter.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per pair, positive, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes.
+
+  References:
+    As `relativistic_discriminator_loss`.
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([7.0, 1.0]), jnp.array([7.0, -1.0])
+  >>> print(relativistic_generator_loss(real, fake).round(3))
+  [0.693 2.127]
+  """
+  real, fake, dtype = _checked(real_logits, fake_logits)
+  return jax.nn.softplus(real - fake).astype(dtype)
+
+
+def _above_average(
+  real: Array, fake: Array, axis_name: str | None
+) -> tuple[Array, Array]:
+  """D(x) and D(G(z)), each less the other's mean over the whole batch."""
+  _checks.not_empty('real_logits', real)
+  means = real.mean(), fake.mean()
+  if axis_name is not None:
+    means = jax.lax.pmean(means, axis_name)
+  real_mean, fake_mean = means
+  return real - fake_mean, fake - real_mean
+
+
+def relativistic_average_discriminator_loss(
+  real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+) -> Array:
+  r"""Cross-entropy of "more real than the others are on average?".
+
+  .. math:: \zeta(-(D(x) - \mathbb E_z D(G(z))))
+            + \zeta(D(G(z)) - \mathbb E_x D(x)),
+            \quad \zeta(x) = \log(1 + e^x)
+
+  The averages are over all elements of the batch, and the gradient flows
+  through them.
+
+  Args:
+    real_logits: D(x), any shape, floating point; only differences matter.
+    fake_logits: D(G(z)), the same shape.
+    axis_name: a mapped axis over which the batch is split, if any. The
+      averages are over the whole batch.
+
+  Returns:
+    The loss per element, positive, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes, or an empty batch.
+
+  References:
+    Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4 (the
+    relativistic average standard GAN).
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([1.0, 3.0]), jnp.array([2.0, 2.0])
+  >>> loss = relativistic_average_discriminator_loss(real, fake)
+  >>> print(loss.round(3))
+  [2.006 1.006]
+  """
+  real, fake, dtype = _checked(real_logits, fake_logits)
+  real, fake = _above_average(real, fake, axis_name)
+  return (jax.nn.softplus(-real) + jax.nn.softplus(fake)).astype(dtype)
+
+
+def relativistic_average_generator_loss(
+  real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+) -> Array:
+  r"""The generator's side: the same with data and samples exchanged.
+
+  .. math:: \zeta(D(x) - \mathbb E_z D(G(z)))
+            + \zeta(-(D(G(z)) - \mathbb E_x D(x))),
+            \quad \zeta(x) = \log(1 + e^x)
+
+  Args:
+    real_logits: D(x), any shape, floating point; only differences matter.
+    fake_logits: D(G(z)), the same shape.
+    axis_name: a mapped axis over which the batch is split, if any. The
+      averages are over the whole batch.
+
+  Returns:
+    The loss per element, positive, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes, or an empty batch.
+
+  References:
+    As `relativistic_average_discriminator_loss`.
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([1.0, 3.0]), jnp.array([2.0, 2.0])
+  >>> print(relativistic_average_generator_loss(real, fake).round(3))
+  [1.006 2.006]
+  """
+  real, fake, dtype = _checked(real_logits, fake_logits)
+  real, fake = _above_average(real, fake, axis_name)
+  return (jax.nn.softplus(real) + jax.nn.softplus(-fake)).astype(dtype)

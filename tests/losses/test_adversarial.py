@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,17 +7,55 @@ import pytest
 from jax.test_util import check_grads
 
 from gan_jax.losses import (
+  hinge_discriminator_loss,
+  hinge_generator_loss,
+  least_squares_discriminator_loss,
+  least_squares_generator_loss,
+  minimax_discriminator_loss,
+  minimax_generator_loss,
   non_saturating_discriminator_loss,
   non_saturating_generator_loss,
+  relativistic_average_discriminator_loss,
+  relativistic_average_generator_loss,
+  relativistic_discriminator_loss,
+  relativistic_generator_loss,
+  wasserstein_discriminator_loss,
+  wasserstein_generator_loss,
 )
 from tests.losses import oracle
 
-BOTH = pytest.mark.parametrize(
-  'loss', [non_saturating_discriminator_loss, non_saturating_generator_loss]
+LOG2 = np.log(2)
+
+# Element by element: the loss of (D(x), D(G(z))), and its value at (0, 0).
+ELEMENTWISE = {
+  minimax_discriminator_loss: (oracle.cross_entropy, 2 * LOG2),
+  minimax_generator_loss: (oracle.minimax_generator, -LOG2),
+  non_saturating_discriminator_loss: (oracle.cross_entropy, 2 * LOG2),
+  non_saturating_generator_loss: (oracle.non_saturating_generator, LOG2),
+  least_squares_discriminator_loss: (oracle.least_squares_discriminator, 0.5),
+  least_squares_generator_loss: (oracle.least_squares_generator, 0.5),
+  hinge_discriminator_loss: (oracle.hinge_discriminator, 2.0),
+  hinge_generator_loss: (oracle.minus_score, 0.0),
+  wasserstein_discriminator_loss: (oracle.critic, 0.0),
+  wasserstein_generator_loss: (oracle.minus_score, 0.0),
+  relativistic_discriminator_loss: (oracle.relativistic_discriminator, LOG2),
+  relativistic_generator_loss: (oracle.relativistic_generator, LOG2),
+}
+AVERAGES = (
+  relativistic_average_discriminator_loss,
+  relativistic_average_generator_loss,
+)
+EACH = pytest.mark.parametrize('loss', ELEMENTWISE)
+AVERAGE = pytest.mark.parametrize('loss', AVERAGES)
+ALL = pytest.mark.parametrize('loss', [*ELEMENTWISE, *AVERAGES])
+SMOOTHED = pytest.mark.parametrize(
+  'loss', [minimax_discriminator_loss, non_saturating_discriminator_loss]
 )
 DTYPES = pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float64'])
-SCALES = pytest.mark.parametrize('scale', [1.0, 30.0, 1e3, 1e4])
+# Not 1, where the hinge has its kinks.
+SCALES = pytest.mark.parametrize('scale', [3.0, 30.0, 1e3, 1e4])
 SMOOTHINGS = pytest.mark.parametrize('smoothing', [0.0, 0.1, 0.49])
+WRAP = pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
 
 
 def logits_like(scale, dtype, *, seed=0, size=8):
@@ -24,108 +64,140 @@ def logits_like(scale, dtype, *, seed=0, size=8):
   return jnp.asarray(x, dtype)
 
 
-def real_and_fake(row):
-  return oracle.real_and_fake(row, extra_class=True)
+def real_and_fake(scale, dtype='float32'):
+  return logits_like(scale, dtype), logits_like(scale, dtype, seed=1)
 
 
-def binary(logits):
-  """[B] logits of "real" as [B, 2] logits of (real, fake)."""
-  logits = np.asarray(logits, np.float64)
-  return np.stack([logits, np.zeros_like(logits)], axis=-1)
+def value_and_gradients(loss, real, fake):
+  """The values per element, and the gradients of their sum."""
+  gradient = jax.grad(lambda *logits: loss(*logits).sum(), (0, 1))
+  return loss(real, fake), gradient(real, fake)
 
 
-def test_discriminator_by_hand():
-  loss = non_saturating_discriminator_loss(
-    jnp.array([2.0, -1.0]), jnp.array([-1.0, 3.0])
-  )
-  by_hand = [0.126928 + 0.313262, 1.313262 + 3.048587]
-  np.testing.assert_allclose(loss, by_hand, rtol=2e-6)
-
-
-def test_smoothed_discriminator_by_hand():
-  loss = non_saturating_discriminator_loss(
-    jnp.array([2.0]), jnp.array([-1.0]), label_smoothing=0.1
-  )
-  by_hand = 0.9 * 0.126928 + 0.1 * 2.126928 + 0.313262
-  np.testing.assert_allclose(loss, [by_hand], rtol=2e-6)
-
-
-def test_generator_by_hand():
-  loss = non_saturating_generator_loss(
-    jnp.array([9.0, 9.0]), jnp.array([2.0, -1.0])
-  )
-  np.testing.assert_allclose(loss, [0.126928, 1.313262], rtol=2e-6)
-
-
-@SMOOTHINGS
-def test_discriminator_at_zero_logits_is_two_log_two(smoothing):
-  zero = jnp.zeros(3)
-  loss = non_saturating_discriminator_loss(
-    zero, zero, label_smoothing=smoothing
-  )
-  np.testing.assert_allclose(loss, np.full(3, 2 * np.log(2)), rtol=2e-7)
-
-
-@pytest.mark.parametrize('dtype', ['float32', 'float64'])
-@SCALES
-@SMOOTHINGS
-def test_discriminator_matches_oracle(scale, smoothing, dtype):
+def assert_matches(loss, expected, scale, dtype):
+  """`expected` is the oracle's loss of a row (D(x), D(G(z)))."""
   with jax.enable_x64(True):
-    real, fake = (logits_like(scale, dtype, seed=seed) for seed in (0, 1))
-
-    def total(real, fake):
-      return non_saturating_discriminator_loss(
-        real, fake, label_smoothing=smoothing
-      ).sum()
-
-    loss = non_saturating_discriminator_loss(
-      real, fake, label_smoothing=smoothing
-    )
-    gradients = jax.grad(total, (0, 1))(real, fake)
-
-  def on_real(row):
-    return oracle.called_real(*real_and_fake(row), smoothing)
-
-  def on_fake(row):
-    return oracle.called_real(*real_and_fake(row), 1.0)
-
-  value = oracle.evaluate(on_real, binary(real))
-  value += oracle.evaluate(on_fake, binary(fake))
-  oracle.assert_close(loss, value, [real, fake])
-  for part, x, gradient in zip(
-    (on_real, on_fake), (real, fake), gradients, strict=True
+    real, fake = real_and_fake(scale, dtype)
+    value, gradients = value_and_gradients(loss, real, fake)
+  rows = np.stack([np.asarray(x, np.float64) for x in (real, fake)], axis=-1)
+  oracle.assert_close(value, oracle.evaluate(expected, rows), rows)
+  for gradient, by_oracle in zip(
+    gradients, oracle.gradient(expected, rows).T, strict=True
   ):
-    expected = oracle.gradient(part, binary(x))[:, 0]
-    oracle.assert_close(gradient, expected, x)
+    # A gradient inherits the logits' own rounding too, but only where it is
+    # not constant: far out, softplus is a line.
+    oracle.assert_close(gradient, by_oracle, rows.clip(-40.0, 40.0))
 
 
-@pytest.mark.parametrize('dtype', ['float32', 'float64'])
-@SCALES
-def test_generator_matches_oracle(scale, dtype):
-  with jax.enable_x64(True):
-    fake = logits_like(scale, dtype)
-    loss = non_saturating_generator_loss(fake, fake)
-    real_gradient, fake_gradient = jax.grad(
-      lambda real, fake: non_saturating_generator_loss(real, fake).sum(), (0, 1)
-    )(fake, fake)
+@pytest.mark.parametrize(
+  ('loss', 'by_hand'),
+  [
+    (minimax_discriminator_loss, [0.126928 + 0.313262, 1.313262 + 3.048587]),
+    (minimax_generator_loss, [-0.313262, -3.048587]),
+    (
+      non_saturating_discriminator_loss,
+      [0.126928 + 0.313262, 1.313262 + 3.048587],
+    ),
+    (non_saturating_generator_loss, [1.313262, 0.048587]),
+    (least_squares_discriminator_loss, [0.5 + 0.5, 2.0 + 4.5]),
+    (least_squares_generator_loss, [2.0, 2.0]),
+    (hinge_discriminator_loss, [0.0, 2.0 + 4.0]),
+    (hinge_generator_loss, [1.0, -3.0]),
+    (wasserstein_discriminator_loss, [-3.0, 4.0]),
+    (wasserstein_generator_loss, [1.0, -3.0]),
+    (relativistic_discriminator_loss, [0.048587, 4.018150]),
+    (relativistic_generator_loss, [3.048587, 0.018150]),
+    # The means are 0.5 on data and 1 on samples.
+    (
+      relativistic_average_discriminator_loss,
+      [0.313262 + 0.201413, 2.126928 + 2.578890],
+    ),
+    (
+      relativistic_average_generator_loss,
+      [1.313262 + 1.701413, 0.126928 + 0.078890],
+    ),
+  ],
+)
+def test_by_hand(loss, by_hand):
+  value = loss(jnp.array([2.0, -1.0]), jnp.array([-1.0, 3.0]))
+  np.testing.assert_allclose(value, by_hand, rtol=1e-5)
 
-  def on_fake(row):
-    return oracle.called_real(*real_and_fake(row), 0.0)
 
-  oracle.assert_close(loss, oracle.evaluate(on_fake, binary(fake)), fake)
-  expected = oracle.gradient(on_fake, binary(fake))[:, 0]
-  oracle.assert_close(fake_gradient, expected, fake)
-  assert not real_gradient.any()
+@SMOOTHED
+def test_smoothed_discriminator_by_hand(loss):
+  value = loss(jnp.array([2.0]), jnp.array([-1.0]), label_smoothing=0.1)
+  by_hand = 0.9 * 0.126928 + 0.1 * 2.126928 + 0.313262
+  np.testing.assert_allclose(value, [by_hand], rtol=2e-6)
 
 
+@EACH
+def test_value_at_zero_logits(loss):
+  zero, (_, expected) = jnp.zeros(3), ELEMENTWISE[loss]
+  np.testing.assert_allclose(loss(zero, zero), [expected] * 3, rtol=2e-7)
+
+
+@AVERAGE
+def test_average_at_zero_logits_is_two_log_two(loss):
+  zero = jnp.zeros(3)
+  np.testing.assert_allclose(loss(zero, zero), [2 * LOG2] * 3, rtol=2e-7)
+
+
+@SMOOTHED
 @SMOOTHINGS
-def test_discriminator_gradient_is_finite_difference(smoothing):
+def test_smoothing_changes_nothing_at_zero_logits(loss, smoothing):
+  zero = jnp.zeros(3)
+  value = loss(zero, zero, label_smoothing=smoothing)
+  np.testing.assert_allclose(value, [2 * LOG2] * 3, rtol=2e-7)
+
+
+@DTYPES
+@SCALES
+@EACH
+def test_matches_oracle(loss, scale, dtype):
+  assert_matches(loss, ELEMENTWISE[loss][0], scale, dtype)
+
+
+@DTYPES
+@SCALES
+@pytest.mark.parametrize('smoothing', [0.1, 0.49])
+@SMOOTHED
+def test_smoothed_discriminator_matches_oracle(loss, smoothing, scale, dtype):
+  assert_matches(
+    functools.partial(loss, label_smoothing=smoothing),
+    lambda row: oracle.cross_entropy(row, smoothing),
+    scale,
+    dtype,
+  )
+
+
+@DTYPES
+@SCALES
+@AVERAGE
+def test_average_matches_oracle(loss, scale, dtype):
+  with jax.enable_x64(True):
+    real, fake = real_and_fake(scale, dtype)
+    value, gradients = value_and_gradients(loss, real, fake)
+
+  def losses(row):
+    discriminator = loss is relativistic_average_discriminator_loss
+    return oracle.relativistic_average(row[:8], row[8:], discriminator)
+
+  batch = np.concatenate([np.asarray(x, np.float64) for x in (real, fake)])
+  by_oracle = [
+    oracle.evaluate(lambda row, i=i: losses(row)[i], batch[None])[0]
+    for i in range(8)
+  ]
+  oracle.assert_close(value, np.array(by_oracle), batch)
+  by_oracle = oracle.gradient(lambda row: oracle.mp.fsum(losses(row)), [batch])
+  oracle.assert_close(np.concatenate(gradients), by_oracle[0], batch)
+
+
+@ALL
+def test_gradient_is_finite_difference(loss):
   with jax.enable_x64(True):
     check_grads(
-      lambda real, fake: non_saturating_discriminator_loss(
-        real, fake, label_smoothing=smoothing
-      ),
-      (logits_like(3.0, 'float64'), logits_like(3.0, 'float64', seed=1)),
+      loss,
+      real_and_fake(3.0, 'float64'),
       order=1,
       eps=1e-5,
       atol=1e-8,
@@ -133,60 +205,142 @@ def test_discriminator_gradient_is_finite_difference(smoothing):
     )
 
 
-def test_generator_gradient_is_finite_difference():
-  with jax.enable_x64(True):
-    x = logits_like(3.0, 'float64')
-    check_grads(
-      lambda fake: non_saturating_generator_loss(x, fake),
-      (x,),
-      order=1,
-      eps=1e-5,
-      atol=1e-8,
-      rtol=1e-8,
-    )
-
-
+@SMOOTHED
 @pytest.mark.parametrize('smoothing', [0.01, 0.1, 0.4])
-def test_smoothed_optimum_on_real_examples(smoothing):
-  def loss(real):
-    return non_saturating_discriminator_loss(
-      real, jnp.zeros_like(real), label_smoothing=smoothing
-    )
+def test_smoothed_optimum_on_real_examples(loss, smoothing):
+  def on_real(real):
+    return loss(real, jnp.zeros_like(real), label_smoothing=smoothing)
 
   with jax.enable_x64(True):
     optimum = jnp.float64(np.log((1 - smoothing) / smoothing))
-    np.testing.assert_allclose(jax.grad(loss)(optimum), 0.0, atol=1e-15)
-    assert loss(optimum) < min(loss(optimum - 0.01), loss(optimum + 0.01))
+    np.testing.assert_allclose(jax.grad(on_real)(optimum), 0.0, atol=1e-15)
+    assert on_real(optimum) < min(
+      on_real(optimum - 0.01), on_real(optimum + 0.01)
+    )
 
 
-@BOTH
+@pytest.mark.parametrize(
+  ('loss', 'real', 'fake'),
+  [
+    (least_squares_discriminator_loss, 1.0, 0.0),
+    (hinge_discriminator_loss, 1.0, -1.0),  # on the margins
+    (hinge_discriminator_loss, 1e4, -1e4),
+  ],
+)
+def test_a_perfect_discriminator_costs_nothing(loss, real, fake):
+  value, gradients = value_and_gradients(
+    loss, jnp.full(2, real), jnp.full(2, fake)
+  )
+  np.testing.assert_array_equal(value, [0.0, 0.0])
+  np.testing.assert_array_equal(gradients, np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize(
+  ('loss', 'gradient'),
+  [
+    (minimax_generator_loss, 0.0),
+    (non_saturating_generator_loss, -1.0),
+    (hinge_generator_loss, -1.0),
+    (wasserstein_generator_loss, -1.0),
+    (relativistic_generator_loss, -1.0),
+    (relativistic_average_generator_loss, -2.0),
+    (least_squares_generator_loss, -1e4 - 1.0),
+  ],
+)
+def test_what_a_hopeless_generator_learns(loss, gradient):
+  """Minimax alone saturates."""
+  real, fake = jnp.full(2, 1e4), jnp.full(2, -1e4)
+  _, (_, of_fake) = value_and_gradients(loss, real, fake)
+  np.testing.assert_allclose(of_fake, [gradient] * 2, rtol=2e-7)
+
+
+@pytest.mark.parametrize(
+  ('discriminator_loss', 'generator_loss'),
+  [
+    (minimax_discriminator_loss, minimax_generator_loss),
+    (wasserstein_discriminator_loss, wasserstein_generator_loss),
+  ],
+)
+def test_a_zero_sum_game(discriminator_loss, generator_loss):
+  """Seen from the samples, one side's loss is the other's gain."""
+  logits = real_and_fake(9.0)
+  _, (_, loss) = value_and_gradients(discriminator_loss, *logits)
+  _, (_, gain) = value_and_gradients(generator_loss, *logits)
+  np.testing.assert_array_equal(loss, -gain)
+
+
+@pytest.mark.parametrize(
+  ('discriminator_loss', 'generator_loss'),
+  [
+    (relativistic_discriminator_loss, relativistic_generator_loss),
+    AVERAGES,
+  ],
+)
+def test_a_symmetric_game(discriminator_loss, generator_loss):
+  real, fake = real_and_fake(9.0)
+  np.testing.assert_allclose(
+    generator_loss(real, fake), discriminator_loss(fake, real), rtol=3e-7
+  )
+
+
+@pytest.mark.parametrize(
+  'loss',
+  [relativistic_discriminator_loss, relativistic_generator_loss, *AVERAGES],
+)
+def test_relativistic_losses_know_differences_only(loss):
+  real, fake = (jnp.round(x * 8) / 8 for x in real_and_fake(9.0))
+  shifted = loss(real + 64.0, fake + 64.0)  # exact in float32, as the sums are
+  np.testing.assert_allclose(shifted, loss(real, fake), rtol=3e-7)
+
+
+@pytest.mark.parametrize(
+  ('average', 'pairs'),
+  [
+    (AVERAGES[0], relativistic_discriminator_loss),
+    (AVERAGES[1], relativistic_generator_loss),
+  ],
+)
+def test_the_average_of_equal_logits_is_twice_the_pairs(average, pairs):
+  real, fake = jnp.full(4, 1.5), jnp.full(4, -0.25)
+  expected = 2 * pairs(real, fake)
+  np.testing.assert_allclose(average(real, fake), expected, rtol=3e-7)
+
+
+@ALL
 def test_extreme_logits_are_finite(loss):
   extreme = jnp.array([1e4, -1e4, 1e4, -1e4])
   other = jnp.array([1e4, 1e4, -1e4, -1e4])
-  value, gradients = jax.value_and_grad(
-    lambda real, fake: loss(real, fake).sum(), (0, 1)
-  )(extreme, other)
-  assert np.isfinite(value)
+  value, gradients = value_and_gradients(loss, extreme, other)
+  assert np.isfinite(value).all()
   assert np.isfinite(gradients).all()
 
 
-@BOTH
+@ALL
 @DTYPES
 def test_dtype_is_kept(loss, dtype):
   with jax.enable_x64(True):
-    x = logits_like(3.0, dtype)
-    value, gradient = jax.value_and_grad(lambda x: loss(x, x).sum())(x)
-    assert loss(x, x).dtype == value.dtype == gradient.dtype == dtype
+    real, fake = real_and_fake(3.0, dtype)
+    value, gradients = value_and_gradients(loss, real, fake)
+    assert {x.dtype.name for x in (value, *gradients)} == {dtype}
 
 
-@BOTH
+@ALL
 def test_bfloat16_is_computed_in_float32(loss):
-  real, fake = (logits_like(9.0, 'bfloat16', seed=s) for s in (0, 1))
-  wide = loss(real.astype('float32'), fake.astype('float32'))
-  np.testing.assert_array_equal(loss(real, fake), wide.astype('bfloat16'))
+  real, fake = real_and_fake(9.0, 'bfloat16')
+  narrow = value_and_gradients(loss, real, fake)
+  wide = value_and_gradients(
+    loss, real.astype('float32'), fake.astype('float32')
+  )
+  jax.tree.map(
+    lambda narrow, wide: np.testing.assert_array_equal(
+      narrow, wide.astype('bfloat16')
+    ),
+    narrow,
+    wide,
+  )
 
 
-@BOTH
+@EACH
 @pytest.mark.parametrize('shape', [(), (5,), (5, 1), (2, 4, 4, 1), (0,)])
 def test_shape_is_the_logits_shape(loss, shape):
   x = jax.random.normal(jax.random.key(0), (2, *shape))
@@ -195,16 +349,56 @@ def test_shape_is_the_logits_shape(loss, shape):
   np.testing.assert_array_equal(loss(*x).reshape(-1), flat)
 
 
-@BOTH
-def test_jit_and_vmap_change_nothing(loss):
+@AVERAGE
+@pytest.mark.parametrize('shape', [(), (5,), (5, 1), (2, 4, 4, 1)])
+def test_the_average_is_over_all_elements(loss, shape):
+  x = jax.random.normal(jax.random.key(0), (2, *shape))
+  assert loss(*x).shape == shape
+  flat = loss(*x.reshape(2, -1))
+  np.testing.assert_allclose(loss(*x).reshape(-1), flat, rtol=1e-6)
+
+
+@ALL
+def test_jit_vmap_and_scan_change_nothing(loss):
   real, fake = jax.random.normal(jax.random.key(0), (2, 3, 4))
-  expected = loss(real, fake)
-  for transformed in (jax.jit(loss), jax.vmap(loss)):
-    np.testing.assert_allclose(transformed(real, fake), expected, rtol=3e-7)
+
+  def scanned(real, fake):
+    return jax.lax.scan(lambda _, row: (_, loss(*row)), 0, (real, fake))[1]
+
+  expected = [loss(*row) for row in zip(real, fake, strict=True)]
+  for transformed in (jax.vmap(loss), jax.jit(jax.vmap(loss)), scanned):
+    value = transformed(real, fake)
+    np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-7)
 
 
-@BOTH
-@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
+@AVERAGE
+def test_two_devices_match_one(loss):
+  rng = np.random.default_rng(0)
+  x = jnp.asarray(rng.normal(size=(6, 3)), 'float32')
+  z = jnp.asarray(rng.normal(size=(6, 3)) + 0.3, 'float32')
+  weight = jnp.asarray(rng.normal(size=(3, 4)), 'float32')
+
+  def total(weight, x, z, axis_name=None):
+    values = loss(jnp.tanh(x @ weight), z @ weight, axis_name=axis_name)
+    return values.mean(), values
+
+  def replica(weight, x, z):
+    gradient, values = jax.grad(total, has_aux=True)(weight, x, z, 'batch')
+    return jax.lax.pmean(gradient, 'batch'), values
+
+  expected, expected_values = jax.grad(total, has_aux=True)(weight, x, z)
+  gradients, values = jax.pmap(
+    replica, axis_name='batch', in_axes=(None, 0, 0), devices=jax.devices()[:2]
+  )(weight, x.reshape(2, 3, 3), z.reshape(2, 3, 3))
+  np.testing.assert_allclose(values.reshape(6, 4), expected_values, rtol=1e-6)
+  for device in range(2):
+    np.testing.assert_allclose(
+      gradients[device], expected, rtol=1e-6, atol=1e-7
+    )
+
+
+@ALL
+@WRAP
 @pytest.mark.parametrize(
   ('real', 'fake', 'error', 'message'),
   [
@@ -219,13 +413,18 @@ def test_bad_logits_fail_while_tracing(loss, wrap, real, fake, error, message):
     wrap(loss)(real, fake)
 
 
-@pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
+@AVERAGE
+@WRAP
+def test_nothing_has_no_average(loss, wrap):
+  with pytest.raises(ValueError, match=r'must not be empty.*\(0,\)'):
+    wrap(loss)(jnp.zeros(0), jnp.zeros(0))
+
+
+@SMOOTHED
+@WRAP
 @pytest.mark.parametrize('smoothing', [-0.1, 0.5, float('nan')])
-def test_bad_smoothing_fails_while_tracing(wrap, smoothing):
+def test_bad_smoothing_fails_while_tracing(loss, wrap, smoothing):
   zero = jnp.zeros(2)
-
-  def loss(x):
-    return non_saturating_discriminator_loss(x, x, label_smoothing=smoothing)
-
+  smoothed = functools.partial(loss, label_smoothing=smoothing)
   with pytest.raises(ValueError, match=rf'label_smoothing .* {smoothing}'):
-    wrap(loss)(zero)
+    wrap(smoothed)(zero, zero)

@@ -1,0 +1,167 @@
+"""Gradient penalties: what a discriminator's slope at its inputs costs.
+
+They know a function `d_fn` from a batch of inputs [B, ...] to logits [B, ...],
+not its parameters: close over those, and differentiate the penalty with respect
+to them. The values come per row; the mean over the batch and the weight (gamma,
+lambda) are the caller's.
+
+A row's logits must depend on that row alone. All rows' slopes come from one
+gradient of the sum of all logits, and batch normalisation in training mode, or
+any other statistic of the batch, would mix into each what a row does to the
+others' logits: a discriminator under a penalty has no such layer.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.losses import _checks
+from gan_jax.types import Array
+
+DFn = Callable[[Array], Array]  # inputs [B, ...] to logits [B, ...]
+
+
+def _squared_slope(d_fn: DFn, x: Array) -> Array:
+  """||grad_x sum of a row's logits||^2, [B], in at least float32."""
+
+  def total(x):
+    logits = _checks.floating('d_fn(x)', d_fn(x))
+    if logits.shape[:1] != x.shape[:1]:
+      raise ValueError(
+        'd_fn must map inputs [B, ...] to logits [B, ...], '
+        f'got {x.shape} and {logits.shape}'
+      )
+    return logits.sum()
+
+  slope = _checks.floating('the gradient', jax.grad(total)(x))
+  return jnp.square(slope).sum(axis=tuple(range(1, x.ndim)))
+
+
+def _batch(name: str, x: Array) -> Array:
+  """`x` as given, or an error if it is not a batch of floating-point rows."""
+  if _checks.floating(name, x).ndim < 1:
+    raise ValueError(f'{name} must be [B, ...], got a scalar')
+  return jnp.asarray(x)
+
+
+def _zero_centred(name: str, d_fn: DFn, x: Array) -> Array:
+  x = _batch(name, x)
+  return (0.5 * _squared_slope(d_fn, x)).astype(x.dtype)
+
+
+def r1_penalty(d_fn: DFn, real: Array) -> Array:
+  r"""Half the squared slope of the discriminator on data.
+
+  .. math:: \tfrac12 \left\|\nabla_x \textstyle\sum_p D(x)_p\right\|^2
+
+  where p runs over the logits of the row, if it has several. The weight gamma
+  is the caller's, the 1/2 is in here.
+
+  Args:
+    d_fn: inputs [B, ...] to logits [B, ...], each row by itself.
+    real: x, [B, ...], floating point. `d_fn` is called with it as it is; the
+      squares are added in at least float32.
+
+  Returns:
+    The penalty per row, [B], >= 0, of the dtype of `real`.
+
+  Raises:
+    TypeError: inputs or logits that are not floating point.
+    ValueError: a scalar, or logits whose first axis is not B.
+
+  References:
+    Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, equation 9.
+
+  >>> import jax.numpy as jnp
+  >>> weight = jnp.array([3.0, 4.0])
+  >>> print(r1_penalty(lambda x: x @ weight, jnp.zeros((2, 2))))
+  [12.5 12.5]
+  """
+  return _zero_centred('real', d_fn, real)
+
+
+def r2_penalty(d_fn: DFn, fake: Array) -> Array:
+  r"""Half the squared slope of the discriminator on samples.
+
+  .. math:: \tfrac12 \left\|\nabla_x \textstyle\sum_p D(x)_p\right\|^2,
+            \quad x = G(z)
+
+  Args:
+    d_fn: inputs [B, ...] to logits [B, ...], each row by itself.
+    fake: G(z), [B, ...], floating point. `d_fn` is called with it as it is; the
+      squares are added in at least float32.
+
+  Returns:
+    The penalty per row, [B], >= 0, of the dtype of `fake`.
+
+  Raises:
+    TypeError: inputs or logits that are not floating point.
+    ValueError: a scalar, or logits whose first axis is not B.
+
+  References:
+    Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, equation 10.
+
+  >>> import jax.numpy as jnp
+  >>> fake = jnp.array([[1.0], [2.0]])
+  >>> print(r2_penalty(lambda x: x**2, fake))
+  [2. 8.]
+  """
+  return _zero_centred('fake', d_fn, fake)
+
+
+def gradient_penalty(
+  d_fn: DFn, real: Array, fake: Array, epsilon: Array, *, target: float = 1.0
+) -> Array:
+  r"""Squared distance of the critic's slope between data and samples to 1.
+
+  .. math:: \left(\left\|\nabla_{\hat x} \textstyle\sum_p D(\hat x)_p\right\|
+            - t\right)^2, \quad
+            \hat x = \epsilon\,x + (1 - \epsilon)\,G(z)
+
+  The norm has no gradient where it is 0; here it is taken to be 0, so that a
+  critic that is flat somewhere does not turn all parameters into NaN.
+
+  Args:
+    d_fn: inputs [B, ...] to logits [B, ...], each row by itself.
+    real: x, [B, ...], floating point.
+    fake: G(z), the same shape.
+    epsilon: where between the two, [B], in [0, 1], floating point: one uniform
+      number per row in the paper.
+    target: the wanted norm t, >= 0.
+
+  Returns:
+    The penalty per row, [B], >= 0, of the dtype of `real` and `fake`.
+
+  Raises:
+    TypeError: inputs, epsilon or logits that are not floating point.
+    ValueError: `real` and `fake` of different shapes, an epsilon that is not
+      [B], a target out of range, or logits whose first axis is not B.
+
+  References:
+    Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, equation 3 and
+    algorithm 1.
+
+  >>> import jax.numpy as jnp
+  >>> weight, x = jnp.array([3.0, 4.0]), jnp.zeros((2, 2))
+  >>> print(gradient_penalty(lambda x: x @ weight, x, x, jnp.zeros(2)))
+  [16. 16.]
+  """
+  real, fake = _batch('real', real), _batch('fake', fake)
+  _checks.same_shape('real', real, 'fake', fake)
+  _checks.in_range('target', target, 0.0, math.inf)
+  epsilon = _checks.floating('epsilon', epsilon)
+  if epsilon.shape != real.shape[:1]:
+    raise ValueError(
+      f'epsilon must be [B], one number per row of {real.shape}, '
+      f'got {epsilon.shape}'
+    )
+  dtype = _checks.result_type(real, fake)
+  epsilon = epsilon.reshape(-1, *[1] * (real.ndim - 1))
+  between = (epsilon * real + (1.0 - epsilon) * fake).astype(dtype)
+  square = _squared_slope(d_fn, between)
+  # Both branches of a `where` are differentiated: neither may see sqrt(0).
+  flat = square == 0.0
+  norm = jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, square)))
+  return jnp.square(norm - target).astype(dtype)
