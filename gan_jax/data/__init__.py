@@ -1,11 +1,11 @@
 """Data sets, by the names that config files use."""
 
-from gan_jax.data import digits, tfds_images
+from gan_jax.data import digits, files, tfds_images
 from gan_jax.data.dataset import Dataset, Examples, prepare
 from gan_jax.errors import choice
 
 # name -> function(data_dir, num_validation) -> Dataset
-DATASETS = {'digits': digits.load} | tfds_images.LOADERS
+DATASETS = {'digits': digits.load} | files.LOADERS | tfds_images.LOADERS
 
 
 def load_dataset(config) -> Dataset:

@@ -66,7 +66,7 @@ class Sampler:
     """The rows of the data that stream `name` yields at `step`."""
     rows, num = self._streams[name]
     position = step * num
-    chosen = []
+    chosen = [rows[:0]]
     while num:
       epoch, offset = divmod(position, len(rows))
       piece = self._order(name, epoch)[offset : offset + num]

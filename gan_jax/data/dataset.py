@@ -79,6 +79,28 @@ def take_out(
   )
 
 
+def hold_out_validation(
+  name: str,
+  train: Examples,
+  test: Examples,
+  num_classes: int,
+  num_validation: int,
+  extra: Examples | None = None,
+) -> Dataset:
+  """A data set whose validation part is taken from its training split.
+
+  `extra` is joined to what is left to train on, and never in validation.
+  """
+  train, validation = take_out(
+    train, num_validation, num_classes, f'config.data.num_validation, {name}'
+  )
+  if extra is not None:
+    pairs = zip(train, extra, strict=True)
+    train = Examples(*(np.concatenate(pair) for pair in pairs))
+  size = train.image.shape[1:3]
+  return Dataset(name, train, validation, test, num_classes, size)
+
+
 def label_mask(labels: np.ndarray, config, num_classes: int) -> np.ndarray:
   """Which training labels are kept, bool [N]: `data.num_labels`, balanced."""
   if config.num_labels is None:

@@ -15,12 +15,13 @@ import tempfile
 import numpy as np
 from tqdm import tqdm
 
-from gan_jax.data.dataset import Dataset, Examples, take_out
+from gan_jax.data.dataset import Dataset, Examples, hold_out_validation
 from gan_jax.errors import InputError
 
 _VERSIONS = {
   'mnist': '3.0.1',
   'fashion_mnist': '3.0.1',
+  'cifar10': '3.0.2',
   'svhn_cropped': '3.1.0',
 }
 
@@ -126,14 +127,19 @@ def _read_cached(folder: pathlib.Path, split: str) -> Examples:
   return examples
 
 
-def load(name: str, data_dir: str | None, num_validation: int) -> Dataset:
-  """A data set whose validation part is taken from its training split."""
+def load(
+  name: str, data_dir: str | None, num_validation: int, *, extra: bool = False
+) -> Dataset:
+  """A data set, with the images of its split `extra` to train on or without."""
   folder = _prepared_dir(name, data_dir)
-  train, test = (_read_cached(folder, split) for split in ('train', 'test'))
-  train, validation = take_out(
-    train, num_validation, 10, f'config.data.num_validation, {name}'
-  )
-  return Dataset(name, train, validation, test, 10, train.image.shape[1:3])
+  splits = ('train', 'test', 'extra') if extra else ('train', 'test')
+  train, test, *more = (_read_cached(folder, split) for split in splits)
+  if extra:
+    name = f'{name}_extra'
+  return hold_out_validation(name, train, test, 10, num_validation, *more)
 
 
 LOADERS = {name: functools.partial(load, name) for name in _VERSIONS}
+LOADERS['svhn_cropped_extra'] = functools.partial(
+  load, 'svhn_cropped', extra=True
+)

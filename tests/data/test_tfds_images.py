@@ -13,47 +13,59 @@ from gan_jax.data import tfds_images
 from gan_jax.data.tfds_images import LOADERS
 from gan_jax.errors import InputError
 
-NUM_TRAIN, NUM_TEST = 40, 20
+NUM_TRAIN, NUM_TEST, NUM_EXTRA = 40, 20, 30
 
 
-def picture(i):
-  return np.full((28, 28, 1), i, np.uint8)
+def picture(i, shape):
+  return np.full(shape, i, np.uint8)
 
 
-@pytest.fixture(scope='session')
-def prepared(tmp_path_factory):
-  """A small `mnist` in the original layout, prepared without TensorFlow."""
+def prepare(data_dir, name, version, shape, splits, with_id=False):
+  """A small data set in the original layout, prepared without TensorFlow.
+
+  `splits` maps each split to the numbers of its images.
+  """
   import tensorflow_datasets as tfds
 
   with tfds.core.registered.skip_registration():
 
-    class Mnist(tfds.core.GeneratorBasedBuilder):
-      VERSION = tfds.core.Version('3.0.1')
+    class Builder(tfds.core.GeneratorBasedBuilder):
+      VERSION = tfds.core.Version(version)
 
       def _info(self):
-        features = tfds.features.FeaturesDict(
-          {
-            'image': tfds.features.Image(shape=(28, 28, 1)),
-            'label': tfds.features.ClassLabel(num_classes=10),
-          }
+        features = {
+          'image': tfds.features.Image(shape=shape),
+          'label': tfds.features.ClassLabel(num_classes=10),
+        }
+        if with_id:
+          features['id'] = tfds.features.Text()
+        return self.dataset_info_from_configs(
+          features=tfds.features.FeaturesDict(features)
         )
-        return self.dataset_info_from_configs(features=features)
 
       def _split_generators(self, _):
-        return {
-          'train': self._generate_examples(NUM_TRAIN),
-          'test': self._generate_examples(NUM_TEST),
-        }
+        return {k: self._generate_examples(v) for k, v in splits.items()}
 
-      def _generate_examples(self, num):
-        for i in range(num):
+      def _generate_examples(self, numbers):
+        for i in numbers:
           png = io.BytesIO()
-          Image.fromarray(picture(i)[..., 0]).save(png, 'PNG')
+          Image.fromarray(picture(i, shape).squeeze()).save(png, 'PNG')
           png.seek(0)
-          yield i, {'image': png, 'label': i % 10}
+          row = {'image': png, 'label': i % 10}
+          yield i, row | ({'id': f'train_{i:05d}'} if with_id else {})
 
+  Builder.name = name
+  Builder(data_dir=data_dir, file_format='array_record').download_and_prepare()
+
+
+@pytest.fixture(scope='session')
+def prepared(tmp_path_factory):
   data_dir = tmp_path_factory.mktemp('tfds')
-  Mnist(data_dir=data_dir, file_format='array_record').download_and_prepare()
+  splits = {'train': range(NUM_TRAIN), 'test': range(NUM_TEST)}
+  prepare(data_dir, 'mnist', '3.0.1', (28, 28, 1), splits)
+  prepare(data_dir, 'cifar10', '3.0.2', (32, 32, 3), splits, with_id=True)
+  splits['extra'] = range(100, 100 + NUM_EXTRA)
+  prepare(data_dir, 'svhn_cropped', '3.1.0', (32, 32, 3), splits)
   return data_dir
 
 
@@ -73,6 +85,31 @@ def test_a_prepared_set_is_read(prepared):
   assert_array_equal(np.sort(data.validation.label), np.arange(10))
   for part in (data.train, data.validation, data.test):
     assert_array_equal(part.label, part.image[:, 0, 0, 0] % 10)
+
+
+def test_cifar10_is_read_without_its_ids(prepared):
+  data = LOADERS['cifar10'](str(prepared), 10)
+  assert data.train.image.shape == (30, 32, 32, 3)
+  assert data.test.image.shape == (20, 32, 32, 3)
+  for part in (data.train, data.validation, data.test):
+    assert_array_equal(part.label, part.image[:, 0, 0, 0] % 10)
+
+
+def test_extra_images_train_and_never_validate(prepared):
+  plain = LOADERS['svhn_cropped'](str(prepared), 20)
+  extra = LOADERS['svhn_cropped_extra'](str(prepared), 20)
+  assert (plain.name, extra.name) == ('svhn_cropped', 'svhn_cropped_extra')
+  for part in ('validation', 'test'):
+    for ours, theirs in zip(
+      getattr(plain, part), getattr(extra, part), strict=True
+    ):
+      assert_array_equal(ours, theirs)
+  assert extra.train.image.dtype == np.uint8
+  assert extra.train.label.dtype == np.int32
+  assert_array_equal(extra.train.image[:20], plain.train.image)
+  numbers = extra.train.image[20:, 0, 0, 0]
+  assert sorted(numbers) == list(range(100, 100 + NUM_EXTRA))
+  assert_array_equal(extra.train.label[20:], numbers % 10)
 
 
 def test_the_environment_names_the_folder_too(prepared, monkeypatch):
@@ -127,15 +164,32 @@ def test_one_flipped_bit_in_the_cache_is_noticed(prepared, cache):
   assert_array_equal(first.train.image, again.train.image)
 
 
-def test_a_set_that_is_not_prepared_says_how_to(tmp_path):
+@pytest.mark.parametrize(
+  ('name', 'builder'),
+  [
+    ('mnist', 'mnist:3.0.1'),
+    ('fashion_mnist', 'fashion_mnist:3.0.1'),
+    ('cifar10', 'cifar10:3.0.2'),
+    ('svhn_cropped', 'svhn_cropped:3.1.0'),
+    ('svhn_cropped_extra', 'svhn_cropped:3.1.0'),
+  ],
+)
+def test_a_set_that_is_not_prepared_says_how_to(tmp_path, name, builder):
   with pytest.raises(InputError) as error:
-    LOADERS['fashion_mnist'](str(tmp_path), 10)
+    LOADERS[name](str(tmp_path), 10)
   message = str(error.value)
   assert 'pip install tensorflow importlib_resources' in message
-  assert "tfds.builder('fashion_mnist:3.0.1'" in message
+  assert f"tfds.builder('{builder}'" in message
   assert f"data_dir='{tmp_path}'" in message
   assert "file_format='array_record').download_and_prepare()" in message
   assert '\n' not in message
+
+
+def test_a_set_prepared_without_its_extra_split_is_named(tmp_path):
+  splits = {'train': range(NUM_TRAIN), 'test': range(NUM_TEST)}
+  prepare(tmp_path, 'svhn_cropped', '3.1.0', (32, 32, 3), splits)
+  with pytest.raises(InputError, match=r'cannot read split extra of .*3\.1\.0'):
+    LOADERS['svhn_cropped_extra'](str(tmp_path), 10)
 
 
 def test_a_set_in_another_format_is_not_prepared(prepared, tmp_path):
