@@ -45,6 +45,7 @@ def get_config(arg: str = '') -> ConfigDict:
           'b1': 0.5,
           'b2': 0.999,
           'eps': 1e-8,
+          'eps_root': 0.0,
           'decay_rate': 1.0,
           'decay_every_steps': config_dict.placeholder(int),
           'ema_decay': 0.99,
@@ -58,7 +59,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'checkpoint': {'save_every_steps': 250, 'keep': 3},
       'eval': {'batch_size': 540},
       # An epoch is 10 steps: a report every five.
-      'log': {'report_every_steps': 50, 'tensorboard': True},
+      'log': {'report_every_steps': 50, 'grid': (5, 10), 'tensorboard': True},
     }
   )
   if arg == 'smoke':  # sizes and counts only

@@ -27,6 +27,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'b1': 0.5,
     'b2': 0.999,
     'eps': 1e-8,
+    'eps_root': 0.0,
     'decay_rate': 0.9,  # each epoch
     'decay_every_steps': config_dict.placeholder(int),
     'ema_decay': 0.0,
@@ -73,6 +74,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'eval': {'batch_size': 500},
       'log': {
         'report_every_steps': config_dict.placeholder(int),  # each epoch
+        'grid': (5, 10),
         'tensorboard': True,
       },
     }

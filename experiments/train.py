@@ -26,11 +26,13 @@ def main():
   if not _WORKDIR.value:
     raise cli.InputError('give --workdir=DIR, where the run is to be kept')
   result = loop.train(config, _WORKDIR.value)
-  print(
-    f'test error {result["test_error"]:.2%} of {result["num_test"]} images, '
-    f'from {result["num_labels"]} labels; details in '
-    f'{_WORKDIR.value}/result.json'
-  )
+  found = f'{result["steps"]} steps done'
+  if 'test_error' in result:
+    found = (
+      f'test error {result["test_error"]:.2%} of {result["num_test"]} images, '
+      f'from {result["num_labels"]} labels'
+    )
+  print(f'{found}; details in {_WORKDIR.value}/result.json')
 
 
 if __name__ == '__main__':

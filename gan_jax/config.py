@@ -1,7 +1,8 @@
 """Config files: loading, checking, comparing, and keeping them as JSON.
 
 A schema is a nested dict whose leaves are checkers: functions that return None
-for a good value, and what the value must be for a bad one.
+for a good value, and what the value must be for a bad one. A `Variants` in it
+is a group whose `name` decides which other keys the group has.
 """
 
 import difflib
@@ -51,13 +52,19 @@ def one_of(*choices: str) -> Checker:
   return lambda value: None if value in choices else wish
 
 
-def integers(*, length: int, low: int, high: int) -> Checker:
-  """A tuple of so many integers, each in low..high."""
+def integers(
+  low: int, high: int | None = None, *, length: int | None = None
+) -> Checker:
+  """A tuple of integers as `integer` takes them, of any length >= 1 or one."""
+  item = integer(low, high)
+  size = '' if length is None else f'{length} '
+  bounds = f'>= {low}' if high is None else f'{low}..{high}'
+  wish = f'a tuple of {size}integers {bounds}'
 
   def check(value):
-    good = isinstance(value, tuple) and len(value) == length
-    good = good and all(integer(low, high)(item) is None for item in value)
-    return None if good else f'a tuple of {length} integers {low}..{high}'
+    good = isinstance(value, tuple) and len(value) == (length or len(value))
+    good = good and len(value) > 0 and all(item(x) is None for x in value)
+    return None if good else wish
 
   return check
 
@@ -82,12 +89,17 @@ def optional(checker: Checker) -> Checker:
   return check
 
 
+class Variants(dict):
+  """Schemas of a config group by the group's `name`."""
+
+
 OPTIMIZER_SCHEMA = {
   'name': one_of('adam', 'sgd'),
   'learning_rate': real(0.0),
   'b1': real(0.0, 1.0, exclusive=True),
   'b2': real(0.0, 1.0, exclusive=True),
-  'eps': real(0.0),
+  'eps': real(0.0),  # outside the square root, and
+  'eps_root': real(0.0),  # inside
   'decay_rate': real(0.0, 1.0),
   'decay_every_steps': optional(integer(1)),  # None: each epoch
   'ema_decay': real(0.0, 1.0, exclusive=True),  # 0: no average
@@ -118,6 +130,7 @@ COMMON_SCHEMA = {
   'eval': {'batch_size': integer(1)},
   'log': {
     'report_every_steps': optional(integer(1)),  # None: each epoch
+    'grid': integers(1, 100, length=2),  # rows and columns of samples
     'tensorboard': boolean,
   },
 }
@@ -168,9 +181,30 @@ def flatten(config: Mapping, prefix: str = '') -> Iterator[tuple[str, Any]]:
       yield f'{prefix}{key}', value
 
 
+def _resolve(schema: Mapping, config: Any, prefix: str = '') -> Mapping:
+  """`schema` without `Variants`: those that the names in `config` choose."""
+  group = config if isinstance(config, ConfigDict) else {}
+  resolved = {}
+  for key, item in schema.items():
+    if isinstance(item, Variants):
+      names = one_of(*item)
+      chosen = group.get(key)
+      name = chosen.get('name') if isinstance(chosen, ConfigDict) else None
+      if names(name):
+        raise InputError(
+          f'config.{prefix}{key}.name must be {names(name)}, not {name!r}'
+        )
+      item = {'name': names} | item[name]
+    if isinstance(item, Mapping):
+      item = _resolve(item, group.get(key), f'{prefix}{key}.')
+    resolved[key] = item
+  return resolved
+
+
 def check_config(config: ConfigDict, system_schema: Mapping) -> None:
   """Raises InputError for the first unknown, missing or bad key."""
-  schema = dict(flatten(COMMON_SCHEMA)) | dict(flatten(system_schema))
+  schema = dict(flatten(COMMON_SCHEMA))
+  schema |= dict(flatten(_resolve(system_schema, config)))
   values = dict(flatten(config))
   for key in values:
     if key not in schema:

@@ -48,6 +48,21 @@ def normal_rows(
   return jax.vmap(lambda k: jax.random.normal(k, shape))(keys)
 
 
+def uniform_rows(
+  key: PRNGKey,
+  num_rows: int,
+  shape: tuple[int, ...],
+  low: float,
+  high: float,
+  axis_name: str | None = None,
+) -> Array:
+  """U(low, high) noise [num_rows, *shape], each row from its own key."""
+  keys = row_keys(key, num_rows, axis_name)
+  return jax.vmap(
+    lambda k: jax.random.uniform(k, shape, minval=low, maxval=high)
+  )(keys)
+
+
 def bernoulli_rows(
   key: PRNGKey,
   num_rows: int,

@@ -27,7 +27,11 @@ def test_the_good_one_passes(smoke_config):
     ({'optimizer.generator.learning_rate': float('inf')}, r'not inf'),
     ({'optimizer.generator.b1': 1.0}, r'\[0\.0, 1\.0\), not 1\.0'),
     ({'model.discriminator.strides': (1, 2)}, r'a tuple of 3 integers 1\.\.2'),
-    ({'model.discriminator.strides': (1, 2, 3)}, r'a tuple of 3 integers'),
+    (
+      {'model.discriminator.strides': (1, 2, 3)},
+      r'a tuple of 3 integers',
+    ),
+    ({'log.grid': (4,)}, r'config\.log\.grid must be a tuple of 2 integers'),
     ({'train.num_epochs': 3}, r'set one of'),
     ({'train.num_steps': None}, r'set one of'),
   ],
@@ -46,14 +50,75 @@ def test_bad_values_are_named(smoke_config, changes, message):
     (cfg.real(0.0), True),
     (cfg.real(0.0), '1.0'),
     (cfg.integer(1), 2.0),
-    (cfg.integers(length=3, low=1, high=2), [1, 2, 1]),
-    (cfg.integers(length=3, low=1, high=2), (1, True, 1)),
+    (cfg.integers(1, 2, length=3), [1, 2, 1]),
+    (cfg.integers(1, 2, length=3), (1, True, 1)),
     (cfg.optional(cfg.boolean), 0),
   ],
 )
 def test_values_of_another_type_are_not_converted(check, value):
   """A ConfigDict converts some when they are set, but none when it is made."""
   assert check(value)
+
+
+def test_integers_of_any_length():
+  check = cfg.integers(low=1)
+  assert check((1,)) is None
+  assert check((7, 1, 2**40)) is None
+  for bad in ((), (1, 0), [1], 1, (1, 2.0), None):
+    assert check(bad) == 'a tuple of integers >= 1'
+
+
+VARIANTS = {
+  'net': cfg.Variants(
+    mlp={'hidden': cfg.integer(1)},
+    conv={'width': cfg.integer(1), 'norm': cfg.one_of('batch', 'none')},
+  )
+}
+
+
+def check_variants(smoke_config, model):
+  """Checks `model` against a system that has `VARIANTS` there, only."""
+  common = {key: smoke_config.to_dict()[key] for key in cfg.COMMON_SCHEMA}
+  config = ConfigDict(common | {'model': model})
+  cfg.check_config(config, {'model': VARIANTS})
+
+
+@pytest.mark.parametrize(
+  'net',
+  [
+    {'name': 'mlp', 'hidden': 3},
+    {'name': 'conv', 'width': 3, 'norm': 'none'},
+  ],
+)
+def test_a_name_decides_which_keys_its_group_has(smoke_config, net):
+  check_variants(smoke_config, {'net': net})
+  for key in net:
+    less = {k: v for k, v in net.items() if k != key}
+    with pytest.raises(InputError, match=rf'config\.model\.net\.{key} '):
+      check_variants(smoke_config, {'net': less})
+
+
+@pytest.mark.parametrize(
+  ('net', 'message'),
+  [
+    (
+      {'name': 'cnn', 'width': 3},
+      r"\.name must be one of: mlp, conv, not 'cnn'",
+    ),
+    ({'hidden': 3}, r'config\.model\.net\.name must be one of: .*, not None'),
+    ({'name': 'mlp', 'hidden': 3, 'norm': 'none'}, r'unknown .*\.net\.norm'),
+    (
+      {'name': 'mlp', 'width': 3},
+      r'unknown config key config\.model\.net\.width',
+    ),
+    ({'name': 'mlp', 'hidden': 0}, r'net\.hidden must be an integer >= 1'),
+    (None, r'config\.model\.net'),
+    ('mlp', r'config\.model\.net'),
+  ],
+)
+def test_bad_groups_with_a_name(smoke_config, net, message):
+  with pytest.raises(InputError, match=message):
+    check_variants(smoke_config, {'net': net})
 
 
 def test_an_unknown_key_suggests_the_near_one(smoke_config):

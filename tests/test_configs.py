@@ -1,12 +1,15 @@
 """Every config file, and every smoke variant."""
 
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
 from gan_jax.config import differences, flatten, load_config
+from gan_jax.data import DATASETS
 from gan_jax.data.dataset import Dataset, Examples
+from gan_jax.training import restore
 from gan_jax.training.loop import train
 from gan_jax.training.program import build, check
 
@@ -15,6 +18,9 @@ FILES = sorted((pathlib.Path(__file__).parents[1] / 'configs').glob('*.py'))
 # What :smoke may change.
 SIZES_AND_COUNTS = (
   'batch_size',
+  'hidden',
+  'init_rows',
+  'n_critic',
   'num_epochs',
   'num_labels',
   'num_steps',
@@ -67,14 +73,38 @@ def test_the_baseline_has_the_same_classifier_labels_and_steps():
   assert ours.train == baseline.train
 
 
+@pytest.fixture
+def data_at_hand(monkeypatch):
+  """Made-up images in place of data sets that must be prepared."""
+  shapes = {'mnist': (28, 1), 'fashion_mnist': (28, 1), 'svhn_cropped': (32, 3)}
+  for name, (size, channels) in shapes.items():
+    dataset = made_up(40, size, channels)
+    monkeypatch.setitem(DATASETS, name, lambda *_, dataset=dataset: dataset)
+
+
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_smoke_trains(path, tmp_path):
-  """On the real digits, or on made-up images where data must be prepared."""
+def test_smoke_trains_resumes_evaluates_and_samples(
+  path, tmp_path, data_at_hand
+):
   config = load_config(f'{path}:smoke')
   config.parallel = 'jit'
-  dataset = None
-  if config.data.name == 'svhn_cropped':
-    dataset = made_up(40, size=32, channels=3)
-  result = train(config, tmp_path / 'run', dataset=dataset)
-  assert result['steps'] == build(config, dataset).plan.num_steps
-  assert 0 <= result['test_error'] <= 1
+  workdir = tmp_path / 'run'
+  result = train(config, workdir)
+  num_steps = build(config).plan.num_steps
+  assert result['steps'] == num_steps
+
+  for step in (num_steps - 2, num_steps):  # as if it had been killed before
+    shutil.rmtree(workdir / f'checkpoints/{step}')
+  again = train(config, workdir)
+  assert again['sha256'] == result['sha256']
+
+  scores = restore.evaluate(workdir, num_samples=5)
+  assert scores['step'] == num_steps
+  if 'test_error' in result:
+    assert scores['error'] == result['test_error']
+  if 'samples_std' in result:
+    assert 0 <= scores['samples_std'] < 0.5 < scores['data_to_train']
+    spec = build(config).spec
+    samples = restore.sample(workdir, num=3, seed=1)['samples']
+    assert samples.shape == (3, *spec.native_size, spec.image_shape[2])
+  assert scores.keys() & {'error', 'samples_std'}

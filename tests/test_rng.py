@@ -4,7 +4,13 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import stats
 
-from gan_jax.rng import bernoulli_rows, key_for, normal_rows, row_keys
+from gan_jax.rng import (
+  bernoulli_rows,
+  key_for,
+  normal_rows,
+  row_keys,
+  uniform_rows,
+)
 
 KEY = jax.random.key(3)
 
@@ -34,6 +40,35 @@ def test_the_noise_is_standard_normal():
   assert stats.kstest(noise, 'norm').pvalue > 1e-3
   rows = np.reshape(noise, (100, 100))
   assert abs(np.corrcoef(rows)[np.triu_indices(100, 1)]).max() < 0.5
+
+
+@pytest.mark.parametrize(('low', 'high'), [(-1.0, 1.0), (0.0, 1.0)])
+def test_uniform_noise_fills_its_range(low, high):
+  noise = np.ravel(uniform_rows(KEY, 100, (100,), low, high))
+  width = high - low
+  assert low <= noise.min() < low + 1e-3 * width
+  assert high - 1e-3 * width < noise.max() < high
+  assert stats.kstest(noise, 'uniform', (low, width)).pvalue > 1e-3
+  # Four deviations; (x - mean)^2 has one of width^2 / sqrt(180).
+  assert abs(noise.mean() - (low + high) / 2) < 4 * width / 12**0.5 / 100
+  assert abs(noise.var() - width**2 / 12) < 4 * width**2 / 180**0.5 / 100
+  rows = np.reshape(noise, (100, 100))
+  assert abs(np.corrcoef(rows)[np.triu_indices(100, 1)]).max() < 0.5
+
+
+def test_uniform_scalars_by_row():
+  many = uniform_rows(KEY, 8, (), 0.0, 1.0)
+  assert many.shape == (8,)
+  assert len(np.unique(many)) == 8
+  assert_array_equal(uniform_rows(KEY, 3, (), 0.0, 1.0), many[:3])
+
+
+def test_two_devices_draw_the_uniform_noise_of_one():
+  one = uniform_rows(KEY, 8, (5,), -1.0, 1.0)
+  two = jax.pmap(
+    lambda _: uniform_rows(KEY, 4, (5,), -1.0, 1.0, 'batch'), axis_name='batch'
+  )(np.arange(2))
+  assert_array_equal(np.reshape(two, (8, 5)), one)
 
 
 @pytest.mark.parametrize('probability', [0.0, 0.2, 0.25, 0.5, 1.0])

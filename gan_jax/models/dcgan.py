@@ -1,10 +1,12 @@
-"""Generators of the DCGAN family (https://arxiv.org/abs/1511.06434)."""
+"""Networks of the DCGAN family (https://arxiv.org/abs/1511.06434)."""
+
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
 
 from gan_jax.errors import InputError
-from gan_jax.models.layers import BatchNorm, ConvTranspose
+from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose
 from gan_jax.types import Array
 
 
@@ -17,40 +19,120 @@ class DeconvGenerator(nn.Module):
   but the last, tanh at the end. For 32x32 images from 4x4: 4 * size_mult, then
   2 * size_mult, size_mult, channels.
 
+  Attributes:
+    image_shape: H, W, C.
+    size_mult: channels before the last layer.
+    base_size: pixels along a side of the first map.
+    init_stddev: all kernels start from N(0, init_stddev^2), 0.02 in the paper;
+      None: from LeCun's normal distribution.
+    axis_name: the mapped axis over which BatchNorm is synchronised, if any.
+
   Raises InputError for a size that is not base_size * 2^n.
   """
 
   image_shape: tuple[int, int, int]
   size_mult: int
   base_size: int = 4
+  init_stddev: float | None = None
   axis_name: str | None = None
 
   @nn.compact
   def __call__(self, z: Array, *, train: bool) -> Array:
-    height, width, channels = self.image_shape
-    num_layers = (height // self.base_size).bit_length() - 1
-    if (
-      height != width
-      or num_layers < 1
-      or height != self.base_size * 2**num_layers
-    ):
-      raise InputError(
-        f'the generator makes square images of {self.base_size} * 2^n pixels, '
-        f'n >= 1, not {height}x{width}; set data.image_size to pad the images'
-        ' or change model.generator.base_size'
-      )
+    *size, channels = self.image_shape
+    num_layers = _num_layers(size, self.base_size, 'generator')
+    kernel_init = _kernel_init(self.init_stddev)
 
     def activate(x: Array, name: str) -> Array:
       x = BatchNorm(self.axis_name, name=name)(x, train=train)
       return jax.nn.leaky_relu(x, 0.2)
 
     features = self.size_mult * 2 ** (num_layers - 1)
-    x = nn.Dense(self.base_size**2 * features, name='dense')(z)
+    x = nn.Dense(
+      self.base_size**2 * features, kernel_init=kernel_init, name='dense'
+    )(z)
     x = x.reshape(-1, self.base_size, self.base_size, features)
     x = activate(x, 'norm0')
-    for layer in range(1, num_layers):
-      features //= 2
-      x = ConvTranspose(features, (5, 5), (2, 2), name=f'deconv{layer}')(x)
-      x = activate(x, f'norm{layer}')
-    x = ConvTranspose(channels, (5, 5), (2, 2), name=f'deconv{num_layers}')(x)
-    return jax.nn.tanh(x)
+    for layer in range(1, num_layers + 1):
+      last = layer == num_layers
+      features = channels if last else features // 2
+      x = ConvTranspose(
+        features,
+        kernel_size=(5, 5),
+        strides=(2, 2),
+        kernel_init=kernel_init,
+        name=f'deconv{layer}',
+      )(x)
+      x = jax.nn.tanh(x) if last else activate(x, f'norm{layer}')
+    return x
+
+
+class ConvDiscriminator(nn.Module):
+  """Images [B, H, W, C] to logits [B] by strided convolutions.
+
+  5x5 stride-2 convolutions that halve the map, down to a `base_size` square,
+  and double the width; leaky ReLU (0.2); a dense layer. For 32x32 images and a
+  width of 64: 64, 128, 256.
+
+  Attributes:
+    width: channels of the first convolution.
+    base_size: pixels along a side of the last map.
+    normalization: 'batch' for BatchNorm on all convolutions but the first,
+      'spectral' for weights of spectral norm 1 in all layers
+      (https://arxiv.org/abs/1802.05957), or 'none'.
+    init_stddev: as the generator's.
+    axis_name: the mapped axis over which BatchNorm is synchronised, if any.
+
+  Raises InputError for a size that is not base_size * 2^n.
+  """
+
+  width: int
+  base_size: int = 4
+  normalization: str = 'batch'
+  init_stddev: float | None = None
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, image: Array, *, train: bool) -> Array:
+    num_layers = _num_layers(image.shape[1:3], self.base_size, 'discriminator')
+    kernel_init = _kernel_init(self.init_stddev)
+
+    def apply(layer: nn.Module, x: Array) -> Array:
+      if self.normalization != 'spectral':
+        return layer(x)
+      norm = nn.SpectralNorm(layer, name=f'{layer.name}_norm')
+      return norm(x, update_stats=train)
+
+    x = image
+    for i in range(num_layers):
+      layer = Conv(
+        self.width * 2**i,
+        kernel_size=(5, 5),
+        strides=(2, 2),
+        kernel_init=kernel_init,
+        name=f'conv{i + 1}',
+      )
+      x = apply(layer, x)
+      if self.normalization == 'batch' and i > 0:
+        x = BatchNorm(self.axis_name, name=f'norm{i + 1}')(x, train=train)
+      x = jax.nn.leaky_relu(x, 0.2)
+    layer = nn.Dense(1, kernel_init=kernel_init, name='logit')
+    return apply(layer, x.reshape(len(x), -1))[:, 0]
+
+
+def _num_layers(size: Sequence[int], base_size: int, network: str) -> int:
+  """How often `base_size` is doubled to make the image's size."""
+  height, width = size
+  num = (height // base_size).bit_length() - 1
+  if height != width or num < 1 or height != base_size * 2**num:
+    raise InputError(
+      f'the {network} takes square images of {base_size} * 2^n pixels, n >= 1, '
+      f'not {height}x{width}; set config.data.image_size to pad the images or '
+      f'change config.model.{network}.base_size'
+    )
+  return num
+
+
+def _kernel_init(stddev: float | None) -> nn.initializers.Initializer:
+  if stddev is None:
+    return nn.initializers.lecun_normal()
+  return nn.initializers.normal(stddev)

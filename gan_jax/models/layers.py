@@ -14,7 +14,7 @@ from jax import lax
 
 from gan_jax.errors import InputError
 from gan_jax.ops import convolution
-from gan_jax.rng import bernoulli_rows
+from gan_jax.rng import bernoulli_rows, normal_rows
 from gan_jax.types import Array
 
 
@@ -81,16 +81,18 @@ class ConvTranspose(nn.Module):
 
 
 class BatchNorm(nn.Module):
-  """Batch normalisation over the global batch (synchronised over replicas)."""
+  """Batch normalisation, over the global batch if given the mapped axis."""
 
   axis_name: str | None = None
   momentum: float = 0.99
+  use_scale: bool = True
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
     return nn.BatchNorm(
       use_running_average=not train,
       momentum=self.momentum,
+      use_scale=self.use_scale,
       axis_name=self.axis_name if train else None,
       name='norm',
     )(x)
@@ -99,7 +101,7 @@ class BatchNorm(nn.Module):
 class Dropout(nn.Module):
   """Dropout whose mask for a row depends on the row's place in the batch only.
 
-  Takes its key from the 'dropout' stream; see `gan_jax.rng`.
+  Takes its key from the 'noise' stream; see `gan_jax.rng`.
   """
 
   rate: float
@@ -110,10 +112,63 @@ class Dropout(nn.Module):
     if not train or self.rate == 0.0:
       return x
     keep, probability = bernoulli_rows(
-      self.make_rng('dropout'),
+      self.make_rng('noise'),
       x.shape[0],
       x.shape[1:],
       1.0 - self.rate,
       self.axis_name,
     )
     return jnp.where(keep, x / probability, 0.0)
+
+
+class GaussianNoise(nn.Module):
+  """Adds N(0, stddev^2) to every unit in training, by row as `Dropout`."""
+
+  stddev: float
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, x: Array, *, train: bool) -> Array:
+    if not train or self.stddev == 0.0:
+      return x
+    noise = normal_rows(
+      self.make_rng('noise'), x.shape[0], x.shape[1:], self.axis_name
+    )
+    return x + self.stddev * noise
+
+
+class WeightNormDense(nn.Module):
+  """A dense layer whose weights are a direction and a scale for each unit.
+
+  Attributes:
+    features: units.
+    from_data: whether `init` sets scale and bias so that the units have mean 0
+      and variance 1 on its input; the scale is 1 and the bias 0 otherwise.
+    train_scale: whether the scale is a parameter, or stays what it is.
+
+  References:
+    Salimans and Kingma 2016, https://arxiv.org/abs/1602.07868, equations 2, 6.
+  """
+
+  features: int
+  from_data: bool = False
+  train_scale: bool = True
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    shape = (x.shape[-1], self.features)
+    direction = self.param('direction', nn.initializers.normal(0.1), shape)
+    y = x @ (direction / jnp.linalg.norm(direction, axis=0))
+    mean, stddev = jnp.zeros(self.features), jnp.ones(self.features)
+    if self.from_data and self.is_initializing():
+      mean, stddev = y.mean(axis=0), y.std(axis=0)
+
+    def initial_scale(*_):
+      return 1.0 / stddev
+
+    if self.train_scale:
+      scale = self.param('scale', initial_scale)
+    else:
+      scale = self.variable('frozen', 'scale', initial_scale).value
+    bias = self.param('bias', lambda _: -mean / stddev)
+    return scale * y + bias

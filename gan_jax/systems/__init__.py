@@ -2,10 +2,15 @@
 
 from gan_jax.data.spec import DataSpec
 from gan_jax.errors import choice
-from gan_jax.systems import ssgan, supervised
+from gan_jax.systems import gan, improved_gan, ssgan, supervised
 from gan_jax.systems.system import System
 
-SYSTEMS = {'ssgan': ssgan, 'supervised': supervised}
+SYSTEMS = {
+  'gan': gan,
+  'improved_gan': improved_gan,
+  'ssgan': ssgan,
+  'supervised': supervised,
+}
 
 
 def make_system(

@@ -13,7 +13,8 @@ from gan_jax import losses
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ConvClassifier
 from gan_jax.models.dcgan import DeconvGenerator
-from gan_jax.rng import key_for, normal_rows
+from gan_jax.rng import key_for
+from gan_jax.systems.prior import normal_prior
 from gan_jax.systems.system import System, apply_network, init_network
 from gan_jax.training.state import TrainState, Weights
 from gan_jax.training.update import (
@@ -26,7 +27,7 @@ from gan_jax.training.update import (
 
 CLASSIFIER_SCHEMA = {
   'width': cfg.integer(1),
-  'strides': cfg.integers(length=3, low=1, high=2),
+  'strides': cfg.integers(1, 2, length=3),
   'dropout_rate': cfg.real(0.0, 1.0, exclusive=True),
 }
 SCHEMA = {
@@ -69,10 +70,12 @@ def make_system(
     axis_name=axis_name,
     **model.discriminator,
   )
+  prior = normal_prior(model.z_dim)
   z_example = jnp.zeros((1, model.z_dim))
   image_example = jnp.zeros((1, *data_spec.image_shape))
 
-  def init(key):
+  def init(key, image):
+    del image  # nothing depends on the data
     g = init_network(generator, key_for(key, 'generator'), z_example)
     d = init_network(
       discriminator, key_for(key, 'discriminator'), image_example
@@ -98,7 +101,7 @@ def make_system(
         weights,
         image,
         train=True,
-        dropout_key=key_for(key, purpose),
+        noise_key=key_for(key, purpose),
       )
 
     on_real, model_state = on(real, 'dropout_real')
@@ -145,7 +148,7 @@ def make_system(
     rows = batch['train']
     key = jax.random.fold_in(key, state.step)
     num_rows = rows['image'].shape[0]
-    z = normal_rows(key_for(key, 'z'), num_rows, (model.z_dim,), axis_name)
+    z = prior.sample(key_for(key, 'z'), num_rows, axis_name)
 
     g, d, real = state.generator, state.discriminator, rows['image']
 
@@ -187,8 +190,7 @@ def make_system(
     )
     return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
 
-  def generate(weights, key, num):
-    z = normal_rows(key, num, (model.z_dim,))
+  def generate(weights, z):
     fake, _ = apply_network(generator, weights, z, train=False)
     return {'samples': fake}
 
@@ -199,7 +201,10 @@ def make_system(
   return System(
     batch_spec={'train': Stream('all', config.data.batch_size)},
     init=init,
+    init_rows=0,
     train_step=train_step,
+    sample_z=prior.sample,
+    interpolate=prior.interpolate,
     generate=generate,
     predict=predict,
     networks={

@@ -43,7 +43,8 @@ def make_system(
   )
   image_example = jnp.zeros((1, *data_spec.image_shape))
 
-  def init(key):
+  def init(key, image):
+    del image  # nothing depends on the data
     # The key's purpose is the semi-supervised system's, and so are the weights.
     d = init_network(classifier, key_for(key, 'discriminator'), image_example)
     return TrainState(
@@ -63,7 +64,7 @@ def make_system(
         Weights(params, state.discriminator.model_state),
         rows['image'],
         train=True,
-        dropout_key=key_for(key, 'dropout_real'),
+        noise_key=key_for(key, 'dropout_real'),
       )
       loss = losses.supervised_loss(
         output.class_logits,
@@ -86,7 +87,10 @@ def make_system(
   return System(
     batch_spec={'labelled': Stream('labelled', config.data.batch_size)},
     init=init,
+    init_rows=0,
     train_step=train_step,
+    sample_z=None,
+    interpolate=None,
     generate=None,
     predict=predict,
     networks={'discriminator': (classifier, image_example)},

@@ -14,18 +14,35 @@ class System(NamedTuple):
   """A GAN as a bundle of pure functions (cf. optax.GradientTransformation)."""
 
   batch_spec: Mapping[str, Stream]
-  init: Callable[[PRNGKey], TrainState]
+  # (key, training images [init_rows, H, W, C] in [-1, 1]): the state at step 0
+  init: Callable[[PRNGKey, Array], TrainState]
+  init_rows: int  # 0 unless the initialisation depends on the data
   train_step: Callable[[TrainState, Batch, PRNGKey], tuple[TrainState, Metrics]]
-  # (the generator's weights, key, number of samples): panels of images, by name
-  generate: Callable[[Weights, PRNGKey, int], dict[str, Array]] | None
+  # (key, number of rows): z [rows, z_dim]
+  sample_z: Callable[[PRNGKey, int], Array] | None
+  # (z, another, t in [0, 1]): a likely z on the way from one to the other
+  interpolate: Callable[[Array, Array, Array], Array] | None
+  # (the generator's weights, z): panels of images in [-1, 1], by name
+  generate: Callable[[Weights, Array], dict[str, Array]] | None
   # (the discriminator's weights, images [B, H, W, C]): class logits [B, K]
   predict: Callable[[Weights, Array], Array] | None
   networks: Mapping[str, tuple[nn.Module, Array]]  # each with an example input
 
 
-def init_network(module: nn.Module, key: PRNGKey, *inputs: Array) -> Weights:
-  """A network's initial parameters and model state."""
-  variables = module.init({'params': key}, *inputs, train=False)
+def init_network(
+  module: nn.Module,
+  key: PRNGKey,
+  *inputs: Array,
+  noise_key: PRNGKey | None = None,
+) -> Weights:
+  """A network's initial parameters and model state.
+
+  With a `noise_key`, noise acts on the inputs as in training, for networks
+  whose initialisation depends on them.
+  """
+  train = noise_key is not None
+  rngs = {'params': key} | ({'noise': noise_key} if train else {})
+  variables = dict(module.init(rngs, *inputs, train=train))
   params = variables.pop('params')
   return Weights(params, variables)
 
@@ -35,7 +52,7 @@ def apply_network(
   weights: Weights,
   *inputs: Array,
   train: bool,
-  dropout_key: PRNGKey | None = None,
+  noise_key: PRNGKey | None = None,
 ) -> tuple[Any, Any]:
   """A network's outputs, and its model state after the pass.
 
@@ -49,5 +66,5 @@ def apply_network(
     *inputs,
     train=True,
     mutable=list(weights.model_state),
-    rngs={} if dropout_key is None else {'dropout': dropout_key},
+    rngs={} if noise_key is None else {'noise': noise_key},
   )

@@ -2,10 +2,12 @@
 
 Orbax restores a data file with a flipped bit without a word, and casts a wrong
 dtype silently; the hash notices both, and restoring falls back to the newest
-checkpoint that is whole.
+checkpoint that is whole. Each field of the state is a folder of its own, and
+can be restored alone.
 """
 
 import copy
+import dataclasses
 import pathlib
 import warnings
 from collections.abc import Callable
@@ -16,20 +18,26 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from gan_jax.errors import InputError
-from gan_jax.training.fingerprint import fingerprints, sha256_of_json
+from gan_jax.training.fingerprint import part_fingerprints, sha256_of_json
 from gan_jax.training.state import TrainState
 
 
 class Restored(NamedTuple):
   """A checkpoint that was read and found whole."""
 
-  state: TrainState
+  state: TrainState  # None where the template was
   progress: dict[str, Any]  # what `save` was given, JSON values
   step: int
 
 
-def _seal(state: TrainState, progress: dict[str, Any]) -> str:
-  return sha256_of_json([fingerprints(state)['state'], progress])
+def _seal(parts: dict[str, str], progress: dict[str, Any]) -> str:
+  return sha256_of_json([parts, progress])
+
+
+def _folders(state: TrainState) -> dict[str, Any]:
+  """The fields by name, without those that orbax refuses: trees of nothing."""
+  fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+  return {name: tree for name, tree in fields.items() if jax.tree.leaves(tree)}
 
 
 class Checkpoints:
@@ -69,13 +77,17 @@ class Checkpoints:
         cleanup_tmp_directories=True,
       )
     progress = copy.deepcopy(progress)  # orbax writes it later, by reference
-    sha256 = _seal(jax.device_get(state), progress)
+    parts = part_fingerprints(jax.device_get(state))
     # Without `force`, orbax skips a save while the last one is being written.
     self._writer.save_checkpointables_async(
       int(state.step),
-      {'state': state},
+      _folders(state),
       force=True,
-      custom_metadata={'progress': progress, 'sha256': sha256},
+      custom_metadata={
+        'progress': progress,
+        'parts': parts,
+        'sha256': _seal(parts, progress),
+      },
     )
 
   def close(self) -> None:
@@ -91,6 +103,7 @@ class Checkpoints:
       step: which.
       template: a state of the right structure, shapes, dtypes and placement
         (values are not read; `jax.ShapeDtypeStruct` with sharding will do).
+        A player or `extra` that is None is neither read nor checked.
 
     Raises:
       InputError: it is damaged or of another structure; the message says how.
@@ -99,13 +112,17 @@ class Checkpoints:
     try:
       with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # orbax on shardings it would guess
-        metadata = ocp.checkpointables_metadata(path).custom_metadata
-        state = ocp.load_checkpointables(path, {'state': template})['state']
-      progress, sha256 = metadata['progress'], metadata['sha256']
+        # Through `step`: the other folders' metadata need not be there.
+        metadata = ocp.metadata(path, 'step').custom_metadata
+        read = ocp.load_checkpointables(path, _folders(template))
+      progress, parts = metadata['progress'], metadata['parts']
+      whole = _seal(parts, progress) == metadata['sha256']
     except Exception as error:  # damage can raise nearly anything
       reason = str(error).strip().split('\n')[0] or type(error).__name__
       raise InputError(f'checkpoint {path} cannot be read: {reason}') from error
-    if _seal(jax.device_get(state), progress) != sha256:
+    state = template.replace(**read)
+    found = part_fingerprints(jax.device_get(state))
+    if not (whole and found.items() <= parts.items()):
       raise InputError(f'checkpoint {path} is damaged: its sha256 is wrong')
     if int(state.step) != step:
       raise InputError(f'checkpoint {path} holds step {int(state.step)}')

@@ -29,17 +29,25 @@ def sha256_of_json(value: Any) -> str:
   return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fingerprints(state: TrainState) -> dict[str, str]:
-  """The hash of each part of the state by name, and 'state' for the whole."""
+def part_fingerprints(state: TrainState) -> dict[str, str]:
+  """The hash of each part, e.g. 'generator.params'; none for a None field."""
   parts = {}
   for field in dataclasses.fields(state):
     value = getattr(state, field.name)
+    if value is None:
+      continue
     if isinstance(value, Player):
       for part in dataclasses.fields(value):
         hash_of_part = sha256_of_tree(getattr(value, part.name))
         parts[f'{field.name}.{part.name}'] = hash_of_part
     else:
       parts[field.name] = sha256_of_tree(value)
+  return parts
+
+
+def fingerprints(state: TrainState) -> dict[str, str]:
+  """The hash of each part of the state by name, and 'state' for the whole."""
+  parts = part_fingerprints(state)
   return {'state': sha256_of_json(parts), **parts}
 
 

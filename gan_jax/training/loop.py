@@ -178,6 +178,7 @@ def _summary(line: dict[str, Any], num_steps: int) -> str:
     'g_loss': 'g_loss {:.4f}',
     'labelled_accuracy': 'labelled accuracy {:.1%}',
     'validation_error': 'validation error {:.1%}',
+    'samples_std': 'std over z {:.3f}',
     'step_seconds': '{:.3f} s/step',
   }
   parts = [f'step {line["step"]:>6}/{num_steps}']

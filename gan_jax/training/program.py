@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 
 from gan_jax import config as cfg
 from gan_jax.data import Dataset, load_dataset
-from gan_jax.data.batches import Sampler
+from gan_jax.data.batches import Sampler, to_unit_range
 from gan_jax.data.dataset import label_mask
-from gan_jax.data.spec import DataSpec
+from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.errors import InputError, choice
 from gan_jax.rng import key_for
 from gan_jax.systems import SYSTEMS, System, make_system
@@ -91,7 +91,7 @@ def build(config: ConfigDict, dataset: Dataset | None = None) -> Program:
   make_sampler(program)
   for stream in program.system.batch_spec.values():
     parallel.check_batch(config.parallel, stream.rows)
-  jax.eval_shape(program.system.init, program.key('init'))
+  state_shapes(program.system, spec)
   return program
 
 
@@ -132,14 +132,29 @@ def make_sampler(program: Program) -> Sampler:
 
 def init_state(program: Program) -> TrainState:
   """The state at step 0, on the devices of `config.parallel`."""
-  sharding = parallel.replicated(program.config.parallel)
-  init = jax.jit(program.system.init, out_shardings=sharding)
-  return init(program.key('init'))
+  rows = {'init': Stream('all', program.system.init_rows)}
+  sampler = Sampler(
+    program.dataset.train, program.mask, rows, program.config.seed
+  )
+  image = sampler(0)['init']['image']
+  init = jax.jit(
+    lambda key, image: program.system.init(key, to_unit_range(image)),
+    out_shardings=parallel.replicated(program.config.parallel),
+  )
+  return init(program.key('init'), image)
+
+
+def state_shapes(system: System, spec: DataSpec) -> TrainState:
+  """The shapes and dtypes of a system's state."""
+  image = jax.ShapeDtypeStruct(
+    (system.init_rows, *spec.image_shape), jax.numpy.float32
+  )
+  return jax.eval_shape(system.init, jax.random.key(0), image)
 
 
 def state_template(program: Program) -> TrainState:
   """The shapes, dtypes and placement of a state, for restoring one."""
-  shapes = jax.eval_shape(program.system.init, program.key('init'))
+  shapes = state_shapes(program.system, program.spec)
   return abstract(shapes, parallel.replicated(program.config.parallel))
 
 

@@ -2,25 +2,30 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax.data import load_dataset
-from gan_jax.data.batches import to_uint8
+from gan_jax.data.batches import to_uint8, to_unit_range
 from gan_jax.data.dataset import Dataset, crop_to_native, label_mask
 from gan_jax.data.spec import DataSpec
 from gan_jax.errors import InputError
 from gan_jax.evaluation.classification import make_error_rate
+from gan_jax.evaluation.diversity import stddev_over_z
+from gan_jax.evaluation.samples import nearest_neighbours
 from gan_jax.rng import key_for
 from gan_jax.systems import System, make_system
 from gan_jax.training import parallel, program
 from gan_jax.training.checkpoint import Checkpoints, abstract
 from gan_jax.training.fingerprint import data_fingerprints
 from gan_jax.training.run_directory import RunDirectory, data_changes
-from gan_jax.training.state import TrainState
+from gan_jax.training.state import Player, TrainState
+from gan_jax.types import Array
 
 
 class TrainedRun(NamedTuple):
@@ -30,7 +35,7 @@ class TrainedRun(NamedTuple):
   config: ConfigDict
   spec: DataSpec
   system: System
-  state: TrainState
+  state: TrainState  # None where it was not read
   step: int
 
 
@@ -40,6 +45,25 @@ def load_run(workdir: str | os.PathLike) -> TrainedRun:
   Raises:
     InputError: it is no run directory, or has no checkpoint that is whole.
   """
+  return _load(workdir)
+
+
+def load_generator(workdir: str | os.PathLike) -> TrainedRun:
+  """Opens a run directory as `load_run` does, but for its generator alone.
+
+  The discriminator is not read: its part of a checkpoint may be damaged, or
+  deleted.
+
+  Raises:
+    InputError: as `load_run`, or the system has no generator.
+  """
+  run = _load(workdir, discriminator=None, extra=None)
+  if run.system.generate is None:
+    raise InputError(f'system {run.config.system} has no generator')
+  return run
+
+
+def _load(workdir: str | os.PathLike, **left_out: None) -> TrainedRun:
   directory = RunDirectory(workdir)
   config = directory.read_config()
   program.check(config)
@@ -51,7 +75,7 @@ def load_run(workdir: str | os.PathLike) -> TrainedRun:
     }
   )
   system = make_system(config, spec)
-  shapes = jax.eval_shape(system.init, jax.random.key(0))
+  shapes = program.state_shapes(system, spec).replace(**left_out)
   restored = Checkpoints(directory.checkpoints).restore_latest(
     abstract(shapes, parallel.replicated('jit')),
     report=lambda text: print(text, file=sys.stderr),
@@ -88,52 +112,126 @@ def load_run_data(run: TrainedRun, data_dir: str | None = None) -> Dataset:
 
 
 def evaluate(
-  workdir: str, *, split: str = 'test', data_dir: str | None = None
+  workdir: str,
+  *,
+  split: str = 'test',
+  num_samples: int = 500,
+  data_dir: str | None = None,
 ) -> dict:
-  """The classification error of a run's newest checkpoint.
+  """Scores of a run's newest checkpoint.
 
   Args:
     workdir: the run directory.
     split: 'test' or 'validation'.
+    num_samples: how many samples to score, and how many examples beside them.
     data_dir: where the data are now, if not where the config says.
 
   Returns:
-    A dict of the step, the split, its size, the error in [0, 1] and which
-    weights were used, 'averaged' or 'raw'.
+    The step and the split; of a system that classifies, the error in [0, 1] and
+    the number of examples; of one that generates, the samples' deviation over z
+    and their median distance to the nearest training image, each beside the
+    same figure of the split's examples; and which weights, 'averaged' or 'raw'.
   """
   run = load_run(workdir)
-  if run.system.predict is None:
-    raise InputError(f'system {run.config.system} does not classify')
-  examples = getattr(load_run_data(run, data_dir), split)
-  error_rate = make_error_rate(run.system.predict, run.config.eval.batch_size)
-  player = run.state.discriminator
-  return {
-    'step': run.step,
-    'split': split,
-    'num_examples': len(examples.label),
-    'error': error_rate(player.averaged, examples),
-    'weights': 'raw' if player.ema is None else 'averaged',
-  }
+  dataset = load_run_data(run, data_dir)
+  examples = getattr(dataset, split)
+  result = {'step': run.step, 'split': split}
+  if run.system.predict is not None:
+    player = run.state.discriminator
+    error_rate = make_error_rate(run.system.predict, run.config.eval.batch_size)
+    result |= {
+      'num_examples': len(examples.label),
+      'error': error_rate(player.averaged, examples),
+      'weights': _kind(player),
+    }
+  if run.system.generate is not None:
+    result['num_samples'] = num_samples
+    result['generator_weights'] = _kind(run.state.generator)
+    train_image = crop_to_native(dataset.train.image, run.spec.native_size)
+    panels = generate(run, latents(run, [0], num_samples))
+    panels['data'] = crop_to_native(
+      examples.image[:num_samples], run.spec.native_size
+    )
+    for name, image in panels.items():
+      _, distance = nearest_neighbours(image, train_image)
+      result[f'{name}_std'] = stddev_over_z(to_unit_range(image))
+      result[f'{name}_to_train'] = float(np.median(distance)) / 255.0
+  return result
+
+
+def _kind(player: Player) -> str:
+  return 'raw' if player.ema is None else 'averaged'
 
 
 def sample(workdir: str, *, num: int, seed: int) -> dict[str, np.ndarray]:
-  """Samples of a run's generator.
+  """`num` samples of a run's generator, as `generate` returns them."""
+  run = load_generator(workdir)
+  return generate(run, latents(run, [seed], num))
 
-  Args:
-    workdir: the run directory.
-    num: how many.
-    seed: of z.
+
+def latents(run: TrainedRun, seeds: Sequence[int], num: int = 1) -> Array:
+  """The first `num` z of each seed, one seed's after the other's.
 
   Returns:
-    Panels by name, each uint8 [num, H, W, C] without padding.
+    z [len(seeds) * num, z_dim]; a seed's do not depend on the others.
   """
-  run = load_run(workdir)
-  if run.system.generate is None:
-    raise InputError(f'system {run.config.system} has no generator')
-  key = key_for(jax.random.key(seed), 'samples')
-  generate = jax.jit(run.system.generate, static_argnums=2)
-  panels = generate(run.state.generator.averaged, key, num)
+  keys = [key_for(jax.random.key(seed), 'samples') for seed in seeds]
+  return jnp.concatenate([run.system.sample_z(key, num) for key in keys])
+
+
+def closed_tour(run: TrainedRun, z: Array, num_between: int) -> Array:
+  """A way through all of z [N, z_dim], and from the last back to the first.
+
+  Returns:
+    z [N * (num_between + 1), z_dim]: each of the given ones, as it is, and
+    after it `num_between` on the way to the next.
+  """
+  steps = num_between + 1
+  following = jnp.roll(z, -1, axis=0)
+  on_the_way = [
+    run.system.interpolate(z, following, i / steps) for i in range(1, steps)
+  ]
+  return jnp.stack([z, *on_the_way], axis=1).reshape(-1, z.shape[-1])
+
+
+def generate(run: TrainedRun, z: Array) -> dict[str, np.ndarray]:
+  """What a run's generator makes of z [N, z_dim].
+
+  Returns:
+    Panels by name, each uint8 [N, H, W, C] without padding. An image depends on
+    its own z alone, to the bit.
+  """
+  one = jax.jit(run.system.generate)
+  weights = run.state.generator.averaged
+  panels = [one(weights, z[i : i + 1]) for i in range(len(z))]
   return {
-    name: crop_to_native(np.asarray(to_uint8(panel)), run.spec.native_size)
-    for name, panel in panels.items()
+    name: crop_to_native(
+      np.concatenate([to_uint8(panel[name]) for panel in panels]),
+      run.spec.native_size,
+    )
+    for name in panels[0]
+  }
+
+
+def beside_nearest(
+  run: TrainedRun, panels: dict[str, np.ndarray], data_dir: str | None = None
+) -> dict[str, np.ndarray]:
+  """Panels of samples [N, H, W, C], each sample and its nearest training image.
+
+  Args:
+    run: an open run.
+    panels: what `generate` made.
+    data_dir: where the data are now, if not where the config says.
+
+  Returns:
+    Panels by name, each uint8 [2 N, H, W, C].
+  """
+  train = load_run_data(run, data_dir).train.image
+  train = crop_to_native(train, run.spec.native_size)
+  pairs = {}
+  for name, panel in panels.items():
+    index, _ = nearest_neighbours(panel, train)
+    pairs[name] = np.stack([panel, train[index]], axis=1)
+  return {
+    name: pair.reshape(-1, *train.shape[1:]) for name, pair in pairs.items()
   }

@@ -33,7 +33,9 @@ def make_optimizer(config: Any, steps_per_epoch: int) -> Optimizer:
   own count, which runs faster in a player that is updated several times.
   """
   if config.name == 'adam':
-    tx = optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)
+    tx = optax.scale_by_adam(
+      b1=config.b1, b2=config.b2, eps=config.eps, eps_root=config.eps_root
+    )
   else:
     tx = optax.identity()  # sgd
   every = config.decay_every_steps or steps_per_epoch
@@ -51,7 +53,7 @@ def make_optimizer(config: Any, steps_per_epoch: int) -> Optimizer:
 def new_player(
   params: Params, model_state: Params, optimizer: Optimizer
 ) -> Player:
-  """A player at the start; its average, if any, starts from a copy."""
+  """A player at the start."""
   ema = None
   if optimizer.ema_decay:  # A copy: one buffer cannot be donated twice.
     ema = jax.tree.map(jnp.copy, Weights(params, model_state))
@@ -117,7 +119,10 @@ def apply_gradients(
   weights = Weights(params, aux.model_state)
   ema = player.ema
   if ema is not None:
-    ema = optax.incremental_update(weights, ema, 1.0 - optimizer.ema_decay)
+    # Debiased, as Adam's averages are: the first step's weights count in full.
+    decay = optimizer.ema_decay
+    share = (1.0 - decay) / (1.0 - decay ** (step + 1))
+    ema = optax.incremental_update(weights, ema, share)
   metrics = aux.metrics | {'grad_norm': optax.tree.norm(gradients)}
   return Player(params, opt_state, aux.model_state, ema), metrics
 

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
+SMOKE = '--config=configs/digits_ssgan.py:smoke'
 
 
 @pytest.fixture
@@ -26,6 +27,19 @@ def command():
   return run
 
 
+@pytest.fixture(scope='session')
+def trained_dir(tmp_path_factory):
+  return tmp_path_factory.mktemp('trained') / 'run'
+
+
+@pytest.fixture
+def trained(command, trained_dir):
+  """A finished smoke run, made once by the command itself."""
+  if not trained_dir.exists():
+    command('train', SMOKE, f'--workdir={trained_dir}')
+  return trained_dir
+
+
 @pytest.fixture
 def start():
   """Starts training the smoke config in the background."""
@@ -37,7 +51,7 @@ def start():
         sys.executable,
         '-m',
         'experiments.train',
-        '--config=configs/digits_ssgan.py:smoke',
+        SMOKE,
         f'--workdir={workdir}',
         *args,
       ],

@@ -10,19 +10,6 @@ from PIL import Image
 SMOKE = '--config=configs/digits_ssgan.py:smoke'
 
 
-@pytest.fixture(scope='session')
-def trained_dir(tmp_path_factory):
-  return tmp_path_factory.mktemp('trained') / 'run'
-
-
-@pytest.fixture
-def trained(command, trained_dir):
-  """A finished smoke run, made once by the command itself."""
-  if not trained_dir.exists():
-    command('train', SMOKE, f'--workdir={trained_dir}')
-  return trained_dir
-
-
 def test_a_run_leaves_what_it_should(trained):
   names = {path.name for path in trained.iterdir()}
   assert names >= {
@@ -148,7 +135,7 @@ def test_help_names_the_flags(command, name):
     (('--config.data.num_labels=15',), 'multiple of 10'),
     (('--config.data.num_labels=2000',), 'more than the 1007 training images'),
     (('--config.data.batch_size=2000',), 'more than the 1007 training images'),
-    (('--config.data.image_size=20',), 'the generator makes square images'),
+    (('--config.data.image_size=20',), 'the generator takes square images'),
     (('--config.model.generator.base_size=3',), 'base_size'),
     (('--config.model.discriminator.strides=(2,2,2)',), 'leaves no pixel'),
     (('--config.train.num_epochs=3',), 'set one of config.train.num_steps'),

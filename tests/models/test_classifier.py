@@ -91,7 +91,7 @@ def test_dropout_acts_in_training_only():
 
   def logits(train, key):
     return classifier.apply(
-      variables, image, train=train, rngs={'dropout': jax.random.key(key)},
+      variables, image, train=train, rngs={'noise': jax.random.key(key)},
       mutable=['batch_stats'],
     )[0].class_logits  # fmt: skip
 
@@ -114,7 +114,7 @@ def test_images_that_are_too_small_are_refused():
 def test_dropout_acts_at_four_places_with_masks_of_their_own():
   classifier, variables, image = build(rows=20)
   _, state = classifier.apply(
-    variables, image, train=True, rngs={'dropout': KEY},
+    variables, image, train=True, rngs={'noise': KEY},
     mutable=['batch_stats', 'intermediates'], capture_intermediates=True,
   )  # fmt: skip
   dropped = {

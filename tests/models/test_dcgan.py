@@ -2,10 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.errors import InputError
-from gan_jax.models.dcgan import DeconvGenerator
+from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
 
 KEY = jax.random.key(0)
 
@@ -80,6 +80,127 @@ def test_the_activations_between_the_layers():
     )
     assert_allclose(layers[f'deconv{i + 1}'], out + bias, atol=1e-5)
   assert_allclose(image, np.tanh(layers['deconv2']), atol=1e-6)
+
+
+def kernels(variables):
+  return {
+    name: layer['kernel']
+    for name, layer in variables['params'].items()
+    if 'kernel' in layer
+  }
+
+
+def variables_of(discriminator, shape=(32, 32, 1)):
+  """On CPUs the full sizes take a while, so no pass is made."""
+  return jax.jit(
+    lambda: discriminator.init(KEY, jnp.zeros((1, *shape)), train=True)
+  )()
+
+
+def test_the_dcgans_generator():
+  """512 channels at 4x4, 256 at 8x8, 128 at 16x16, all from N(0, 0.02^2)."""
+  generator = DeconvGenerator((32, 32, 1), size_mult=128, init_stddev=0.02)
+  variables = jax.jit(
+    lambda: generator.init(KEY, jnp.zeros((1, 100)), train=False)
+  )()
+  all_kernels = kernels(variables)
+  assert {name: k.shape for name, k in all_kernels.items()} == {
+    'dense': (100, 4 * 4 * 512),
+    'deconv1': (5, 5, 512, 256),
+    'deconv2': (5, 5, 256, 128),
+    'deconv3': (5, 5, 128, 1),
+  }
+  check_normal(all_kernels, 0.02)
+
+
+def check_normal(all_kernels, stddev):
+  """Mean and deviation of each kernel, to four of the estimates' own."""
+  for kernel in map(np.asarray, all_kernels.values()):
+    assert abs(kernel.mean()) < 4 * stddev / kernel.size**0.5
+    assert abs(kernel.std() / stddev - 1) < 4 / (2 * kernel.size) ** 0.5
+
+
+def test_the_dcgans_discriminator():
+  """64 channels at 16x16, 128 at 8x8, 256 at 4x4."""
+  variables = variables_of(ConvDiscriminator(64, init_stddev=0.02))
+  all_kernels = kernels(variables)
+  assert {name: k.shape for name, k in all_kernels.items()} == {
+    'conv1': (5, 5, 1, 64),
+    'conv2': (5, 5, 64, 128),
+    'conv3': (5, 5, 128, 256),
+    'logit': (4 * 4 * 256, 1),
+  }
+  assert set(variables['batch_stats']) == {'norm2', 'norm3'}
+  check_normal(all_kernels, 0.02)
+  count = sum(x.size for x in jax.tree.leaves(variables['params']))
+  convs = 25 * (1 * 64 + 64 * 128 + 128 * 256) + 64 + 128 + 256
+  norms = 2 * (128 + 256)
+  assert count == convs + norms + 4 * 4 * 256 + 1
+
+
+@pytest.mark.parametrize('normalization', ['spectral', 'none'])
+def test_discriminators_without_batch_norm(normalization):
+  discriminator = ConvDiscriminator(4, normalization=normalization)
+  variables = variables_of(discriminator, (8, 8, 3))
+  names = {'conv1', 'logit'}
+  assert set(variables['params']) == names
+  stats = variables.get('batch_stats', {})
+  spectral = {f'{name}_norm' for name in names}
+  assert set(stats) == (spectral if normalization == 'spectral' else set())
+  image = jax.random.normal(KEY, (5, 8, 8, 3))
+  logits = discriminator.apply(variables, image, train=False)
+  assert logits.shape == (5,)
+  # Each row's logit is its own.
+  alone = discriminator.apply(variables, image[:1], train=False)
+  assert_allclose(logits[:1], alone, atol=1e-6)
+
+
+def test_the_discriminator_by_hand():
+  discriminator = ConvDiscriminator(3, base_size=2)
+  image = jax.random.normal(KEY, (6, 8, 8, 2))
+  variables = discriminator.init(KEY, image, train=True)
+  params = variables['params']
+  params['norm2']['norm']['bias'] += 0.3
+
+  def conv(x, layer):
+    out = jax.lax.conv_general_dilated(
+      x, layer['kernel'], (2, 2), 'SAME',
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )  # fmt: skip
+    return out + layer['bias']
+
+  x = conv(image, params['conv1'])
+  x = conv(np.where(x > 0, x, 0.2 * x), params['conv2'])
+  x = (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5) + 0.3
+  x = np.where(x > 0, x, 0.2 * x).reshape(6, -1)
+  want = x @ params['logit']['kernel'] + params['logit']['bias']
+  logits, _ = discriminator.apply(
+    variables, image, train=True, mutable=['batch_stats']
+  )
+  assert_allclose(logits, want[:, 0], atol=1e-5)
+
+
+def test_spectral_norms_are_found_in_training_only():
+  discriminator = ConvDiscriminator(4, normalization='spectral')
+  image = jax.random.normal(KEY, (2, 8, 8, 1))
+  variables = discriminator.init(KEY, image, train=True)
+  for train in (False, True):
+    _, state = discriminator.apply(
+      variables, image, train=train, mutable=['batch_stats']
+    )
+    old, new = (x['batch_stats']['conv1_norm'] for x in (variables, state))
+    if train:
+      assert (old['conv1/kernel/u'] != new['conv1/kernel/u']).any()
+    else:
+      jax.tree.map(assert_array_equal, old, new)
+
+
+@pytest.mark.parametrize('size', [(28, 28), (8, 16), (4, 4), (2, 2)])
+def test_sizes_that_cannot_be_judged(size):
+  with pytest.raises(
+    InputError, match=rf'not {size[0]}x{size[1]}; .*discriminator\.base_size'
+  ):
+    variables_of(ConvDiscriminator(4), (*size, 1))
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
 
 from gan_jax.errors import InputError
-from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, Dropout
+from gan_jax.models.layers import (
+  BatchNorm,
+  Conv,
+  ConvTranspose,
+  Dropout,
+  GaussianNoise,
+  WeightNormDense,
+)
 
 KEY = jax.random.key(0)
 
@@ -52,9 +60,7 @@ def test_a_convolution_that_leaves_no_pixel_is_refused():
 
 
 def dropout(x, *, rate=0.5, axis_name=None, train=True):
-  return Dropout(rate, axis_name).apply(
-    {}, x, train=train, rngs={'dropout': KEY}
-  )
+  return Dropout(rate, axis_name).apply({}, x, train=train, rngs={'noise': KEY})
 
 
 @pytest.mark.parametrize('rate', [0.2, 0.5])
@@ -83,6 +89,95 @@ def test_a_rows_mask_depends_on_its_place_only():
   assert_array_equal(two.reshape(8, 5), dropout(x))
 
 
+def gaussian_noise(x, *, stddev=0.5, axis_name=None, train=True):
+  return GaussianNoise(stddev, axis_name).apply(
+    {}, x, train=train, rngs={'noise': KEY}
+  )
+
+
+def test_gaussian_noise_has_its_deviation():
+  noise = np.ravel(gaussian_noise(jnp.full((50, 200), 3.0))) - 3.0
+  assert stats.kstest(noise / 0.5, 'norm').pvalue > 1e-3
+  # Four deviations of the mean and of the deviation of 10,000 draws.
+  assert abs(noise.mean()) < 4 * 0.5 / 100
+  assert abs(noise.std() - 0.5) < 4 * 0.5 / 100 / 2**0.5
+
+
+def test_gaussian_noise_is_off_at_test_time():
+  x = jnp.ones((2, 3))
+  assert_array_equal(gaussian_noise(x, train=False), x)
+  assert_array_equal(gaussian_noise(x, stddev=0.0), x)
+
+
+def test_a_rows_noise_depends_on_its_place_only():
+  x = jnp.ones((8, 5))
+  one = gaussian_noise(x)
+  assert_array_equal(gaussian_noise(x[:3]), one[:3])
+  two = jax.pmap(
+    lambda x: gaussian_noise(x, axis_name='batch'), axis_name='batch'
+  )(x.reshape(2, 4, 5))
+  # Not to the bit: a fused x + stddev * noise is rounded once, not twice.
+  assert_allclose(two.reshape(8, 5), one, atol=1e-6)
+
+
+@pytest.mark.parametrize('train_scale', [True, False])
+def test_weight_norm_starts_from_the_data(train_scale):
+  """Salimans and Kingma 2016, equations 5 and 6: mean 0 and variance 1."""
+  x = 7.0 + 3.0 * jax.random.normal(KEY, (40, 6))
+  layer = WeightNormDense(9, from_data=True, train_scale=train_scale)
+  y, variables = layer.init_with_output(KEY, x)
+  assert_allclose(y.mean(axis=0), 0, atol=1e-5)
+  assert_allclose(y.var(axis=0), 1, atol=1e-5)
+  assert_allclose(layer.apply(variables, x), y, atol=1e-5)
+  # The data act at the start only.
+  other = layer.apply(variables, x[:1] + 1.0)
+  assert_allclose(other, layer.apply(variables, x + 1.0)[:1], atol=1e-5)
+  assert abs(other).max() > 0.1
+
+
+def test_weight_norm_without_data():
+  """Directions from N(0, 0.1^2), scale 1, bias 0; only directions count."""
+  x = jax.random.normal(KEY, (40, 60))
+  layer = WeightNormDense(90)
+  y, variables = layer.init_with_output(KEY, x)
+  direction, scale, bias = (
+    variables['params'][name] for name in ('direction', 'scale', 'bias')
+  )
+  assert_array_equal(scale, np.ones(90))
+  assert_array_equal(bias, np.zeros(90))
+  # Four deviations of the estimate from 5,400 weights: 4 / sqrt(2 * 5400).
+  assert_allclose(direction.std(), 0.1, rtol=0.039)
+  assert_allclose(y, x @ (direction / np.linalg.norm(direction, axis=0)),
+                  atol=1e-5)  # fmt: skip
+  variables['params']['direction'] *= 5.0
+  assert_allclose(layer.apply(variables, x), y, atol=1e-5)
+  variables['params'] |= {'scale': 3.0 * scale, 'bias': bias + 0.5}
+  assert_allclose(layer.apply(variables, x), 3.0 * y + 0.5, atol=1e-5)
+
+
+def test_a_frozen_scale_is_no_parameter():
+  x = jax.random.normal(KEY, (40, 6))
+  trained = WeightNormDense(9, from_data=True).init(KEY, x)
+  frozen = WeightNormDense(9, from_data=True, train_scale=False).init(KEY, x)
+  assert set(trained['params']) == {'direction', 'scale', 'bias'}
+  assert set(frozen['params']) == {'direction', 'bias'}
+  assert_array_equal(frozen['frozen']['scale'], trained['params']['scale'])
+
+
+def test_batch_norm_without_scale():
+  x = jax.random.normal(KEY, (8, 3)) * 5.0 + 2.0
+  with_scale, without = BatchNorm(), BatchNorm(use_scale=False)
+  variables = without.init(KEY, x, train=False)
+  assert list(variables['params']['norm']) == ['bias']
+  assert set(with_scale.init(KEY, x, train=False)['params']['norm']) == {
+    'scale', 'bias'
+  }  # fmt: skip
+  variables['params']['norm']['bias'] += 2.0
+  y, _ = without.apply(variables, x, train=True, mutable=['batch_stats'])
+  assert_allclose(y.mean(axis=0), 2, atol=1e-5)
+  assert_allclose(y.std(axis=0), 1, atol=1e-5)
+
+
 def test_batch_norm_sees_the_whole_batch_on_two_devices():
   x = (
     3 * jax.random.normal(KEY, (8, 4, 4, 2))
@@ -94,15 +189,15 @@ def test_batch_norm_sees_the_whole_batch_on_two_devices():
     variables = norm.init(KEY, x, train=False)
     return norm.apply(variables, x, train=True, mutable=['batch_stats'])
 
-  one, stats = normalise(x)
+  one, state = normalise(x)
   assert_allclose(one.mean((0, 1, 2)), 0, atol=1e-5)
   assert_allclose(one.std((0, 1, 2)), 1, atol=1e-4)
-  mean = stats['batch_stats']['norm']['mean']
+  mean = state['batch_stats']['norm']['mean']
   assert_allclose(mean, 0.01 * x.mean((0, 1, 2)), rtol=1e-5)
-  two, stats_of_two = jax.pmap(
+  two, state_of_two = jax.pmap(
     lambda x: normalise(x, 'batch'), axis_name='batch', out_axes=(0, None)
   )(x.reshape(2, 4, 4, 4, 2))
   assert_allclose(two.reshape(x.shape), one, atol=1e-5)
   jax.tree.map(
-    lambda a, b: assert_allclose(a, b, rtol=1e-5), stats, stats_of_two
+    lambda a, b: assert_allclose(a, b, rtol=1e-5), state, state_of_two
   )

@@ -218,10 +218,12 @@ def test_dropout_and_noise_do_not_depend_on_the_devices(config, tiny_dataset):
 
 
 def test_samples_are_a_function_of_the_key(config, tiny_dataset):
-  system = build(config, tiny_dataset).system
-  weights = system.init(jax.random.key(0)).generator.weights
-  a = system.generate(weights, jax.random.key(1), 4)['samples']
-  b = system.generate(weights, jax.random.key(1), 6)['samples']
+  program = build(config, tiny_dataset)
+  system, weights = program.system, init_state(program).generator.weights
+  a, b = (
+    system.generate(weights, system.sample_z(jax.random.key(1), num))['samples']
+    for num in (4, 6)
+  )
   assert a.shape == (4, 8, 8, 1)
   assert_allclose(a, b[:4], atol=1e-6)
   assert abs(a).max() <= 1

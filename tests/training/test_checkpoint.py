@@ -1,4 +1,6 @@
+import json
 import pathlib
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -21,7 +23,7 @@ def state_at(step, scale=1.0):
   )
   return TrainState(
     step=jnp.int32(step),
-    generator=Player(params={}, opt_state=(), model_state={}, ema=None),
+    generator=player.replace(params={'w': -params['w']}, ema=None),
     discriminator=player,
     extra={},
   )
@@ -44,10 +46,21 @@ def folder(tmp_path):
   return path
 
 
+@pytest.fixture
+def generator_alone(template):
+  return template.replace(discriminator=None, extra=None)
+
+
 def flip_a_bit(path):
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 1
   path.write_bytes(bytes(data))
+
+
+def damage(folder):
+  for path in folder.rglob('*'):
+    if path.is_file() and path.parent.name == 'd':
+      flip_a_bit(path)
 
 
 def test_what_is_saved_comes_back(folder, template):
@@ -98,9 +111,7 @@ def test_every_flipped_bit_is_noticed_or_harmless(folder, template):
 
 
 def test_a_damaged_checkpoint_falls_back_and_says_so(folder, template):
-  for path in (folder / '30').rglob('*'):
-    if path.is_file() and path.parent.name == 'd':
-      flip_a_bit(path)
+  damage(folder / '30')
   lines = []
   restored = Checkpoints(folder).restore_latest(template, lines.append)
   assert restored.step == 20
@@ -128,16 +139,103 @@ def test_another_dtype_is_refused(folder, template):
     Checkpoints(folder).restore(30, half)
 
 
-def test_a_renamed_checkpoint_is_refused(folder, template):
+def test_a_renamed_checkpoint_is_refused(folder, template, generator_alone):
   (folder / '30').rename(folder / '40')
-  with pytest.raises(InputError, match='holds step 30'):
-    Checkpoints(folder).restore(40, template)
+  for wanted in (template, generator_alone):
+    with pytest.raises(InputError, match='holds step 30'):
+      Checkpoints(folder).restore(40, wanted)
+
+
+def test_each_field_has_a_folder(folder):
+  names = {path.name for path in (folder / '30').iterdir() if path.is_dir()}
+  assert names == {'step', 'generator', 'discriminator'}
+
+
+def test_a_player_without_a_weight_comes_back(tmp_path):
+  empty = Player(params={}, opt_state=(), model_state={}, ema=None)
+  state = state_at(1).replace(generator=empty)
+  checkpoints = Checkpoints(tmp_path / 'checkpoints')
+  checkpoints.save(state, {})
+  checkpoints.close()
+  template = abstract(state, SingleDeviceSharding(jax.devices()[0]))
+  assert checkpoints.restore(1, template).state.generator == empty
+  full = template.replace(generator=template.discriminator)
+  with pytest.raises(InputError, match='cannot be read'):
+    checkpoints.restore(1, full)
+
+
+def test_the_generator_is_restored_alone(folder, template, generator_alone):
+  shutil.rmtree(folder / '30' / 'discriminator')
+  restored = Checkpoints(folder).restore(30, generator_alone)
+  want = state_at(30, scale=30).replace(discriminator=None, extra=None)
+  assert jax.tree.structure(restored.state) == jax.tree.structure(want)
+  jax.tree.map(assert_array_equal, restored.state, want)
+  assert restored.progress['count'] == 30
+  with pytest.raises(InputError, match='cannot be read'):
+    Checkpoints(folder).restore(30, template)
+
+
+def test_alone_it_does_not_read_the_discriminator(
+  folder, template, generator_alone
+):
+  for path in (folder / '30' / 'discriminator').rglob('*'):
+    if path.is_file():
+      path.write_bytes(b'rubbish')
+  restored = Checkpoints(folder).restore_latest(generator_alone, pytest.fail)
+  assert restored.step == 30
+  lines = []
+  assert Checkpoints(folder).restore_latest(template, lines.append).step == 20
+  assert len(lines) == 1
+
+
+def test_a_damaged_generator_falls_back_to_the_one_before(
+  folder, generator_alone
+):
+  damage(folder / '30' / 'generator')
+  lines = []
+  restored = Checkpoints(folder).restore_latest(generator_alone, lines.append)
+  want = state_at(20, scale=20).generator
+  jax.tree.map(assert_array_equal, restored.state.generator, want)
+  assert restored.state.discriminator is None
+  assert len(lines) == 1
+  assert 'checkpoints/30' in lines[0]
+
+
+@pytest.mark.parametrize('alone', [True, False])
+def test_the_generator_of_another_checkpoint_is_refused(
+  folder, template, generator_alone, alone
+):
+  """Whole by itself, with its hash or without: the seal is over the parts."""
+  shutil.rmtree(folder / '30' / 'generator')
+  shutil.copytree(folder / '20' / 'generator', folder / '30' / 'generator')
+  template = generator_alone if alone else template
+  with pytest.raises(InputError, match='sha256 is wrong'):
+    Checkpoints(folder).restore(30, template)
+  path = folder / '30' / '_CHECKPOINT_METADATA'
+  other = json.loads((folder / '20' / path.name).read_text())
+  metadata = json.loads(path.read_text())
+  parts, others = (x['custom_metadata']['parts'] for x in (metadata, other))
+  generators = {k: v for k, v in others.items() if k.startswith('generator.')}
+  assert generators.items() - parts.items()
+  parts |= generators
+  path.write_text(json.dumps(metadata))
+  with pytest.raises(InputError, match='sha256 is wrong'):
+    Checkpoints(folder).restore(30, template)
+
+
+def test_progress_is_under_the_seal(folder, generator_alone):
+  path = folder / '30' / '_CHECKPOINT_METADATA'
+  text = path.read_text()
+  assert text.count('"count": 30') == 1
+  path.write_text(text.replace('"count": 30', '"count": 31'))
+  with pytest.raises(InputError, match='sha256 is wrong'):
+    Checkpoints(folder).restore(30, generator_alone)
 
 
 def test_damaged_ones_are_moved_not_deleted(folder):
   Checkpoints(folder).set_aside(after=20)
   assert Checkpoints(folder).steps() == [20]
-  assert (folder.parent / 'damaged_checkpoints' / '30' / 'state').is_dir()
+  assert (folder.parent / 'damaged_checkpoints' / '30' / 'generator').is_dir()
 
 
 def test_all_finite():

@@ -20,6 +20,7 @@ def optimizer(**changes):
     'b1': 0.5,
     'b2': 0.999,
     'eps': 1e-8,
+    'eps_root': 0.0,
     'decay_rate': 1.0,
     'decay_every_steps': None,
     'ema_decay': 0.0,
@@ -58,6 +59,14 @@ def test_adam_follows_its_equations():
   assert_allclose(state.params['w'], w, rtol=1e-5)
 
 
+def test_eps_root_is_inside_the_square_root():
+  """The first step's corrected averages are the gradient and its square."""
+  opt = optimizer(name='adam', learning_rate=1.0, eps=0.5, eps_root=7.0)
+  new, _ = update_player(player(opt), opt, quadratic, jnp.int32(0))
+  want = [3 - 3 / ((9 + 7) ** 0.5 + 0.5), -4 + 4 / ((16 + 7) ** 0.5 + 0.5)]
+  assert_allclose(new.params['w'], want, rtol=1e-6)
+
+
 @pytest.mark.parametrize(
   ('step', 'every', 'rate'),
   [(0, 4, 1.0), (3, 4, 1.0), (4, 4, 0.9), (8, 4, 0.81), (10, None, 0.9)],
@@ -67,7 +76,7 @@ def test_the_rate_decays_with_the_training_step(step, every, rate):
   assert_allclose(opt.learning_rate(jnp.int32(step)), rate, rtol=1e-6)
 
 
-def test_the_average_starts_from_a_copy_and_decays():
+def test_the_average_starts_from_a_copy():
   opt = optimizer(ema_decay=0.75)
   old = player(opt)
   assert_array_equal(old.ema.params['w'], old.params['w'])
@@ -75,10 +84,28 @@ def test_the_average_starts_from_a_copy_and_decays():
     old.ema.params['w'].unsafe_buffer_pointer()
     != old.params['w'].unsafe_buffer_pointer()
   )
-  new, _ = update_player(old, opt, quadratic, jnp.int32(0))
-  want = 0.75 * np.array([3.0, -4.0]) + 0.25 * np.array([2.7, -3.6])
-  assert_allclose(new.ema.params['w'], want, rtol=1e-6)
-  assert_allclose(new.ema.model_state['seen'], 0.25, rtol=1e-6)
+
+
+# Of 1 - decay^t with a decay of 0.999, float32 keeps four digits at first.
+@pytest.mark.parametrize(('decay', 'rtol'), [(0.75, 1e-6), (0.999, 1e-4)])
+def test_the_average_is_debiased(decay, rtol):
+  """sum_i (1 - d) d^(t - i) p_i / (1 - d^t): the start has no share in it."""
+  opt = optimizer(ema_decay=decay)
+  state = player(opt)
+  params, seen = [], []
+
+  def loss_fn(params):
+    loss, _ = quadratic(params)
+    return loss, Aux({}, {'seen': params['w'][0] ** 2})
+
+  for t in range(1, 7):
+    state, _ = update_player(state, opt, loss_fn, jnp.int32(t - 1))
+    params.append(state.params['w'])
+    seen.append(state.model_state['seen'])
+    share = (1 - decay) * decay ** np.arange(t - 1, -1, -1) / (1 - decay**t)
+    assert_allclose(state.ema.params['w'], share @ np.array(params), rtol=rtol)
+    want = share @ np.array(seen)
+    assert_allclose(state.ema.model_state['seen'], want, rtol=rtol)
 
 
 def test_without_an_average_there_is_no_second_copy():

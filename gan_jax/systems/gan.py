@@ -1,0 +1,275 @@
+"""Generative adversarial networks without labels, for any pair of networks.
+
+Goodfellow et al. 2014, "Generative Adversarial Nets",
+https://arxiv.org/abs/1406.2661, algorithm 1: D moves `n_critic` times, then G
+on the new D. The loss, the penalties and the networks make it a DCGAN, a
+WGAN-GP, an SNGAN, an R3GAN, ...
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax import config as cfg
+from gan_jax import losses, penalties
+from gan_jax.data.spec import DataSpec, Stream
+from gan_jax.errors import InputError
+from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
+from gan_jax.models.mlp import MLPDiscriminator, MLPGenerator
+from gan_jax.rng import key_for, uniform_rows
+from gan_jax.systems.prior import normal_prior, uniform_prior
+from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.training.state import TrainState, Weights
+from gan_jax.training.update import (
+  Aux,
+  apply_gradients,
+  make_optimizer,
+  new_player,
+  prefixed,
+  update_player,
+)
+
+GENERATORS = {'mlp': MLPGenerator, 'deconv': DeconvGenerator}
+DISCRIMINATORS = {'mlp': MLPDiscriminator, 'conv': ConvDiscriminator}
+LOSSES = {
+  'minimax': (
+    losses.minimax_discriminator_loss,
+    losses.minimax_generator_loss,
+  ),
+  'non_saturating': (
+    losses.non_saturating_discriminator_loss,
+    losses.non_saturating_generator_loss,
+  ),
+  'least_squares': (
+    losses.least_squares_discriminator_loss,
+    losses.least_squares_generator_loss,
+  ),
+  'hinge': (losses.hinge_discriminator_loss, losses.hinge_generator_loss),
+  'wasserstein': (
+    losses.wasserstein_discriminator_loss,
+    losses.wasserstein_generator_loss,
+  ),
+  'relativistic': (
+    losses.relativistic_discriminator_loss,
+    losses.relativistic_generator_loss,
+  ),
+  'relativistic_average': (
+    losses.relativistic_average_discriminator_loss,
+    losses.relativistic_average_generator_loss,
+  ),
+}
+_SMOOTHED = {'label_smoothing': cfg.real(0.0, 0.5, exclusive=True)}
+SCHEMA = {
+  'model': {
+    'z_dim': cfg.integer(1),
+    'z_prior': cfg.one_of('normal', 'uniform'),  # N(0, 1) or U(-1, 1)
+    'sync_batch_norm': cfg.boolean,  # over all devices, or on each alone
+    'generator': cfg.Variants(
+      mlp={'hidden': cfg.integer(1)},
+      deconv={
+        'size_mult': cfg.integer(1),
+        'base_size': cfg.integer(1),
+        'init_stddev': cfg.optional(cfg.real(0.0)),
+      },
+    ),
+    'discriminator': cfg.Variants(
+      mlp={'hidden': cfg.integer(1)},
+      conv={
+        'width': cfg.integer(1),
+        'base_size': cfg.integer(1),
+        'normalization': cfg.one_of('batch', 'spectral', 'none'),
+        'init_stddev': cfg.optional(cfg.real(0.0)),
+      },
+    ),
+  },
+  'loss': {
+    'adversarial': cfg.Variants(
+      {name: {} for name in LOSSES}
+      | {'minimax': _SMOOTHED, 'non_saturating': _SMOOTHED}
+    ),
+    'n_critic': cfg.integer(1),  # updates of D for one of G
+    'r1_gamma': cfg.real(0.0),
+    'r2_gamma': cfg.real(0.0),
+    'lambda_gp': cfg.real(0.0),
+  },
+  'optimizer': {
+    'generator': cfg.OPTIMIZER_SCHEMA,
+    'discriminator': cfg.OPTIMIZER_SCHEMA,
+  },
+}
+
+
+def make_system(
+  config, data_spec: DataSpec, axis_name: str | None = None
+) -> System:
+  """The system that `config` describes; see `SCHEMA` for its keys."""
+  loss, model = config.loss, config.model
+  g_optimizer = make_optimizer(
+    config.optimizer.generator, data_spec.steps_per_epoch
+  )
+  d_optimizer = make_optimizer(
+    config.optimizer.discriminator, data_spec.steps_per_epoch
+  )
+  generator, discriminator = _networks(config, data_spec, axis_name)
+  d_loss, g_loss = _adversarial(loss.adversarial, axis_name)
+  prior = (
+    normal_prior(model.z_dim)
+    if model.z_prior == 'normal'
+    else uniform_prior(model.z_dim, -1.0, 1.0)
+  )
+  z_example = jnp.zeros((1, model.z_dim))
+  image_example = jnp.zeros((1, *data_spec.image_shape))
+
+  def init(key, image):
+    del image  # nothing depends on the data
+    g = init_network(generator, key_for(key, 'generator'), z_example)
+    d = init_network(
+      discriminator, key_for(key, 'discriminator'), image_example
+    )
+    return TrainState(
+      step=jnp.int32(0),
+      generator=new_player(*g, g_optimizer),
+      discriminator=new_player(*d, d_optimizer),
+      extra={},
+    )
+
+  def samples(params, model_state, z):
+    return apply_network(generator, Weights(params, model_state), z, train=True)
+
+  def judge(params, model_state, image):
+    weights = Weights(params, model_state)
+    return apply_network(discriminator, weights, image, train=True)
+
+  def d_loss_fn(params, model_state, real, fake, epsilon):
+    # Each in a pass of its own: BatchNorm sees data or samples, never both.
+    on_real, new_model_state = judge(params, model_state, real)
+    on_fake, _ = judge(params, model_state, fake)
+    adversarial = d_loss(on_real, on_fake).mean()
+    metrics = {
+      'loss_adversarial': adversarial,
+      'real_logit': on_real.mean(),
+      'fake_logit': on_fake.mean(),
+      'win_rate': jnp.mean(on_real > on_fake),
+    }
+
+    def d_fn(image):
+      return judge(params, model_state, image)[0]
+
+    total = adversarial
+    if loss.r1_gamma:
+      metrics['r1'] = penalties.r1_penalty(d_fn, real).mean()
+      total += loss.r1_gamma * metrics['r1']
+    if loss.r2_gamma:
+      metrics['r2'] = penalties.r2_penalty(d_fn, fake).mean()
+      total += loss.r2_gamma * metrics['r2']
+    if loss.lambda_gp:
+      metrics['gp'] = penalties.gradient_penalty(
+        d_fn, real, fake, epsilon
+      ).mean()
+      total += loss.lambda_gp * metrics['gp']
+    return total, Aux(metrics | {'loss': total}, new_model_state)
+
+  def train_step(state, batch, key):
+    image = batch['train']['image']
+    num_rows = len(image) // loss.n_critic
+    key = jax.random.fold_in(key, state.step)
+    g, d = state.generator, state.discriminator
+
+    for i in range(loss.n_critic):
+      turn = jax.random.fold_in(key, i)
+      z = prior.sample(key_for(turn, 'z'), num_rows, axis_name)
+      epsilon = uniform_rows(
+        key_for(turn, 'epsilon'), num_rows, (), 0.0, 1.0, axis_name
+      )
+      real = image[i :: loss.n_critic]  # the same rows on any number of devices
+      fake, to_g, g_model_state = jax.vjp(
+        lambda params, z=z: samples(params, g.model_state, z),
+        g.params,
+        has_aux=True,
+      )
+      d_loss_of = functools.partial(
+        d_loss_fn,
+        model_state=d.model_state,
+        real=real,
+        fake=fake,
+        epsilon=epsilon,
+      )
+      d, d_metrics = update_player(
+        d, d_optimizer, d_loss_of, state.step, axis_name=axis_name
+      )
+
+    # G answers with the samples that D has just seen: made once, used twice.
+    def g_loss_fn(fake):
+      on_real, _ = judge(d.params, d.model_state, real)
+      on_fake, _ = judge(d.params, d.model_state, fake)
+      return g_loss(on_real, on_fake).mean()
+
+    value, at_fake = jax.value_and_grad(g_loss_fn)(fake)
+    (g_gradients,) = to_g(at_fake)
+    g, g_metrics = apply_gradients(
+      g,
+      g_optimizer,
+      g_gradients,
+      Aux({'loss': value}, g_model_state),
+      state.step,
+      axis_name=axis_name,
+    )
+    state = state.replace(step=state.step + 1, generator=g, discriminator=d)
+    return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
+
+  def generate(weights, z):
+    fake, _ = apply_network(generator, weights, z, train=False)
+    return {'samples': fake}
+
+  return System(
+    batch_spec={'train': Stream('all', loss.n_critic * config.data.batch_size)},
+    init=init,
+    init_rows=0,
+    train_step=train_step,
+    sample_z=prior.sample,
+    interpolate=prior.interpolate,
+    generate=generate,
+    predict=None,
+    networks={
+      'generator': (generator, z_example),
+      'discriminator': (discriminator, image_example),
+    },
+  )
+
+
+def _networks(config, data_spec: DataSpec, axis_name: str | None):
+  """G and D."""
+  model, loss = config.model, config.loss
+  norm_axis = axis_name if model.sync_batch_norm else None
+
+  def build(networks, group, **options):
+    settings = dict(group)
+    network = networks[settings.pop('name')]
+    if 'axis_name' in network.__dataclass_fields__:
+      options['axis_name'] = norm_axis
+    return network(**settings, **options)
+
+  discriminator = build(DISCRIMINATORS, model.discriminator)
+  penalised = loss.r1_gamma or loss.r2_gamma or loss.lambda_gp
+  if penalised and getattr(discriminator, 'normalization', None) == 'batch':
+    raise InputError(
+      'a gradient penalty (config.loss.r1_gamma, r2_gamma, lambda_gp) is on '
+      "each image's own gradient, but BatchNorm lets all images of a batch act "
+      'on each logit; set config.model.discriminator.normalization to none or '
+      'spectral'
+    )
+  generator = build(
+    GENERATORS, model.generator, image_shape=data_spec.image_shape
+  )
+  return generator, discriminator
+
+
+def _adversarial(config, axis_name: str | None):
+  """The losses of D and of G, functions of (real_logits, fake_logits)."""
+  options = dict(config)
+  d_loss, g_loss = LOSSES[options.pop('name')]
+  if d_loss is losses.relativistic_average_discriminator_loss:
+    options['axis_name'] = axis_name
+    g_loss = functools.partial(g_loss, axis_name=axis_name)
+  return functools.partial(d_loss, **options), g_loss

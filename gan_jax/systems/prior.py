@@ -1,0 +1,57 @@
+"""What the latents z of a generator are drawn from."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from gan_jax.rng import normal_rows, uniform_rows
+from gan_jax.types import Array, PRNGKey
+
+
+class Prior(NamedTuple):
+  """A distribution of z, drawn row by row (see `gan_jax.rng`)."""
+
+  # (key, number of rows, axis_name=None): z [rows, z_dim]
+  sample: Callable[..., Array]
+  # (z, another, t in [0, 1]): a likely z on the way from one to the other
+  interpolate: Callable[[Array, Array, Array], Array]
+
+
+def normal_prior(z_dim: int) -> Prior:
+  """N(0, 1) for each coordinate; ways run over the sphere."""
+
+  def sample(key: PRNGKey, num: int, axis_name: str | None = None) -> Array:
+    return normal_rows(key, num, (z_dim,), axis_name)
+
+  return Prior(sample, slerp)
+
+
+def uniform_prior(z_dim: int, low: float, high: float) -> Prior:
+  """U(low, high) for each coordinate; ways are straight."""
+
+  def sample(key: PRNGKey, num: int, axis_name: str | None = None) -> Array:
+    return uniform_rows(key, num, (z_dim,), low, high, axis_name)
+
+  def lerp(a: Array, b: Array, t: Array) -> Array:
+    return (1.0 - t) * a + t * b
+
+  return Prior(sample, lerp)
+
+
+def slerp(a: Array, b: Array, t: Array) -> Array:
+  """Spherical interpolation of a and b [..., z_dim] at t in [0, 1].
+
+  References:
+    White 2016, https://arxiv.org/abs/1609.04468, section 2.1.
+  """
+
+  def unit(x):
+    return x / jnp.linalg.norm(x, axis=-1, keepdims=True)
+
+  cosine = jnp.sum(unit(a) * unit(b), axis=-1, keepdims=True)
+  angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
+  parallel = jnp.sin(angle) < 1e-4
+  sine = jnp.where(parallel, 1.0, jnp.sin(angle))
+  on_arc = jnp.sin((1.0 - t) * angle) / sine * a + jnp.sin(t * angle) / sine * b
+  return jnp.where(parallel, (1.0 - t) * a + t * b, on_arc)

@@ -1,0 +1,78 @@
+"""What the tests of the systems share: a step, and its parts by hand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+from numpy.testing import assert_allclose
+
+from gan_jax.config import load_config
+from gan_jax.data.batches import to_unit_range
+from gan_jax.training.program import advance, build, init_state, make_sampler
+from tests.conftest import ROOT
+
+RATE = 0.1
+close = functools.partial(
+  jax.tree.map, lambda a, b: assert_allclose(a, b, atol=1e-6)
+)
+
+
+def plain_config(name):
+  """A smoke config with plain gradient descent: steps are easy to predict."""
+  config = load_config(str(ROOT / f'configs/{name}.py:smoke'))
+  config.parallel = 'jit'
+  config.data.batch_size = 6
+  for player in config.optimizer.values():
+    player.name, player.learning_rate = 'sgd', RATE
+  return config
+
+
+def convolve(config, normalization, width=2):
+  """Small DCGANs in place of the MLPs."""
+  config.model.discriminator = ConfigDict(
+    {
+      'name': 'conv',
+      'width': width,
+      'base_size': 2,
+      'normalization': normalization,
+      'init_stddev': None,
+    }
+  )
+  config.model.generator = ConfigDict(
+    {'name': 'deconv', 'size_mult': 2, 'base_size': 4, 'init_stddev': None}
+  )
+
+
+def batch_of(program):
+  return {
+    name: rows | {'image': to_unit_range(jnp.asarray(rows['image']))}
+    for name, rows in make_sampler(program)(0).items()
+  }
+
+
+def one_step(program, *, step=0, purpose='train', batch=None):
+  """The first state, the next one and the metrics."""
+  state = init_state(program).replace(step=jnp.int32(step))
+  run = jax.jit(program.system.train_step)
+  return state, *run(state, batch or batch_of(program), program.key(purpose))
+
+
+def train(config, dataset, mode, num_steps):
+  """The state and the metrics after some steps."""
+  config.parallel = mode
+  program = build(config, dataset)
+  for step, state, metrics in advance(program, init_state(program), 0):
+    if step == num_steps:
+      return state, metrics
+
+
+def by_hand(program, player):
+  """(params, model state, inputs) -> (outputs, new statistics), in training."""
+  network, _ = program.system.networks[player]
+
+  def apply(params, model_state, x):
+    variables = {'params': params, **model_state}
+    return network.apply(variables, x, train=True, mutable=list(model_state))
+
+  return apply

@@ -1,0 +1,250 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gan_jax import losses
+from gan_jax.errors import InputError
+from gan_jax.evaluation.diversity import stddev_over_z
+from gan_jax.models.dcgan import ConvDiscriminator
+from gan_jax.rng import key_for, uniform_rows
+from gan_jax.systems.gan import LOSSES
+from gan_jax.training.evaluator import Evaluator
+from gan_jax.training.program import build, init_state
+from tests.systems.steps import (
+  RATE,
+  batch_of,
+  by_hand,
+  close,
+  convolve,
+  one_step,
+  plain_config,
+  train,
+)
+
+
+@pytest.fixture
+def config():
+  config = plain_config('mnist_gan')
+  config.loss.adversarial.label_smoothing = 0.0
+  return config
+
+
+def draw_key(program, step, turn):
+  key = jax.random.fold_in(program.key('train'), step)
+  return jax.random.fold_in(key, turn)
+
+
+@pytest.mark.parametrize(
+  ('still', 'moving'),
+  [('generator', 'discriminator'), ('discriminator', 'generator')],
+)
+def test_one_players_update_leaves_the_other_untouched(
+  config, tiny_dataset, still, moving
+):
+  config.optimizer[still].learning_rate = 0.0
+  old, new, _ = one_step(build(config, tiny_dataset))
+  jax.tree.map(
+    assert_array_equal, getattr(old, still).params, getattr(new, still).params
+  )
+  pairs = [getattr(x, moving).params['dense1']['kernel'] for x in (old, new)]
+  assert abs(pairs[0] - pairs[1]).max() > 1e-4
+
+
+def test_each_update_of_d_has_its_rows_and_the_rate_of_the_training_step(
+  config, tiny_dataset
+):
+  """Then G answers, with the samples of D's last turn, the D that came of it.
+
+  All by hand: two updates of D, on every other row, and one of G.
+  """
+  config.loss.n_critic = 2
+  for player in config.optimizer.values():
+    player.decay_rate, player.decay_every_steps = 0.5, 1
+  program = build(config, tiny_dataset)
+  old, new, metrics = one_step(program, step=3)
+  image = batch_of(program)['train']['image']
+  assert len(image) == 12
+  generate, judge = (
+    by_hand(program, player) for player in ('generator', 'discriminator')
+  )
+  g_params, d_params = old.generator.params, old.discriminator.params
+
+  def descend(params, gradients):
+    return jax.tree.map(lambda p, g: p - RATE / 8 * g, params, gradients)
+
+  for turn in (0, 1):
+    key = key_for(draw_key(program, 3, turn), 'z')
+    z = uniform_rows(key, 6, (program.config.model.z_dim,), -1.0, 1.0)
+    fake, _ = generate(g_params, {}, z)
+
+    def d_loss(params, fake=fake, turn=turn):
+      on_real, _ = judge(params, {}, image[turn::2])
+      on_fake, _ = judge(params, {}, fake)
+      return jnp.mean(jax.nn.softplus(-on_real) + jax.nn.softplus(on_fake))
+
+    value, gradients = jax.value_and_grad(d_loss)(d_params)
+    d_params = descend(d_params, gradients)
+  assert_allclose(metrics['d_loss'], value, rtol=1e-5)
+  close(new.discriminator.params, d_params)
+
+  def g_loss(params):
+    on_fake, _ = judge(d_params, {}, generate(params, {}, z)[0])
+    return jnp.mean(jax.nn.softplus(-on_fake))
+
+  value, gradients = jax.value_and_grad(g_loss)(g_params)
+  assert_allclose(metrics['g_loss'], value, rtol=1e-5)
+  close(new.generator.params, descend(g_params, gradients))
+
+
+def test_the_optimisers_own_counts(config, tiny_dataset):
+  config.loss.n_critic = 3
+  for player in config.optimizer.values():
+    player.name = 'adam'
+  _, new, _ = one_step(build(config, tiny_dataset))
+  counts = (new.generator.opt_state.count, new.discriminator.opt_state.count)
+  assert (*map(int, counts), int(new.step)) == (1, 3, 1)
+
+
+def test_batch_norm_sees_data_or_samples_and_keeps_statistics_of_data(
+  config, tiny_dataset
+):
+  convolve(config, 'batch')
+  program = build(config, tiny_dataset)
+  old, new, metrics = one_step(program)
+  _, other, others_metrics = one_step(program, purpose='other samples')
+  assert metrics['d_fake_logit'] != others_metrics['d_fake_logit']
+  assert_array_equal(metrics['d_real_logit'], others_metrics['d_real_logit'])
+  d = old.discriminator
+  logits, statistics = by_hand(program, 'discriminator')(
+    d.params, d.model_state, batch_of(program)['train']['image']
+  )
+  assert_allclose(metrics['d_real_logit'], logits.mean(), atol=1e-6)
+  close(new.discriminator.model_state, statistics)
+  jax.tree.map(
+    assert_array_equal,
+    new.discriminator.model_state,
+    other.discriminator.model_state,
+  )
+
+
+def test_spectral_norms_become_one(config, tiny_dataset):
+  """After 100 steps of power iteration D is the D of kernels / their norms."""
+  convolve(config, 'spectral')
+  for player in config.optimizer.values():
+    player.learning_rate = 0.0
+  program = build(config, tiny_dataset)
+  state, run = init_state(program), jax.jit(program.system.train_step)
+  initial, batch = state.discriminator.params, batch_of(program)
+  for _ in range(100):
+    state, _ = run(state, batch, program.key('train'))
+  d = state.discriminator
+  jax.tree.map(assert_array_equal, d.params, initial)
+  divided, image = {}, batch['train']['image']
+  for name, layer in d.params.items():
+    kernel = layer['kernel']
+    matrix = np.reshape(kernel, (-1, kernel.shape[-1]))
+    norm = np.linalg.norm(matrix, 2)
+    sigma = d.model_state['batch_stats'][f'{name}_norm'][f'{name}/kernel/sigma']
+    assert_allclose(norm / sigma, 1, atol=1e-3)
+    divided[name] = {'kernel': kernel / norm, 'bias': layer['bias']}
+  network, _ = program.system.networks['discriminator']
+  logits = network.apply(
+    {'params': d.params, **d.model_state}, image, train=False
+  )
+  plain = ConvDiscriminator(2, base_size=2, normalization='none')
+  want = plain.apply({'params': divided}, image, train=False)
+  assert_allclose(logits, want, rtol=1e-3, atol=1e-4)
+
+
+def test_penalties_enter_the_loss_with_their_weights(config, tiny_dataset):
+  config.loss.r1_gamma, config.loss.r2_gamma = 0.5, 0.25
+  config.loss.lambda_gp = 2.0
+  program = build(config, tiny_dataset)
+  old, new, metrics = one_step(program)
+  real, key = batch_of(program)['train']['image'], draw_key(program, 0, 0)
+  z = program.system.sample_z(key_for(key, 'z'), 6)
+  fake, _ = by_hand(program, 'generator')(old.generator.params, {}, z)
+  epsilon = jax.vmap(
+    lambda i: jax.random.uniform(jax.random.fold_in(key_for(key, 'epsilon'), i))
+  )(jnp.arange(6))[:, None, None, None]
+
+  def terms(params):
+    def judge(x):
+      return by_hand(program, 'discriminator')(params, {}, x)[0]
+
+    def square(x):
+      slope = jax.vmap(jax.grad(lambda row: judge(row[None])[0]))(x)
+      return jnp.sum(slope**2, axis=(1, 2, 3))
+
+    adversarial = jax.nn.softplus(-judge(real)) + jax.nn.softplus(judge(fake))
+    between = epsilon * real + (1 - epsilon) * fake
+    return {
+      'd_loss_adversarial': adversarial.mean(),
+      'd_r1': 0.5 * square(real).mean(),
+      'd_r2': 0.5 * square(fake).mean(),
+      'd_gp': jnp.mean((jnp.sqrt(square(between)) - 1) ** 2),
+    }
+
+  def total(params):
+    adversarial, r1, r2, gp = terms(params).values()
+    return adversarial + 0.5 * r1 + 0.25 * r2 + 2.0 * gp
+
+  params = old.discriminator.params
+  for name, value in terms(params).items():
+    assert_allclose(metrics[name], value, rtol=1e-5)
+  value, gradients = jax.value_and_grad(total)(params)
+  assert_allclose(metrics['d_loss'], value, rtol=1e-5)
+  want = jax.tree.map(lambda p, g: p - RATE * g, params, gradients)
+  close(new.discriminator.params, want)
+
+
+@pytest.mark.parametrize('key', ['r1_gamma', 'r2_gamma', 'lambda_gp'])
+def test_a_penalty_on_batch_norm_is_refused(config, tiny_dataset, key):
+  convolve(config, 'batch')
+  config.loss[key] = 0.1
+  with pytest.raises(InputError, match=f'{key}.*discriminator.normalization'):
+    build(config, tiny_dataset)
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_each_loss_is_the_one_of_its_name(config, tiny_dataset, name):
+  config.loss.adversarial = ConfigDict({'name': name})
+  if name in ('minimax', 'non_saturating'):
+    config.loss.adversarial.label_smoothing = 0.1
+  program = build(config, tiny_dataset)
+  old, new, metrics = one_step(program)
+  assert all(np.isfinite(value) for value in metrics.values())
+  z = program.system.sample_z(key_for(draw_key(program, 0, 0), 'z'), 6)
+  fake, _ = by_hand(program, 'generator')(old.generator.params, {}, z)
+  images = batch_of(program)['train']['image'], fake
+
+  def loss(player, state, **options):
+    judge = by_hand(program, 'discriminator')
+    logits = [judge(state.discriminator.params, {}, x)[0] for x in images]
+    return getattr(losses, f'{name}_{player}_loss')(*logits, **options).mean()
+
+  options = dict(config.loss.adversarial, name=None)
+  del options['name']
+  want = loss('discriminator', old, **options)
+  assert_allclose(metrics['d_loss'], want, rtol=1e-5, atol=1e-6)
+  # Not rtol alone: a mean of logits of both signs may be near 0.
+  want = loss('generator', new)
+  assert_allclose(metrics['g_loss'], want, rtol=1e-5, atol=1e-6)
+
+
+def test_samples_come_from_the_averaged_generator(config, tiny_dataset):
+  config.optimizer.generator.ema_decay = 0.9
+  config.optimizer.generator.learning_rate = 5.0
+  program = build(config, tiny_dataset)
+  state, _ = train(config, tiny_dataset, 'jit', 3)
+  z = program.system.sample_z(program.key('fixed samples'), 100)
+  averaged, in_play = (
+    stddev_over_z(program.system.generate(weights, z)['samples'])
+    for weights in (state.generator.ema, state.generator.weights)
+  )
+  score = Evaluator(program).scores(state)['samples_std']
+  assert_allclose(score, averaged, rtol=1e-5)
+  assert abs(in_play / averaged - 1) > 1e-3

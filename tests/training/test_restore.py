@@ -1,0 +1,140 @@
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gan_jax.config import load_config
+from gan_jax.errors import InputError
+from gan_jax.training import loop
+from gan_jax.training.restore import (
+  beside_nearest,
+  closed_tour,
+  generate,
+  latents,
+  load_generator,
+  load_run,
+)
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def train(config, workdir, dataset):
+  config.parallel = 'jit'
+  config.data.num_labels = 6
+  config.data.batch_size = 6
+  config.data.image_size = None
+  config.log.tensorboard = False
+  config.train.num_steps = 4
+  config.checkpoint.save_every_steps = 2
+  config.checkpoint.keep = 2
+  loop.train(config, workdir, dataset=dataset)
+  return workdir
+
+
+@pytest.fixture(scope='session')
+def restorable_dir(tmp_path_factory):
+  return tmp_path_factory.mktemp('restorable') / 'run'
+
+
+@pytest.fixture
+def workdir(smoke_config, tiny_dataset, restorable_dir, tmp_path):
+  """A run with checkpoints at steps 2 and 4, which a test may damage."""
+  if not restorable_dir.exists():
+    train(smoke_config, restorable_dir, tiny_dataset)
+  return shutil.copytree(restorable_dir, tmp_path / 'copy')
+
+
+def test_a_generator_needs_no_discriminator(workdir, capsys):
+  whole = load_run(workdir)
+  z = latents(whole, range(3))
+  want = generate(whole, z)['samples']
+  for path in workdir.glob('checkpoints/*/discriminator'):
+    shutil.rmtree(path)
+  alone = load_generator(workdir)
+  assert alone.step == 4
+  assert alone.state.discriminator is None
+  assert_array_equal(generate(alone, z)['samples'], want)
+  assert capsys.readouterr().err == ''
+  with pytest.raises(InputError, match='every checkpoint'):
+    load_run(workdir)
+
+
+def test_a_damaged_generator_falls_back(workdir, capsys):
+  shutil.rmtree(workdir / 'checkpoints/4/generator')
+  assert load_generator(workdir).step == 2
+  line = capsys.readouterr().err
+  assert line.count('\n') == 1
+  assert 'falling back' in line
+
+
+def test_a_classifier_alone_has_no_generator(tiny_dataset, tmp_path):
+  config = load_config(str(ROOT / 'configs/digits_supervised.py:smoke'))
+  workdir = train(config, tmp_path / 'run', tiny_dataset)
+  with pytest.raises(InputError, match='supervised has no generator'):
+    load_generator(workdir)
+
+
+def test_a_seed_names_its_latents(workdir):
+  run = load_generator(workdir)
+  z = latents(run, [3, 2**32 - 1, 5])
+  assert z.shape == (3, run.config.model.z_dim)
+  assert_array_equal(z[2:], latents(run, [5]))
+  assert_array_equal(z[:1], latents(run, [3], 4)[:1])
+  assert len(np.unique(np.asarray(latents(run, [3, 4], 5)), axis=0)) == 10
+
+
+def test_an_image_depends_on_its_z_alone(workdir):
+  run = load_generator(workdir)
+  z = latents(run, range(6))
+  image = generate(run, z)['samples']
+  assert image.shape == (6, 8, 8, 1)
+  assert image.dtype == np.uint8
+  assert len(np.unique(image, axis=0)) == 6
+  assert_array_equal(generate(run, z[::-2])['samples'], image[::-2])
+
+
+def test_a_tour_meets_every_z_and_closes(workdir):
+  run = load_generator(workdir)
+  z = np.asarray(latents(run, [0, 1, 2]))
+  tour = np.asarray(closed_tour(run, z, 4)).reshape(3, 5, -1)
+  assert_array_equal(tour[:, 0], z)
+  for i in range(3):
+    start, end = z[i], z[(i + 1) % 3]
+    for j in range(1, 5):
+      assert_allclose(
+        tour[i, j], run.system.interpolate(start, end, j / 5), rtol=1e-6,
+        atol=1e-6,
+      )  # fmt: skip
+    steps = np.diff(np.stack([*tour[i], end]), axis=0)
+    lengths = np.linalg.norm(steps, axis=1)
+    assert_allclose(lengths, lengths.mean(), rtol=0.2)
+
+
+def test_the_nearest_training_image_follows_each_sample(
+  workdir, tiny_dataset, monkeypatch
+):
+  monkeypatch.setattr(
+    'gan_jax.training.restore.load_dataset', lambda config: tiny_dataset
+  )
+  run = load_generator(workdir)
+  near = tiny_dataset.train.image[[4, 20, 4]].copy()
+  near[:, 0, 0] ^= 1
+  pairs = beside_nearest(run, {'a': near, 'b': near[:1]})
+  assert_array_equal(pairs['a'][::2], near)
+  assert_array_equal(pairs['a'][1::2], tiny_dataset.train.image[[4, 20, 4]])
+  assert pairs['b'].shape == (2, 8, 8, 1)
+
+
+def test_neighbours_are_looked_for_in_the_runs_own_data(
+  workdir, tiny_dataset, monkeypatch
+):
+  other = tiny_dataset.train._replace(image=tiny_dataset.train.image[::-1])
+  monkeypatch.setattr(
+    'gan_jax.training.restore.load_dataset',
+    lambda config: tiny_dataset._replace(train=other),
+  )
+  run = load_generator(workdir)
+  with pytest.raises(InputError, match='not those that'):
+    beside_nearest(run, {'a': tiny_dataset.train.image})
