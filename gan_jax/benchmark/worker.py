@@ -107,11 +107,11 @@ def torch_candidate(program: Program, module: str, variant: str) -> Candidate:
   sampler = make_sampler(program)
   batches = [sampler(i) for i in range(_NUM_BATCHES)]
   state = jax.device_get(init_state(program))
-  params = {
-    'generator': state.generator.params,
-    'discriminator': state.discriminator.params,
+  weights = {
+    'generator': state.generator.weights,
+    'discriminator': state.discriminator.weights,
   }
-  peer = peers.Peer(program.config, program.spec, params, variant)
+  peer = peers.Peer(program.config, program.spec, weights, variant)
 
   def step(i):
     peer.step(batches[i % _NUM_BATCHES])
@@ -132,6 +132,8 @@ def torch_candidate(program: Program, module: str, variant: str) -> Candidate:
       for group in (*optimizer.param_groups, *optimizer.state.values())
       for x in group.get('params', group.values())
     ]
+    for average in peer.averages.values():
+      held += average.parameters()
     tensors = [x for x in held if isinstance(x, torch.Tensor)]
     held_bytes = sum(x.numel() * x.element_size() for x in tensors)
     return {'live_bytes': held_bytes + int(running.max())}

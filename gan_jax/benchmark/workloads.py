@@ -3,6 +3,7 @@
 import pathlib
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -25,6 +26,12 @@ _ROOT = pathlib.Path(__file__).parents[2]  # configs are not installed
 WORKLOADS = {
   'ssgan': Workload('configs/svhn_ssgan.py', (32, 32, 3), 'torch_ssgan'),
   'digits_ssgan': Workload('configs/digits_ssgan.py', (8, 8, 1), 'torch_ssgan'),
+  'gan': Workload('configs/mnist_gan.py', (28, 28, 1), 'torch_gan'),
+  'dcgan': Workload('configs/svhn_dcgan.py', (32, 32, 3), 'torch_gan'),
+  'r3gan': Workload('configs/fashion_r3gan.py', (32, 32, 1), 'torch_gan'),
+  'improved_gan': Workload(
+    'configs/mnist_ssgan.py', (28, 28, 1), 'torch_improved_gan'
+  ),
 }
 
 
@@ -51,8 +58,9 @@ def make_program(
   config.data.num_labels = 100  # labels change no speed
   if batch_size is not None:
     config.data.batch_size = batch_size
-  config.model.generator.size_mult *= width
-  config.model.discriminator.width *= width
+  for network in (config.model.generator, config.model.discriminator):
+    for key in {'size_mult', 'width', 'hidden'} & set(network):
+      network[key] = jax.tree.map(lambda units: units * width, network[key])
   height, width, channels = workload.image_shape
   size = (image_size or height, image_size or width)
   return build(config, _random_images((*size, channels), config))
