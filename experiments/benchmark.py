@@ -13,7 +13,9 @@ from absl import flags
 from gan_jax import cli
 
 _SYSTEMS = flags.DEFINE_list(
-  'systems', ['ssgan', 'digits_ssgan'], 'What to time.'
+  'systems',
+  ['ssgan', 'digits_ssgan', 'improved_gan', 'gan', 'dcgan', 'r3gan'],
+  'What to time.',
 )
 _PEERS = flags.DEFINE_list(
   'peers', ['flax'], 'Beside ours: torch (pip install torch), flax or none.'

@@ -131,6 +131,8 @@ def parse_range(name: str, text: str) -> list[int]:
     first, last = int(match[1]), int(match[2] or match[1])
     if last < first:
       raise InputError(f'--{name}={text}: {part} runs backwards')
+    if last - first >= 10**6:
+      raise InputError(f'--{name}={text}: {part} are more than a million')
     numbers += range(first, last + 1)
   if len(set(numbers)) < len(numbers):
     raise InputError(f'--{name}={text} names a number twice')

@@ -112,8 +112,8 @@ def test_a_name_decides_which_keys_its_group_has(smoke_config, net):
       r'unknown config key config\.model\.net\.width',
     ),
     ({'name': 'mlp', 'hidden': 0}, r'net\.hidden must be an integer >= 1'),
-    (None, r'config\.model\.net'),
-    ('mlp', r'config\.model\.net'),
+    (None, r'net\.name must be one of: mlp, conv, not None'),
+    ('mlp', r'net\.name must be one of: mlp, conv, not None'),
   ],
 )
 def test_bad_groups_with_a_name(smoke_config, net, message):

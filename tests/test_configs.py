@@ -9,6 +9,7 @@ import pytest
 from gan_jax.config import differences, flatten, load_config
 from gan_jax.data import DATASETS
 from gan_jax.data.dataset import Dataset, Examples
+from gan_jax.systems import SYSTEMS
 from gan_jax.training import restore
 from gan_jax.training.loop import train
 from gan_jax.training.program import build, check
@@ -100,6 +101,7 @@ def test_smoke_trains_resumes_evaluates_and_samples(
 
   scores = restore.evaluate(workdir, num_samples=5)
   assert scores['step'] == num_steps
+  assert ('test_error' in result) == SYSTEMS[config.system].CLASSIFIES
   if 'test_error' in result:
     assert scores['error'] == result['test_error']
   if 'samples_std' in result:

@@ -76,14 +76,14 @@ class Peer(torch_common.Peer):
     if loss.n_critic != 1 or loss.lambda_gp:
       raise ValueError('the peer has neither n_critic > 1 nor lambda_gp')
     super().__init__(config, players, weights, variant)
+    if variant == 'compile':  # the gradient within D's loss as well
+      torch._dynamo.config.trace_autograd_ops = True
     self._d_loss = self.compiled(self.d_loss)
     self._g_loss = self.compiled(self.g_loss)
 
   def d_loss(self, real, fake):
     """D's loss on data and samples."""
     discriminator, loss = self.players['discriminator'], self.config.loss
-    real.requires_grad_(bool(loss.r1_gamma))
-    fake.requires_grad_(bool(loss.r2_gamma))
     on_real, on_fake = discriminator(real), discriminator(fake)
     if self.pairs:
       total = F.softplus(on_fake - on_real).mean()
@@ -110,7 +110,7 @@ class Peer(torch_common.Peer):
 
   def step(self, batch: Mapping[str, Mapping[str, np.ndarray]], z=None):
     """One training step on a batch as our sampler makes it; the losses."""
-    model = self.config.model
+    model, loss = self.config.model, self.config.loss
     image = batch['train']['image']
     flat = model.discriminator.name == 'mlp'
     real = (self.to_rows if flat else self.to_image)(image)
@@ -119,7 +119,10 @@ class Peer(torch_common.Peer):
     elif z is None:
       z = 2.0 * torch.rand(len(real), model.z_dim) - 1.0
     fake = self.players['generator'](z)
-    d_loss = self._d_loss(real, fake.detach())
+    d_loss = self._d_loss(
+      real.requires_grad_(loss.r1_gamma > 0.0),
+      fake.detach().requires_grad_(loss.r2_gamma > 0.0),
+    )
     self.update('discriminator', self.gradients('discriminator', d_loss))
     g_loss = self._g_loss(real.detach(), fake)
     self.update('generator', self.gradients('generator', g_loss))

@@ -98,6 +98,7 @@ SCHEMA = {
     'discriminator': cfg.OPTIMIZER_SCHEMA,
   },
 }
+CLASSIFIES = False  # whether it has `predict`
 
 
 def make_system(

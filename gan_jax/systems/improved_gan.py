@@ -46,6 +46,7 @@ SCHEMA = {
     'discriminator': cfg.OPTIMIZER_SCHEMA,
   },
 }
+CLASSIFIES = True  # whether it has `predict`
 
 
 def make_system(

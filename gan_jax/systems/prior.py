@@ -51,7 +51,7 @@ def slerp(a: Array, b: Array, t: Array) -> Array:
 
   cosine = jnp.sum(unit(a) * unit(b), axis=-1, keepdims=True)
   angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
-  parallel = jnp.sin(angle) < 1e-4
+  parallel = jnp.sin(angle) < 1e-3  # arccos near ±1 is no better in float32
   sine = jnp.where(parallel, 1.0, jnp.sin(angle))
   on_arc = jnp.sin((1.0 - t) * angle) / sine * a + jnp.sin(t * angle) / sine * b
   return jnp.where(parallel, (1.0 - t) * a + t * b, on_arc)

@@ -47,6 +47,7 @@ SCHEMA = {
     'discriminator': cfg.OPTIMIZER_SCHEMA,
   },
 }
+CLASSIFIES = True  # whether it has `predict`
 
 
 def make_system(

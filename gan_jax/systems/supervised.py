@@ -27,6 +27,7 @@ SCHEMA = {
   'model': {'discriminator': CLASSIFIER_SCHEMA},
   'optimizer': {'discriminator': cfg.OPTIMIZER_SCHEMA},
 }
+CLASSIFIES = True  # whether it has `predict`
 
 
 def make_system(

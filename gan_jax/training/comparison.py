@@ -8,6 +8,7 @@ import numpy as np
 from gan_jax.config import load_config
 from gan_jax.errors import InputError
 from gan_jax.files import write_text
+from gan_jax.systems import SYSTEMS
 from gan_jax.training.loop import train
 from gan_jax.training.program import check
 
@@ -40,6 +41,11 @@ def compare(
       raise InputError(f'two configs are called {name}')
     configs[name] = load_config(spec)
     check(configs[name])
+    if not SYSTEMS[configs[name].system].CLASSIFIES:
+      raise InputError(
+        f'{spec}: system {configs[name].system} does not classify, and there '
+        'is no test error to compare'
+      )
   rows = [Row(name, []) for name in configs]
   for label_seed in label_seeds:
     for row in rows:

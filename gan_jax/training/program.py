@@ -89,8 +89,13 @@ def build(config: ConfigDict, dataset: Dataset | None = None) -> Program:
     system=make_system(config, spec),
   )
   make_sampler(program)
-  for stream in program.system.batch_spec.values():
-    parallel.check_batch(config.parallel, stream.rows)
+  if program.system.init_rows > num_train:
+    raise InputError(
+      f'config.model.init_rows = {program.system.init_rows} is more than the '
+      f'{num_train} training images'
+    )
+  # Each turn of a player, too, is split: a stream may hold several.
+  parallel.check_batch(config.parallel, config.data.batch_size)
   state_shapes(program.system, spec)
   return program
 

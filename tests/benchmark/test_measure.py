@@ -55,7 +55,11 @@ def test_the_table_shows_the_fastest_torch_its_spread_and_the_floor(result):
 @pytest.mark.parametrize(
   ('systems', 'peers', 'message'),
   [
-    (['ssgn'], [], "unknown system 'ssgn'; choose one of: digits_ssgan, ssgan"),
+    (
+      ['ssgn'],
+      [],
+      "unknown system 'ssgn'; choose one of: dcgan, digits_ssgan, ",
+    ),
     (['ssgan'], ['tf'], "unknown peer 'tf'; choose one of: flax, torch"),
   ],
 )

@@ -52,6 +52,9 @@ def test_the_other_commands_read_a_moved_run(command, trained, tmp_path):
     f'--output={picture}',
   )  # fmt: skip
   assert np.asarray(Image.open(picture)).shape == (2 * 65 + 1, 3 * 65 + 1, 3)
+  curves = tmp_path / 'curves.png'
+  command('plot', f'--workdir={moved}', f'--output={curves}')
+  assert Image.open(curves).format == 'PNG'
   verdict = command('verify', f'--workdir={moved}').stdout
   assert verdict.strip() == 'identical at steps 2, 4, 6, 8'
 
@@ -114,7 +117,7 @@ def test_comparison_makes_a_table_and_does_not_repeat_itself(command, tmp_path):
 
 
 @pytest.mark.parametrize('name', [
-  'train', 'evaluate', 'sample', 'verify', 'compare',
+  'train', 'evaluate', 'sample', 'verify', 'compare', 'plot',
 ])  # fmt: skip
 def test_help_names_the_flags(command, name):
   out = command(name, '--help', status=1).stdout  # absl's status for --help
@@ -129,7 +132,7 @@ def test_help_names_the_flags(command, name):
     (('--config.optimizer.generator.learning_rat=1',), 'config.optimizer.gen'),
     (('--config.seed=x',), "invalid literal for int() with base 10: 'x'"),
     (('--config.seed=-1',), 'config.seed must be an integer'),
-    (('--config.system=wgan',), "unknown system 'wgan'; choose one of: ssgan"),
+    (('--config.system=wgan',), "unknown system 'wgan'; choose one of: gan"),
     (('--config.data.name=cifar',), "unknown data set 'cifar'; choose one of"),
     (('--config.loss.feature_matching=l1',), 'must be one of: absolute, sq'),
     (('--config.data.num_labels=15',), 'multiple of 10'),
@@ -165,8 +168,16 @@ def test_bad_input_is_one_line_and_makes_nothing(
     ('evaluate', (), '--workdir'),
     ('evaluate', ('--workdir=configs',), 'is not a run directory'),
     ('sample', ('--workdir=configs', '--output=x.jpg'), 'ends in .png'),
+    ('plot', ('--workdir=nowhere', '--output=x.png'), 'is not a run directory'),
+    ('plot', ('--workdir=x', '--output=x.jpg'), 'ends in .png'),
     ('verify', ('--workdir=nowhere',), 'is not a run directory'),
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=a'), '--label'),
+    (
+      'compare',
+      ('--workdir=x', '--configs=x', '--label_seeds=0-9999999'),
+      'a m',
+    ),
+    ('compare', ('--workdir=x', '--configs=configs/mnist_gan.py'), 'not class'),
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=1,1'), 'twice'),
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=5-3'), 'backw'),
     ('sample', ('--workdir=x', '--output=x.png', f'--seed={2**63}'), '--seed'),

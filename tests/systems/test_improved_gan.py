@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.data.batches import Sampler, to_unit_range
 from gan_jax.data.spec import Stream
+from gan_jax.errors import InputError
 from gan_jax.rng import key_for
 from gan_jax.training.program import build, init_state, make_sampler
 from tests.systems.steps import (
@@ -196,9 +197,7 @@ def test_the_start_is_a_function_of_seed_and_data(config, tiny_dataset):
   jax.tree.map(assert_array_equal, states['jit'], states['pmap'])
   start = states['jit']
   darker = tiny_dataset.train._replace(image=tiny_dataset.train.image // 2)
-  other = init_state(
-    build(config, tiny_dataset._replace(train=darker))
-  )  # fmt: skip
+  other = init_state(build(config, tiny_dataset._replace(train=darker)))
   jax.tree.map(assert_array_equal, start.generator, other.generator)
   scales = [s.discriminator.model_state['frozen'] for s in (start, other)]
   assert not equal(*(s['dense1']['scale'] for s in scales))
@@ -208,11 +207,11 @@ def test_the_start_is_a_function_of_seed_and_data(config, tiny_dataset):
   assert_array_equal(*directions)
   config.seed = 1
   other = init_state(build(config, tiny_dataset))
-  for player in ('generator', 'discriminator'):
-    params = [
-      jax.tree.leaves(getattr(s, player).params) for s in (start, other)
+  for player, layer in (('generator', 'pixels'), ('discriminator', 'dense1')):
+    directions = [
+      getattr(s, player).params[layer]['direction'] for s in (start, other)
     ]
-    assert not equal(params[0][-1], params[1][-1])
+    assert not equal(*directions)
 
 
 def test_logits_start_with_mean_0_and_variance_1(config, tiny_dataset):
@@ -226,3 +225,9 @@ def test_logits_start_with_mean_0_and_variance_1(config, tiny_dataset):
   logits = program.system.predict(d.weights, image)
   assert_allclose(logits.mean(axis=0), 0, atol=1e-5)
   assert_allclose(logits.std(axis=0), 1, atol=1e-5)
+
+
+def test_more_rows_to_start_from_than_images_are_refused(config, tiny_dataset):
+  config.model.init_rows = 31
+  with pytest.raises(InputError, match=r'init_rows = 31 is more than the 30'):
+    build(config, tiny_dataset)
