@@ -9,6 +9,8 @@ Command:
   python -m experiments.train --config=configs/mnist_ssgan.py --workdir=DIR
 Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 for
   validation; 10,000 test).
+Result: 1.07 % test error after 120 epochs, one seed and label subset, 80
+  minutes on one core of a CPU: experiments/results/mnist_ssgan/.
 Deviations: 55,000 images to train on instead of 60,000, since validation is
   taken from them; every unlabelled stream has its own random order where the
   authors' loop reshuffles each epoch; the random labelled images differ.
