@@ -78,6 +78,7 @@ class Peer(torch_common.Peer):
     super().__init__(config, players, weights, variant)
     if variant == 'compile':  # the gradient within D's loss as well
       torch._dynamo.config.trace_autograd_ops = True
+    self._samples = self.compiled(players['generator'])
     self._d_loss = self.compiled(self.d_loss)
     self._g_loss = self.compiled(self.g_loss)
 
@@ -118,7 +119,7 @@ class Peer(torch_common.Peer):
       z = torch.randn(len(real), model.z_dim)
     elif z is None:
       z = 2.0 * torch.rand(len(real), model.z_dim) - 1.0
-    fake = self.players['generator'](z)
+    fake = self._samples(z)
     d_loss = self._d_loss(
       real.requires_grad_(loss.r1_gamma > 0.0),
       fake.detach().requires_grad_(loss.r2_gamma > 0.0),
