@@ -59,8 +59,11 @@ def test_losses_gradients_and_the_step_agree(name, shape):
   key = key_for(turn(program, 0), 'z')
   z = program.system.sample_z(key, config.data.batch_size)
   batch = make_sampler(program)(0)
+  # Small kernels before BatchNorm, 0.02, are divided by their deviation: their
+  # biases' gradients round three times as coarsely.
+  rounding = 3e-6 if name == 'svhn_dcgan' else 1e-6
   oracle.assert_step_agrees(
-    program, state, batch, peer, torch.tensor(np.array(z))
+    program, state, batch, peer, torch.tensor(np.array(z)), rounding=rounding
   )
 
 
