@@ -21,7 +21,6 @@ import functools
 from collections.abc import Callable, Sequence
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from gan_jax.ops import lowerings
@@ -58,7 +57,7 @@ def conv(
     padding = lax.padtype_to_pads(
       x.shape[1:3], kernel.shape[:2], strides, padding
     )
-  return _conv(x, kernel, _geometry(kernel, strides, padding))
+  return _conv(x, kernel, _geometry(kernel, strides, padding), False)
 
 
 def conv_transpose(
@@ -90,7 +89,7 @@ def conv_transpose(
       _transposed_pads(size, stride, padding)
       for size, stride in zip(kernel.shape[:2], strides, strict=True)
     ]
-  return _conv_transpose(x, kernel, _geometry(kernel, strides, padding))
+  return _conv_transpose(x, kernel, _geometry(kernel, strides, padding), False)
 
 
 def _check(x: Array, kernel: Array, strides: tuple[int, int]) -> None:
@@ -125,36 +124,38 @@ def _transposed_pads(size: int, stride: int, padding: str) -> tuple[int, int]:
 def _bilinear(
   cpu: Callable, default: Callable, gradients: Callable
 ) -> Callable:
-  """A function of two arrays and a Geometry, linear in each of the arrays.
+  """A function of two arrays, linear in each of them.
+
+  Its other two arguments are a Geometry, and whether the kernel that it takes
+  or makes is the adjoint one: turned by 180 degrees, with the channels' roles
+  exchanged. So no gradient has to move a kernel's numbers about.
 
   Args:
     cpu: its form on the CPU.
     default: its form elsewhere.
-    gradients: (a, b, cotangent, geometry) to the cotangents of a and of b.
+    gradients: (a, b, cotangent, geometry, adjoint) to the cotangents of a and
+      of b.
   """
 
-  @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-  def function(a, b, geometry):
+  @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+  def function(a, b, geometry, adjoint):
     return lax.platform_dependent(
       a,
       b,
-      cpu=functools.partial(cpu, geometry=geometry),
-      default=functools.partial(default, geometry=geometry),
+      cpu=functools.partial(cpu, geometry=geometry, adjoint=adjoint),
+      default=functools.partial(default, geometry=geometry, adjoint=adjoint),
     )
 
   function.defvjp(
-    lambda a, b, geometry: (function(a, b, geometry), (a, b)),
-    lambda geometry, ab, cotangent: gradients(*ab, cotangent, geometry),
+    lambda a, b, geometry, adjoint: (function(a, b, geometry, adjoint), (a, b)),
+    lambda geometry, adjoint, ab, cotangent: gradients(
+      *ab, cotangent, geometry, adjoint
+    ),
   )
   return function
 
 
-def _adjoint_kernel(kernel: Array) -> Array:
-  """Turned by 180 degrees, with the channels' roles exchanged."""
-  return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
-
-
-def _adjoint(geometry: Geometry, to: Sequence, of: Sequence) -> Geometry:
+def _backward(geometry: Geometry, to: Sequence, of: Sequence) -> Geometry:
   """Of the map from `of` pixels back to `to` pixels."""
   pads = tuple(
     (size - 1 - low, n - m + low)
@@ -169,44 +170,44 @@ def _dilated(x: Array, strides: tuple[int, int]) -> list[int]:
   return [s * (n - 1) + 1 for s, n in zip(strides, x.shape[1:3], strict=True)]
 
 
-def _input_gradient(x, kernel, cotangent, geometry):
+def _input_gradient(x, kernel, cotangent, geometry, adjoint):
   """Of `_conv`."""
   dilated = _dilated(cotangent, geometry.strides)
-  back = _adjoint(geometry, to=x.shape[1:3], of=dilated)
-  return _conv_transpose(cotangent, _adjoint_kernel(kernel), back)
+  back = _backward(geometry, to=x.shape[1:3], of=dilated)
+  return _conv_transpose(cotangent, kernel, back, not adjoint)
 
 
-def _conv_gradients(x, kernel, cotangent, geometry):
+def _conv_gradients(x, kernel, cotangent, geometry, adjoint):
   return (
-    _input_gradient(x, kernel, cotangent, geometry),
-    _kernel_gradient(x, cotangent, geometry),
+    _input_gradient(x, kernel, cotangent, geometry, adjoint),
+    _kernel_gradient(x, cotangent, geometry, adjoint),
   )
 
 
-def _conv_transpose_gradients(x, kernel, cotangent, geometry):
+def _conv_transpose_gradients(x, kernel, cotangent, geometry, adjoint):
   dilated = _dilated(x, geometry.strides)
-  back = _adjoint(geometry, to=dilated, of=cotangent.shape[1:3])
+  back = _backward(geometry, to=dilated, of=cotangent.shape[1:3])
   return (
-    _conv(cotangent, _adjoint_kernel(kernel), back),
-    _adjoint_kernel(_kernel_gradient(cotangent, x, back)),
+    _conv(cotangent, kernel, back, not adjoint),
+    _kernel_gradient(cotangent, x, back, not adjoint),
   )
 
 
-def _kernel_gradient_gradients(x, made, kernel, geometry):
+def _kernel_gradient_gradients(x, made, kernel, geometry, adjoint):
   return (
-    _input_gradient(x, kernel, made, geometry),
-    _conv(x, kernel, geometry),
+    _input_gradient(x, kernel, made, geometry, adjoint),
+    _conv(x, kernel, geometry, adjoint),
   )
 
 
-_conv = _bilinear(lowerings.cpu_conv, lowerings.lax_conv, _conv_gradients)
+_conv = _bilinear(lowerings.cpu_conv, lowerings.default_conv, _conv_gradients)
 _conv_transpose = _bilinear(
   lowerings.cpu_conv_transpose,
-  lowerings.lax_conv_transpose,
+  lowerings.default_conv_transpose,
   _conv_transpose_gradients,
 )
 _kernel_gradient = _bilinear(
   lowerings.cpu_kernel_gradient,
-  lowerings.lax_kernel_gradient,
+  lowerings.default_kernel_gradient,
   _kernel_gradient_gradients,
 )

@@ -34,6 +34,8 @@ _FEW_CHANNELS = 16
 # From here on a product makes up for gathering its operands.
 _MANY_CHANNELS = 256
 _MANY_PIXELS = 2048
+# Up to here a kernel has more numbers than there are pixels for each of them.
+_FEW_PIXELS = 64
 
 
 def lax_conv(x: Array, kernel: Array, geometry: Geometry) -> Array:
@@ -70,23 +72,80 @@ def lax_kernel_gradient(
   return gradient
 
 
-def cpu_conv(x: Array, kernel: Array, geometry: Geometry) -> Array:
+def adjoint_kernel(kernel: Array) -> Array:
+  """Turned by 180 degrees, with the channels' roles exchanged."""
+  return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
+
+
+def _of_kernel(form: Form) -> Callable[..., Array]:
+  """A form as a function of (x, kernel, geometry, adjoint)."""
+
+  def apply(x, kernel, geometry, adjoint):
+    return form(x, adjoint_kernel(kernel) if adjoint else kernel, geometry)
+
+  return apply
+
+
+def _to_kernel(form: Form) -> Callable[..., Array]:
+  """A kernel gradient's form, likewise."""
+
+  def apply(x, cotangent, geometry, adjoint):
+    kernel = form(x, cotangent, geometry)
+    return adjoint_kernel(kernel) if adjoint else kernel
+
+  return apply
+
+
+default_conv = _of_kernel(lax_conv)
+default_conv_transpose = _of_kernel(lax_conv_transpose)
+default_kernel_gradient = _to_kernel(lax_kernel_gradient)
+
+
+def cpu_conv(
+  x: Array, kernel: Array, geometry: Geometry, adjoint: bool
+) -> Array:
   """A convolution in the form for its shapes."""
-  return conv_form(x.shape, kernel.shape, geometry)(x, kernel, geometry)
+  shape = _shape(kernel, adjoint)
+  out = output_size(x.shape[1:3], geometry)
+  if _few_pixels(x.shape[0] * math.prod(out), shape):
+    return tap_conv(x, kernel, geometry, adjoint)
+  form = conv_form(x.shape, shape, geometry)
+  return _of_kernel(form)(x, kernel, geometry, adjoint)
 
 
-def cpu_conv_transpose(x: Array, kernel: Array, geometry: Geometry) -> Array:
+def cpu_conv_transpose(
+  x: Array, kernel: Array, geometry: Geometry, adjoint: bool
+) -> Array:
   """A transposed convolution in the form for its shapes."""
-  form = conv_transpose_form(x.shape, kernel.shape, geometry)
-  return form(x, kernel, geometry)
+  shape = _shape(kernel, adjoint)
+  if _few_pixels(math.prod(x.shape[:3]), shape):
+    return tap_conv_transpose(x, kernel, geometry, adjoint)
+  form = conv_transpose_form(x.shape, shape, geometry)
+  return _of_kernel(form)(x, kernel, geometry, adjoint)
 
 
 def cpu_kernel_gradient(
-  x: Array, cotangent: Array, geometry: Geometry
+  x: Array, cotangent: Array, geometry: Geometry, adjoint: bool
 ) -> Array:
   """A kernel's gradient in the form for its shapes."""
+  shape = (*geometry.sizes, x.shape[3], cotangent.shape[3])
+  if _few_pixels(math.prod(cotangent.shape[:3]), shape):
+    return tap_kernel_gradient(x, cotangent, geometry, adjoint)
   form = kernel_gradient_form(x.shape, cotangent.shape, geometry)
-  return form(x, cotangent, geometry)
+  return _to_kernel(form)(x, cotangent, geometry, adjoint)
+
+
+def _shape(kernel: Array, adjoint: bool) -> tuple[int, ...]:
+  *sizes, channels, features = kernel.shape
+  return (*sizes, features, channels) if adjoint else kernel.shape
+
+
+def _few_pixels(num_pixels: int, kernel: Sequence[int]) -> bool:
+  """Whether reading the kernel takes longer than its products."""
+  *_, channels, features = kernel
+  return (
+    0 < num_pixels <= _FEW_PIXELS and min(channels, features) >= _FEW_CHANNELS
+  )
 
 
 def conv_form(x: Sequence[int], kernel: Sequence[int], geometry) -> Form:
@@ -128,6 +187,15 @@ def kernel_gradient_form(
 def patches(x: Array, kernel: Array, geometry: Geometry) -> Array:
   """A convolution as one matrix product of all windows with the kernel."""
   out = output_size(x.shape[1:3], geometry)
+  windows = _windows(x, geometry)
+  windows = windows.reshape(x.shape[0] * math.prod(out), -1)
+  y = _matmul(windows, kernel.reshape(windows.shape[1], -1))
+  return y.reshape(x.shape[0], *out, -1).astype(x.dtype)
+
+
+def _windows(x: Array, geometry: Geometry) -> Array:
+  """What each tap sees, [B, pixels * taps, C]."""
+  out = output_size(x.shape[1:3], geometry)
   padded = pad(x, geometry.pads)
   batch, height, width, channels = padded.shape
   rows, columns = (
@@ -139,10 +207,70 @@ def patches(x: Array, kernel: Array, geometry: Geometry) -> Array:
   pixels = rows[:, None, :, None] * width + columns[None, :, None, :]
   padded = padded.reshape(batch, height * width, channels)
   # One gather: XLA's CPU backend is many times slower at concatenating slices.
-  windows = padded.at[:, pixels.reshape(-1)].get(mode='promise_in_bounds')
-  windows = windows.reshape(batch * math.prod(out), -1)
-  y = _matmul(windows, kernel.reshape(windows.shape[1], -1))
-  return y.reshape(batch, *out, -1).astype(x.dtype)
+  return padded.at[:, pixels.reshape(-1)].get(mode='promise_in_bounds')
+
+
+def tap_conv(
+  x: Array, kernel: Array, geometry: Geometry, adjoint: bool
+) -> Array:
+  """A convolution as a matrix product for each tap, all in one batch.
+
+  The kernel is read where it lies, in either orientation.
+  """
+  out = output_size(x.shape[1:3], geometry)
+  y = _tap_products(_seen(x, geometry), kernel, adjoint).sum(axis=0)
+  return y.reshape(x.shape[0], *out, -1).astype(x.dtype)
+
+
+def tap_conv_transpose(
+  x: Array, kernel: Array, geometry: Geometry, adjoint: bool
+) -> Array:
+  """A transposed convolution likewise; shifted sums follow."""
+  num_taps = math.prod(geometry.sizes)
+  pixels = x.reshape(-1, x.shape[3])
+  pixels = jnp.broadcast_to(pixels, (num_taps, *pixels.shape))
+  products = _tap_products(pixels, kernel, adjoint)
+  products = products.reshape(*geometry.sizes, *x.shape[:3], -1)
+  products = jnp.moveaxis(products, (0, 1), (3, 4))
+  return _shifted_sums(products, x, geometry)
+
+
+def tap_kernel_gradient(
+  x: Array, cotangent: Array, geometry: Geometry, adjoint: bool
+) -> Array:
+  """A kernel's gradient likewise, written where it is to lie."""
+  seen = _seen(x, geometry)
+  made = cotangent.reshape(-1, cotangent.shape[3])
+  made = jnp.broadcast_to(made, (len(seen), *made.shape))
+  a, b = (made, seen[::-1]) if adjoint else (seen, made)
+  kernel = _batched(a, b, contracting=(1, 1))
+  return kernel.reshape(*geometry.sizes, *kernel.shape[1:]).astype(x.dtype)
+
+
+def _seen(x: Array, geometry: Geometry) -> Array:
+  """The pixels that each tap sees, [taps, B * pixels, C]."""
+  num_taps = math.prod(geometry.sizes)
+  windows = _windows(x, geometry)
+  windows = windows.reshape(-1, num_taps, x.shape[3])
+  return windows.swapaxes(0, 1)
+
+
+def _tap_products(x: Array, kernel: Array, adjoint: bool) -> Array:
+  """Each tap's own pixels [taps, P, C] times its matrix: [taps, P, D]."""
+  matrices = kernel.reshape(-1, *kernel.shape[2:])
+  if not adjoint:
+    return _batched(x, matrices, contracting=(2, 1))
+  return _batched(x[::-1], matrices, contracting=(2, 2))[::-1]
+
+
+def _batched(a: Array, b: Array, contracting: tuple[int, int]) -> Array:
+  """Products of two batches of matrices, in float32 at least."""
+  return lax.dot_general(
+    a,
+    b,
+    (((contracting[0],), (contracting[1],)), ((0,), (0,))),
+    preferred_element_type=jnp.promote_types(a.dtype, jnp.float32),
+  )
 
 
 def taps(x: Array, cotangent: Array, geometry: Geometry) -> Array:
@@ -193,6 +321,12 @@ def product_and_sum(x: Array, kernel: Array, geometry: Geometry) -> Array:
   weights = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
   products = _matmul(x.reshape(-1, channels), weights)
   products = products.reshape(*x.shape[:3], *sizes, features)
+  return _shifted_sums(products, x, geometry)
+
+
+def _shifted_sums(products: Array, x: Array, geometry: Geometry) -> Array:
+  """Of a transposed convolution's products [B, H, W, h, w, D]."""
+  features = products.shape[-1]
 
   def make_phase(pairs, length):
     total = jnp.zeros((x.shape[0], *length, features), products.dtype)
