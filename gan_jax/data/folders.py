@@ -1,0 +1,256 @@
+"""Data sets that are folders of image files: how they must be laid out."""
+
+import itertools
+import pathlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from gan_jax.data.dataset import (
+  Dataset,
+  Examples,
+  crop_to_native,
+  hold_out_validation,
+  take_out,
+)
+from gan_jax.data.images import (
+  Pictures,
+  find_images,
+  list_folder,
+  map_in_threads,
+  read_image,
+  resize,
+)
+from gan_jax.errors import InputError
+
+_PAIRS = (
+  'it must name a folder with train/ and test/ (or val/), each with images of '
+  'A (left) and B (right) side by side, or each with A/ and B/ where partners '
+  'have one name; or a folder with A/train/, B/train/, A/test/ and B/test/'
+)
+_DOMAINS = 'it must name a folder with trainA/, trainB/, testA/ and testB/'
+_CLASSES = (
+  'it must name a folder of images, or one with a folder of images per class, '
+  'or a folder with such a train/ and such a test/ (or val/)'
+)
+
+
+def _root(data_dir: str | None, expected: str) -> pathlib.Path:
+  if data_dir is None:
+    raise InputError(f'config.data.data_dir is None; {expected}')
+  root = pathlib.Path(data_dir).expanduser()
+  if root.is_file():
+    raise InputError(
+      f'config.data.data_dir = {data_dir} is a file; if it is an archive, '
+      f'unpack it first: {expected}'
+    )
+  if not root.is_dir():
+    raise InputError(
+      f'config.data.data_dir = {data_dir} does not exist; {expected}'
+    )
+  return root
+
+
+def _splits(folder: pathlib.Path, expected: str) -> dict[str, pathlib.Path]:
+  """The folders 'train' and 'test'; val/ is the latter if there is no test/."""
+  test = 'test' if (folder / 'test').is_dir() else 'val'
+  for name, names in (('train', 'train/'), (test, 'test/ or val/')):
+    if not (folder / name).is_dir():
+      raise InputError(
+        f'config.data.data_dir: {folder} has no {names}; {expected}'
+      )
+  return {'train': folder / 'train', 'test': folder / test}
+
+
+def _subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
+  """The folders in a folder, where no files may be beside them."""
+  entries = list_folder(folder)
+  folders = [path for path in entries if path.is_dir()]
+  files = [path for path in entries if not path.is_dir()]
+  if folders and files:
+    raise InputError(
+      f'{folder} holds both folders, e.g. {folders[0].name}, and files, e.g. '
+      f'{files[0].name}; move one kind away'
+    )
+  return folders
+
+
+def _first(names: Sequence) -> str:
+  more = f' and {len(names) - 1} more' if len(names) > 1 else ''
+  return f'{names[0]}{more}'
+
+
+def _by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
+  """The images by the names that partners share, which have no extension."""
+  paths = find_images(folder)
+  images = {path.stem: path for path in paths}
+  twins = [path for path in paths if images[path.stem] != path]
+  if twins:
+    raise InputError(
+      f'more than one file in its folder has the name, less the extension, of '
+      f'{_first(twins)}; keep one of them'
+    )
+  return images
+
+
+def _partners(
+  folder_a: pathlib.Path, folder_b: pathlib.Path
+) -> tuple[Pictures, Pictures]:
+  a, b = _by_stem(folder_a), _by_stem(folder_b)
+  alone = [(a | b)[stem] for stem in sorted(a.keys() ^ b.keys())]
+  if alone:
+    raise InputError(
+      f'no partner in {folder_a} or {folder_b} for {_first(alone)}; partners '
+      'have one name, less the extension'
+    )
+  return Pictures(tuple(a.values())), Pictures(tuple(b[stem] for stem in a))
+
+
+def _sides(folder: pathlib.Path) -> tuple[Pictures, Pictures]:
+  """The pairs of one split."""
+  if _subfolders(folder):
+    return _partners(folder / 'A', folder / 'B')
+  paths = tuple(find_images(folder))
+  return Pictures(paths, 'left'), Pictures(paths, 'right')
+
+
+def find_pairs(data_dir: str | None) -> dict[str, tuple[Pictures, Pictures]]:
+  """Aligned pairs (A, B) of the splits 'train' and 'test'.
+
+  Args:
+    data_dir: a folder with `train/` and `test/` (or `val/`, if there is no
+      `test/`), each with images of A and B side by side, or each with `A/` and
+      `B/`; or with `A/train/`, `B/train/` and so on. Files in A and B are
+      partners if they have one name; their extensions may differ.
+
+  Returns:
+    Each split's A and B, in one order.
+
+  Raises:
+    InputError: another layout, or files without one partner.
+  """
+  root = _root(data_dir, _PAIRS)
+  if (root / 'train').is_dir() or not (root / 'A').is_dir():
+    splits = _splits(root, _PAIRS)
+    return {split: _sides(folder) for split, folder in splits.items()}
+  a, b = (_splits(root / side, _PAIRS) for side in 'AB')
+  return {split: _partners(a[split], b[split]) for split in a}
+
+
+def find_domains(data_dir: str | None) -> dict[str, tuple[Pictures, Pictures]]:
+  """Two sets (A, B) that are not aligned, of the splits 'train' and 'test'.
+
+  Args:
+    data_dir: a folder with `trainA/`, `trainB/`, `testA/` and `testB/`.
+
+  Returns:
+    Each split's A and B.
+
+  Raises:
+    InputError: another layout, or an empty folder.
+  """
+  root = _root(data_dir, _DOMAINS)
+  folders = {
+    split: [root / f'{split}{side}' for side in 'AB']
+    for split in ('train', 'test')
+  }
+  for folder in itertools.chain(*folders.values()):
+    if not folder.is_dir():
+      raise InputError(
+        f'config.data.data_dir = {data_dir} has no {folder.name}/; {_DOMAINS}'
+      )
+  return {
+    split: tuple(Pictures(tuple(find_images(folder))) for folder in both)
+    for split, both in folders.items()
+  }
+
+
+def find_classes(
+  data_dir: str | None,
+) -> dict[str, tuple[Pictures, np.ndarray]]:
+  """Images and their classes, of the splits 'train' and, if given, 'test'.
+
+  Args:
+    data_dir: a folder with `train/` and `test/` (or `val/`, if there is no
+      `test/`), each a folder of images or of one folder of images per class;
+      or itself such a folder.
+
+  Returns:
+    Each split's files and their labels, int32 [N]: the place of the class
+    among the sorted names, or 0 without classes.
+
+  Raises:
+    InputError: another layout, a class without images or in one split only.
+  """
+  root = _root(data_dir, _CLASSES)
+  if any((root / name).is_dir() for name in ('train', 'test', 'val')):
+    folders = _splits(root, _CLASSES)
+  else:
+    folders = {'train': root}
+  names = [{path.name for path in _subfolders(x)} for x in folders.values()]
+  odd = sorted(names[0] ^ names[-1])
+  if odd:
+    raise InputError(
+      f'train and {folders["test"].name} in {root} do not both have the class '
+      f'{_first(odd)}; add its folder'
+    )
+  found = {}
+  for split, folder in folders.items():
+    classes = [find_images(path) for path in _subfolders(folder) or [folder]]
+    labels = np.repeat(np.arange(len(classes)), [len(x) for x in classes])
+    paths = tuple(itertools.chain(*classes))
+    found[split] = Pictures(paths), labels.astype(np.int32)
+  return found
+
+
+def _take_test(train: Examples, num_classes: int) -> tuple[Examples, Examples]:
+  """Splits a tenth off, class-balanced unless a class has too few for that."""
+  part = 'the test part of image_folder'
+  num = len(train.label) // 10
+  balanced = max(1, num // num_classes)
+  if np.bincount(train.label).min() > balanced:
+    return take_out(train, balanced * num_classes, num_classes, part)
+  rows = Examples(np.arange(len(train.label)), np.zeros_like(train.label))
+  rest, test = take_out(rows, max(1, num), 1, part)
+  return (
+    Examples(*(x[rest.image] for x in train)),
+    Examples(*(x[test.image] for x in train)),
+  )
+
+
+def load_image_folder(config) -> Dataset:
+  """Images of any size, with or without classes, as RGB squares in memory.
+
+  Args:
+    config: the group `data`; `image_size` is the side to which the central
+      square of each image is resized. For the layouts in `data_dir` see
+      `find_classes`. Without a test split a tenth of the images is held out.
+
+  Raises:
+    InputError: no `image_size`, another layout, or a file that is broken.
+  """
+  size = config.image_size
+  if size is None:
+    raise InputError(
+      'config.data.image_size is None; image_folder resizes its images: set '
+      'the side, e.g. 64'
+    )
+
+  def read(path):
+    image = read_image(path, 3)
+    side = min(image.shape[:2])
+    return resize(crop_to_native(image, (side, side)), (size, size))
+
+  parts = {}
+  for split, (pictures, labels) in find_classes(config.data_dir).items():
+    images = map_in_threads(read, pictures.paths, f'reading {split} images')
+    parts[split] = Examples(np.stack(list(images)), labels)
+  train = parts['train']
+  num_classes = 1 + int(train.label.max())
+  if 'test' in parts:
+    test = parts['test']
+  else:
+    train, test = _take_test(train, num_classes)
+  return hold_out_validation(
+    'image_folder', train, test, num_classes, config.num_validation
+  )
