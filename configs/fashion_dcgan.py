@@ -25,8 +25,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'b2': 0.999,
     'eps': 1e-8,
     'eps_root': 0.0,
-    'decay_rate': 1.0,
-    'decay_every_steps': config_dict.placeholder(int),
+    'schedule': {'name': 'constant'},
     'ema_decay': 0.0,
   }
   config = ConfigDict(

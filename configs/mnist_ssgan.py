@@ -29,8 +29,7 @@ def get_config(arg: str = '') -> ConfigDict:
     'b2': 0.999,
     'eps': 0.0,
     'eps_root': 1e-8,  # the authors' Adam has it inside the square root
-    'decay_rate': 1.0,
-    'decay_every_steps': config_dict.placeholder(int),
+    'schedule': {'name': 'constant'},
     'ema_decay': 0.0,
   }
   config = ConfigDict(

@@ -28,8 +28,11 @@ def get_config(arg: str = '') -> ConfigDict:
     'b2': 0.999,
     'eps': 1e-8,
     'eps_root': 0.0,
-    'decay_rate': 0.9,  # each epoch
-    'decay_every_steps': config_dict.placeholder(int),
+    'schedule': {
+      'name': 'exponential',
+      'decay_rate': 0.9,
+      'decay_every_steps': config_dict.placeholder(int),  # each epoch
+    },
     'ema_decay': 0.0,
   }
   config = ConfigDict(

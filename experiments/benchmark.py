@@ -14,7 +14,16 @@ from gan_jax import cli
 
 _SYSTEMS = flags.DEFINE_list(
   'systems',
-  ['ssgan', 'digits_ssgan', 'improved_gan', 'gan', 'dcgan', 'r3gan'],
+  [
+    'ssgan',
+    'digits_ssgan',
+    'improved_gan',
+    'gan',
+    'dcgan',
+    'r3gan',
+    'pix2pix',
+    'cyclegan',
+  ],
   'What to time.',
 )
 _PEERS = flags.DEFINE_list(

@@ -46,10 +46,15 @@ def real(
   return check
 
 
-def one_of(*choices: str) -> Checker:
-  """One of the given strings."""
-  wish = f'one of: {", ".join(choices)}'
-  return lambda value: None if value in choices else wish
+def one_of(*choices: str | int) -> Checker:
+  """One of the given strings or numbers."""
+  wish = f'one of: {", ".join(map(str, choices))}'
+
+  def check(value):
+    good = value in choices and not isinstance(value, bool)
+    return None if good else wish
+
+  return check
 
 
 def integers(
@@ -100,8 +105,17 @@ OPTIMIZER_SCHEMA = {
   'b2': real(0.0, 1.0, exclusive=True),
   'eps': real(0.0),  # outside the square root, and
   'eps_root': real(0.0),  # inside
-  'decay_rate': real(0.0, 1.0),
-  'decay_every_steps': optional(integer(1)),  # None: each epoch
+  'schedule': Variants(
+    constant={},
+    exponential={
+      'decay_rate': real(0.0, 1.0),
+      'decay_every_steps': optional(integer(1)),  # None: each epoch
+    },
+    linear={  # constant, then down to 0
+      'constant_epochs': integer(0),
+      'decay_epochs': integer(1),
+    },
+  ),
   'ema_decay': real(0.0, 1.0, exclusive=True),  # 0: no average
 }
 
@@ -113,10 +127,7 @@ COMMON_SCHEMA = {
     'name': string,
     'data_dir': optional(string),
     'batch_size': integer(1),
-    'num_labels': optional(integer(1)),  # None: all of them
-    'label_seed': integer(0, 2**32 - 1),
-    'num_validation': integer(1),
-    'image_size': optional(integer(1)),  # zero-padded to this; None: as it is
+    'num_validation': integer(1),  # taken from the training split
   },
   'train': {
     'num_steps': optional(integer(0)),  # of these two one is set,
@@ -201,10 +212,16 @@ def _resolve(schema: Mapping, config: Any, prefix: str = '') -> Mapping:
   return resolved
 
 
-def check_config(config: ConfigDict, system_schema: Mapping) -> None:
-  """Raises InputError for the first unknown, missing or bad key."""
-  schema = dict(flatten(COMMON_SCHEMA))
-  schema |= dict(flatten(_resolve(system_schema, config)))
+def check_config(config: ConfigDict, *schemas: Mapping) -> None:
+  """Raises InputError for the first unknown, missing or bad key.
+
+  Args:
+    config: what to check.
+    *schemas: those of its system and its data, beside COMMON_SCHEMA.
+  """
+  schema = {}
+  for part in (COMMON_SCHEMA, *schemas):
+    schema |= dict(flatten(_resolve(part, config)))
   values = dict(flatten(config))
   for key in values:
     if key not in schema:

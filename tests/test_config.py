@@ -5,9 +5,11 @@ from gan_jax import config as cfg
 from gan_jax.errors import InputError
 from gan_jax.systems import ssgan
 
+SCHEMAS = ({'data': ssgan.DATA.SCHEMA}, ssgan.SCHEMA)
+
 
 def test_the_good_one_passes(smoke_config):
-  cfg.check_config(smoke_config, ssgan.SCHEMA)
+  cfg.check_config(smoke_config, *SCHEMAS)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ def test_bad_values_are_named(smoke_config, changes, message):
   with config.ignore_type():
     config.update_from_flattened_dict(changes)
   with pytest.raises(InputError, match=message):
-    cfg.check_config(config, ssgan.SCHEMA)
+    cfg.check_config(config, *SCHEMAS)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def check_variants(smoke_config, model):
   """Checks `model` against a system that has `VARIANTS` there, only."""
   common = {key: smoke_config.to_dict()[key] for key in cfg.COMMON_SCHEMA}
   config = ConfigDict(common | {'model': model})
-  cfg.check_config(config, {'model': VARIANTS})
+  cfg.check_config(config, SCHEMAS[0], {'model': VARIANTS})
 
 
 @pytest.mark.parametrize(
@@ -127,14 +129,14 @@ def test_an_unknown_key_suggests_the_near_one(smoke_config):
   with pytest.raises(
     InputError, match=r'data\.bach_size; did you mean config\.data\.batch_size'
   ):
-    cfg.check_config(config, ssgan.SCHEMA)
+    cfg.check_config(config, *SCHEMAS)
 
 
 def test_a_missing_key_is_named(smoke_config):
   config = ConfigDict(smoke_config.to_dict())
   del config.loss['play']
   with pytest.raises(InputError, match=r'config\.loss\.play is missing'):
-    cfg.check_config(config, ssgan.SCHEMA)
+    cfg.check_config(config, *SCHEMAS)
 
 
 @pytest.mark.parametrize(

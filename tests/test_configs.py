@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from gan_jax.config import differences, flatten, load_config
-from gan_jax.data import DATASETS
+from gan_jax.data import domains
 from gan_jax.data.dataset import Dataset, Examples
+from gan_jax.data.domains import DomainDataset, Domains
+from gan_jax.data.labelled import DATASETS
 from gan_jax.systems import SYSTEMS
 from gan_jax.training import restore
 from gan_jax.training.loop import train
@@ -19,13 +21,20 @@ FILES = sorted((pathlib.Path(__file__).parents[1] / 'configs').glob('*.py'))
 # What :smoke may change.
 SIZES_AND_COUNTS = (
   'batch_size',
+  'crop_size',
+  'grid',
   'hidden',
   'init_rows',
+  'keep',
+  'load_size',
   'n_critic',
+  'num_blocks',
   'num_epochs',
   'num_labels',
   'num_steps',
   'num_validation',
+  'patch_size',
+  'pool_size',
   'report_every_steps',
   'save_every_steps',
   'size_mult',
@@ -42,6 +51,18 @@ def made_up(num_train, size, channels):
 
   parts = (examples(num_train), examples(20), examples(30))
   return Dataset('made-up', *parts, 10, (size, size))
+
+
+def made_up_domains(config):
+  rng = np.random.default_rng(0)
+
+  def split(num, side):
+    shape = (num, side, side, 3)
+    return Domains(*(rng.integers(0, 256, shape, np.uint8) for _ in 'ab'))
+
+  train = split(9, config.load_size)
+  others = split(2, config.crop_size), split(3, config.crop_size)
+  return DomainDataset('made-up', train, *others, config.name == 'pairs')
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
@@ -81,6 +102,8 @@ def data_at_hand(monkeypatch):
   for name, (size, channels) in shapes.items():
     dataset = made_up(40, size, channels)
     monkeypatch.setitem(DATASETS, name, lambda *_, dataset=dataset: dataset)
+  for name in ('pairs', 'cycle_gan/facades', 'cycle_gan/horse2zebra'):
+    monkeypatch.setitem(domains.DATASETS, name, made_up_domains)
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
@@ -106,7 +129,9 @@ def test_smoke_trains_resumes_evaluates_and_samples(
     assert scores['error'] == result['test_error']
   if 'samples_std' in result:
     assert 0 <= scores['samples_std'] < 0.5 < scores['data_to_train']
-    spec = build(config).spec
+    spec = build(config).data.spec
     samples = restore.sample(workdir, num=3, seed=1)['samples']
     assert samples.shape == (3, *spec.native_size, spec.image_shape[2])
-  assert scores.keys() & {'error', 'samples_std'}
+  for name in ('l1_b2a', 'cycle_a', 'cycle_b'):
+    assert scores.get(name) == result.get(f'test_{name}')
+  assert scores.keys() & {'error', 'samples_std', 'l1_b2a', 'cycle_a'}

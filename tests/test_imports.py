@@ -38,7 +38,7 @@ def ours(path):
     ('penalties.py', ('gan_jax.losses',)),
     ('ops', ('gan_jax.ops',)),
     ('models', ('gan_jax.models', 'gan_jax.ops')),
-    ('data', ('gan_jax.data',)),
+    ('data', ('gan_jax.data', 'gan_jax.config')),
     ('evaluation', ('gan_jax.evaluation', 'gan_jax.data',
                     'gan_jax.training.state')),
     ('reporting', ('gan_jax.reporting', 'gan_jax.files')),

@@ -229,9 +229,10 @@ def scaling(name: str, **options: Any) -> Iterator[str]:
   """
   if name not in WORKLOADS:
     raise choice('system', name, WORKLOADS)
-  pixels = WORKLOADS[name].image_shape[0]
+  workload = WORKLOADS[name]
+  pixels = workload.image_shape[0]
   for axis, sizes in (
-    ('batch_size', [32, 64, 128, 256]),
+    ('batch_size', workload.batch_sizes),
     ('image_size', [pixels, 2 * pixels, 4 * pixels]),
     ('width', [1, 2, 4]),
   ):

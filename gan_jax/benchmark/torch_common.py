@@ -1,9 +1,9 @@
-"""What the PyTorch peers share: a network, and how the players learn.
+"""What the PyTorch peers share: networks, and how the players learn.
 
 XLA's SAME padding puts the odd pixel after the image and PyTorch's symmetric
-padding of a strided convolution in effect before it, so a convolutional peer
-sees everything mirrored: flipped images and kernels give exactly the same
-products.
+padding of a strided convolution in effect before it, so a peer of networks that
+are padded so sees everything mirrored: flipped images and kernels give exactly
+the same products.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from gan_jax.models.patchgan import PATCH_SIZES
 from gan_jax.training.state import Weights
 
 
@@ -50,6 +51,36 @@ class DeconvGenerator(nn.Module):
       if norm is not None:
         x = F.leaky_relu(norm(x), 0.2)
     return torch.tanh(x)
+
+
+class PatchDiscriminator(nn.Module):
+  """As `gan_jax.models.patchgan.PatchDiscriminator`."""
+
+  def __init__(self, channels, width, patch_size, normalization):
+    super().__init__()
+    num_strided = PATCH_SIZES[patch_size]
+    size, pad = (4, 1) if num_strided else (1, 0)
+    self.layers = []
+    for i, stride in enumerate([*([2] * num_strided or [1]), 1]):
+      features = min(2**i, 8) * width
+      bias = i == 0 or normalization != 'batch'
+      conv = nn.Conv2d(channels, features, size, stride, pad, bias=bias)
+      self.add_module(f'conv{i + 1}', conv)
+      norm = nn.Identity()
+      if i > 0 and normalization == 'batch':
+        norm = nn.BatchNorm2d(features, momentum=0.01)
+      elif i > 0 and normalization == 'instance':
+        norm = nn.InstanceNorm2d(features)
+      self.add_module(f'norm{i + 1}', norm)
+      self.layers.append((conv, norm))
+      channels = features
+    self.logit = nn.Conv2d(channels, 1, size, padding=pad)
+
+  def forward(self, x):
+    """Images [B, C, H, W] to logits [B, H', W']."""
+    for conv, norm in self.layers:
+      x = F.leaky_relu(norm(conv(x)), 0.2)
+    return self.logit(x)[:, 0]
 
 
 class RootEpsAdam(torch.optim.Optimizer):
@@ -96,6 +127,8 @@ class Peer:
     variant: 'eager', 'channels_last' or 'compile'.
   """
 
+  mirrored = True  # False where all padding is symmetric in ours, too
+
   def __init__(
     self,
     config: Any,
@@ -140,9 +173,15 @@ class Peer:
       self.averages[name].update_parameters(self.players[name])
 
   def to_image(self, image: np.ndarray) -> torch.Tensor:
-    """Mirrored images in [-1, 1], [B, C, H, W], of uint8 ones [B, H, W, C]."""
+    """Images in [-1, 1] as the networks see them, [B, C, H, W], of uint8 ones.
+
+    Args:
+      image: [B, H, W, C].
+    """
     x = torch.from_numpy(image).permute(0, 3, 1, 2).to(torch.float32)
-    return (x / 127.5 - 1.0).flip(2, 3).contiguous(memory_format=self.format)
+    x = x / 127.5 - 1.0
+    x = x.flip(2, 3) if self.mirrored else x
+    return x.contiguous(memory_format=self.format)
 
   def to_rows(self, image: np.ndarray) -> torch.Tensor:
     """Flat images in [-1, 1], [B, H * W * C], of uint8 ones [B, H, W, C]."""
@@ -166,15 +205,18 @@ class Peer:
     if value.ndim == 2 and layer == 'logit':  # from a map, likewise
       value = value.reshape(size, size, -1)[::-1, ::-1]
       return value.transpose(2, 0, 1).reshape(1, -1).copy()
-    if value.ndim == 4 and layer.startswith('deconv'):
-      return value.transpose(2, 3, 0, 1).copy()
     if value.ndim == 4:
-      return value[::-1, ::-1].transpose(3, 2, 0, 1).copy()
+      # PyTorch's transposed convolution turns its kernel, unlike ours.
+      transposed = layer.startswith(('deconv', 'up'))
+      if transposed != self.mirrored:
+        value = value[::-1, ::-1]
+      order = (2, 3, 0, 1) if transposed else (3, 2, 0, 1)
+      return value.transpose(order).copy()
     return value.T.copy()
 
 
 def _torch_name(layer: str, key: str) -> str:
-  norms_scale = layer.startswith('norm') and key == 'scale'
+  norms_scale = 'norm' in layer and key == 'scale'
   return f'{layer}.{"weight" if key == "kernel" or norms_scale else key}'
 
 

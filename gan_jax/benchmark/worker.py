@@ -25,13 +25,8 @@ import numpy as np
 from gan_jax.benchmark.flops import count_flops
 from gan_jax.benchmark.workloads import WORKLOADS, make_program
 from gan_jax.data.batches import to_unit_range
-from gan_jax.models import classifier, dcgan
-from gan_jax.training.program import (
-  Program,
-  compile_step,
-  init_state,
-  make_sampler,
-)
+from gan_jax.models import classifier, dcgan, patchgan, resnet, unet
+from gan_jax.training.program import Program, compile_step, init_state
 
 _NUM_BATCHES = 8  # made beforehand, taken in turn: the data change each step
 
@@ -45,7 +40,7 @@ class Candidate(NamedTuple):
 
 def plain_flax_layers() -> None:
   """Puts flax's convolutions in place of ours."""
-  for module in (classifier, dcgan):
+  for module in (classifier, dcgan, patchgan, resnet, unet):
     for name in ('Conv', 'ConvTranspose'):
       if hasattr(module, name):
         setattr(module, name, getattr(nn, name))
@@ -53,7 +48,7 @@ def plain_flax_layers() -> None:
 
 def jax_candidate(program: Program) -> Candidate:
   """The step as the training loop runs it."""
-  sampler = make_sampler(program)
+  sampler = program.sampler()
   batches = [sampler(i) for i in range(_NUM_BATCHES)]
   compiled = compile_step(program)
   key = program.key('train')
@@ -72,10 +67,10 @@ def jax_candidate(program: Program) -> Candidate:
       + stats.temp_size_in_bytes
       - stats.alias_size_in_bytes
     )
-    float_batch = {
-      name: {**rows, 'image': to_unit_range(jnp.asarray(rows['image']))}
-      for name, rows in batches[0].items()
-    }
+    float_batch = jax.tree.map(
+      lambda x: to_unit_range(jnp.asarray(x)) if x.dtype == np.uint8 else x,
+      batches[0],
+    )
     counted = program.system.train_step, state, float_batch, key
     return {
       'live_bytes': live,
@@ -104,14 +99,14 @@ def _peak_flops() -> float:
 def torch_candidate(program: Program, module: str, variant: str) -> Candidate:
   """The same system in PyTorch, from our initial parameters."""
   peers = importlib.import_module(f'gan_jax.benchmark.{module}')
-  sampler = make_sampler(program)
+  sampler = program.sampler()
   batches = [sampler(i) for i in range(_NUM_BATCHES)]
   state = jax.device_get(init_state(program))
   weights = {
     'generator': state.generator.weights,
     'discriminator': state.discriminator.weights,
   }
-  peer = peers.Peer(program.config, program.spec, weights, variant)
+  peer = peers.Peer(program.config, program.data.spec, weights, variant)
 
   def step(i):
     peer.step(batches[i % _NUM_BATCHES])

@@ -1,4 +1,4 @@
-"""Batches as a function of (seed, step): the sampler of in-memory data.
+"""Batches as a function of (seed, step).
 
 Each stream is endless: one random order of its rows after the other, cut into
 batches. A row is seen exactly once per pass, and batch k can be made without
@@ -6,8 +6,11 @@ making the ones before it, which is what lets a run resume.
 """
 
 import functools
+import itertools
+import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,8 +21,41 @@ from gan_jax.errors import InputError
 from gan_jax.types import Array
 
 
-class Sampler:
-  """Maps a step to the global batch of that step, as numpy arrays.
+class Shuffles:
+  """Maps a stream and a step to rows of the data.
+
+  Args:
+    streams: of each stream the rows to shuffle, and how many a step takes.
+    seed: of the shuffles.
+  """
+
+  def __init__(self, streams: Mapping[str, tuple[np.ndarray, int]], seed: int):
+    self._streams = streams
+
+    @functools.lru_cache(maxsize=4 * len(streams))
+    def order(name: str, epoch: int) -> np.ndarray:
+      # The stream's own sub-key: streams must not depend on one another.
+      rng = random_generator(seed, name, epoch)
+      return rng.permutation(streams[name][0])
+
+    self._order = order
+
+  def indices(self, name: str, step: int) -> np.ndarray:
+    """The rows of the data that stream `name` yields at `step`."""
+    rows, num = self._streams[name]
+    position = step * num
+    chosen = [rows[:0]]
+    while num:
+      epoch, offset = divmod(position, len(rows))
+      piece = self._order(name, epoch)[offset : offset + num]
+      chosen.append(piece)
+      position += len(piece)
+      num -= len(piece)
+    return np.concatenate(chosen)
+
+
+class Sampler(Shuffles):
+  """Maps a step to the global batch of that step, of labelled images.
 
   Args:
     examples: the training data.
@@ -41,39 +77,13 @@ class Sampler:
       'label': np.where(mask, examples.label, -1).astype(np.int32),
       'label_mask': mask.astype(np.float32),
     }
-    self._streams = {}
-    everything = np.arange(len(mask))
-    for name, stream in batch_spec.items():
-      rows = everything if stream.subset == 'all' else np.flatnonzero(mask)
-      if stream.rows > len(mask):
-        raise InputError(
-          f'config.data.batch_size asks for {stream.rows} rows a step, more '
-          f'than the {len(mask)} training images'
-        )
-      self._streams[name] = (rows, stream.rows)
-
-    @functools.lru_cache(maxsize=4 * len(batch_spec))
-    def order(name: str, epoch: int) -> np.ndarray:
-      # The stream's own sub-key: streams must not depend on one another.
-      key = np.array([seed, zlib.crc32(name.encode())], np.uint64)
-      counter = np.array([0, 0, 0, epoch], np.uint64)
-      rng = np.random.Generator(np.random.Philox(key=key, counter=counter))
-      return rng.permutation(self._streams[name][0])
-
-    self._order = order
-
-  def indices(self, name: str, step: int) -> np.ndarray:
-    """The rows of the data that stream `name` yields at `step`."""
-    rows, num = self._streams[name]
-    position = step * num
-    chosen = [rows[:0]]
-    while num:
-      epoch, offset = divmod(position, len(rows))
-      piece = self._order(name, epoch)[offset : offset + num]
-      chosen.append(piece)
-      position += len(piece)
-      num -= len(piece)
-    return np.concatenate(chosen)
+    subsets = {'all': np.arange(len(mask)), 'labelled': np.flatnonzero(mask)}
+    for stream in batch_spec.values():
+      check_rows(stream.rows, len(mask))
+    super().__init__(
+      {name: (subsets[s.subset], s.rows) for name, s in batch_spec.items()},
+      seed,
+    )
 
   def __call__(self, step: int) -> dict[str, dict[str, np.ndarray]]:
     batch = {}
@@ -81,6 +91,46 @@ class Sampler:
       index = self.indices(name, step)
       batch[name] = {k: column[index] for k, column in self._columns.items()}
     return batch
+
+
+def check_rows(rows: int, num_train: int) -> None:
+  """Raises InputError for a step that takes more rows than there are."""
+  if rows > num_train:
+    raise InputError(
+      f'config.data.batch_size asks for {rows} rows a step, more than the '
+      f'{num_train} training images'
+    )
+
+
+def read_ahead(sampler: Callable[[int], Any], start: int) -> Iterator[Any]:
+  """The batches of step `start` and all after it, in order.
+
+  Where a sampler decodes images, Grain makes the next batches meanwhile, in
+  threads; which thread makes a batch does not matter to it.
+  """
+  if not getattr(sampler, 'decodes', False):
+    return map(sampler, itertools.count(start))
+  import grain  # slow to import
+
+  num_threads = os.cpu_count() or 1
+  options = grain.ReadOptions(
+    num_threads=num_threads, prefetch_buffer_size=2 * num_threads
+  )
+  steps = grain.MapDataset.range(start, 2**40)
+  return iter(steps.map(sampler).to_iter_dataset(options))
+
+
+def random_generator(
+  seed: int, purpose: str, *place: int
+) -> np.random.Generator:
+  """Random numbers of their own for each purpose and place (up to 3 integers).
+
+  A function of its arguments alone, as `gan_jax.rng` is for devices.
+  """
+  key = np.array([seed, zlib.crc32(purpose.encode())], np.uint64)
+  counter = np.zeros(4, np.uint64)  # the first word counts what is drawn
+  counter[4 - len(place) :] = place
+  return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def to_unit_range(image: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Image classification sets of TensorFlow Datasets, read without TensorFlow.
+"""Image data sets of TensorFlow Datasets, read without TensorFlow.
 
 They must have been prepared in the array_record format. Decoding them takes
 seconds to minutes, so each split is kept as one array in a cache folder.
@@ -24,6 +24,15 @@ _VERSIONS = {
   'cifar10': '3.0.2',
   'svhn_cropped': '3.1.0',
 }
+CYCLE_GAN = tuple(
+  f'cycle_gan/{name}'
+  for name in (
+    'apple2orange', 'summer2winter_yosemite', 'horse2zebra', 'monet2photo',
+    'cezanne2photo', 'ukiyoe2photo', 'vangogh2photo', 'maps', 'cityscapes',
+    'facades', 'iphone2dslr_flower',
+  )
+)  # fmt: skip
+_VERSIONS |= dict.fromkeys(CYCLE_GAN, '3.0.0')
 
 _FEATURES = 'tensorflow_datasets.core.features.'
 
@@ -139,7 +148,16 @@ def load(
   return hold_out_validation(name, train, test, 10, num_validation, *more)
 
 
-LOADERS = {name: functools.partial(load, name) for name in _VERSIONS}
+def read_images(name: str, data_dir: str | None, split: str) -> np.ndarray:
+  """One split's images, uint8 [N, H, W, C], without their labels."""
+  return _read_cached(_prepared_dir(name, data_dir), split).image
+
+
+LOADERS = {
+  name: functools.partial(load, name)
+  for name in _VERSIONS
+  if name not in CYCLE_GAN
+}
 LOADERS['svhn_cropped_extra'] = functools.partial(
   load, 'svhn_cropped', extra=True
 )

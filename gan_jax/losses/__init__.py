@@ -27,6 +27,7 @@ from gan_jax.losses.adversarial import (
   wasserstein_generator_loss,
 )
 from gan_jax.losses.matching import feature_matching_loss
+from gan_jax.losses.reconstruction import l1_loss
 from gan_jax.losses.semi_supervised import (
   class_probabilities,
   gan_logits,
@@ -41,6 +42,7 @@ __all__ = (
   'gan_logits',
   'hinge_discriminator_loss',
   'hinge_generator_loss',
+  'l1_loss',
   'least_squares_discriminator_loss',
   'least_squares_generator_loss',
   'minimax_discriminator_loss',

@@ -98,6 +98,16 @@ class BatchNorm(nn.Module):
     )(x)
 
 
+class InstanceNorm(nn.Module):
+  """Normalises each channel of each image alone, without scale and shift."""
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    return nn.InstanceNorm(
+      epsilon=1e-5, use_bias=False, use_scale=False, name='norm'
+    )(x)
+
+
 class Dropout(nn.Module):
   """Dropout whose mask for a row depends on the row's place in the batch only.
 

@@ -12,12 +12,14 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import config as cfg
-from gan_jax import losses, penalties
+from gan_jax import penalties
+from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.errors import InputError
 from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
 from gan_jax.models.mlp import MLPDiscriminator, MLPGenerator
 from gan_jax.rng import key_for, uniform_rows
+from gan_jax.systems import adversarial
 from gan_jax.systems.prior import normal_prior, uniform_prior
 from gan_jax.systems.system import System, apply_network, init_network
 from gan_jax.training.state import TrainState, Weights
@@ -32,34 +34,6 @@ from gan_jax.training.update import (
 
 GENERATORS = {'mlp': MLPGenerator, 'deconv': DeconvGenerator}
 DISCRIMINATORS = {'mlp': MLPDiscriminator, 'conv': ConvDiscriminator}
-LOSSES = {
-  'minimax': (
-    losses.minimax_discriminator_loss,
-    losses.minimax_generator_loss,
-  ),
-  'non_saturating': (
-    losses.non_saturating_discriminator_loss,
-    losses.non_saturating_generator_loss,
-  ),
-  'least_squares': (
-    losses.least_squares_discriminator_loss,
-    losses.least_squares_generator_loss,
-  ),
-  'hinge': (losses.hinge_discriminator_loss, losses.hinge_generator_loss),
-  'wasserstein': (
-    losses.wasserstein_discriminator_loss,
-    losses.wasserstein_generator_loss,
-  ),
-  'relativistic': (
-    losses.relativistic_discriminator_loss,
-    losses.relativistic_generator_loss,
-  ),
-  'relativistic_average': (
-    losses.relativistic_average_discriminator_loss,
-    losses.relativistic_average_generator_loss,
-  ),
-}
-_SMOOTHED = {'label_smoothing': cfg.real(0.0, 0.5, exclusive=True)}
 SCHEMA = {
   'model': {
     'z_dim': cfg.integer(1),
@@ -84,10 +58,7 @@ SCHEMA = {
     ),
   },
   'loss': {
-    'adversarial': cfg.Variants(
-      {name: {} for name in LOSSES}
-      | {'minimax': _SMOOTHED, 'non_saturating': _SMOOTHED}
-    ),
+    'adversarial': adversarial.SCHEMA,
     'n_critic': cfg.integer(1),  # updates of D for one of G
     'r1_gamma': cfg.real(0.0),
     'r2_gamma': cfg.real(0.0),
@@ -98,6 +69,7 @@ SCHEMA = {
     'discriminator': cfg.OPTIMIZER_SCHEMA,
   },
 }
+DATA = LabelledData
 CLASSIFIES = False  # whether it has `predict`
 
 
@@ -113,7 +85,7 @@ def make_system(
     config.optimizer.discriminator, data_spec.steps_per_epoch
   )
   generator, discriminator = _networks(config, data_spec, axis_name)
-  d_loss, g_loss = _adversarial(loss.adversarial, axis_name)
+  d_loss, g_loss = adversarial.make_losses(loss.adversarial, axis_name)
   prior = (
     normal_prior(model.z_dim)
     if model.z_prior == 'normal'
@@ -146,9 +118,9 @@ def make_system(
     # Each in a pass of its own: BatchNorm sees data or samples, never both.
     on_real, new_model_state = judge(params, model_state, real)
     on_fake, _ = judge(params, model_state, fake)
-    adversarial = d_loss(on_real, on_fake).mean()
+    loss_adversarial = d_loss(on_real, on_fake).mean()
     metrics = {
-      'loss_adversarial': adversarial,
+      'loss_adversarial': loss_adversarial,
       'real_logit': on_real.mean(),
       'fake_logit': on_fake.mean(),
       'win_rate': jnp.mean(on_real > on_fake),
@@ -157,7 +129,7 @@ def make_system(
     def d_fn(image):
       return judge(params, model_state, image)[0]
 
-    total = adversarial
+    total = loss_adversarial
     if loss.r1_gamma:
       metrics['r1'] = penalties.r1_penalty(d_fn, real).mean()
       total += loss.r1_gamma * metrics['r1']
@@ -226,12 +198,10 @@ def make_system(
   return System(
     batch_spec={'train': Stream('all', loss.n_critic * config.data.batch_size)},
     init=init,
-    init_rows=0,
     train_step=train_step,
     sample_z=prior.sample,
     interpolate=prior.interpolate,
     generate=generate,
-    predict=None,
     networks={
       'generator': (generator, z_example),
       'discriminator': (discriminator, image_example),
@@ -264,13 +234,3 @@ def _networks(config, data_spec: DataSpec, axis_name: str | None):
     GENERATORS, model.generator, image_shape=data_spec.image_shape
   )
   return generator, discriminator
-
-
-def _adversarial(config, axis_name: str | None):
-  """The losses of D and of G, functions of (real_logits, fake_logits)."""
-  options = dict(config)
-  d_loss, g_loss = LOSSES[options.pop('name')]
-  if d_loss is losses.relativistic_average_discriminator_loss:
-    options['axis_name'] = axis_name
-    g_loss = functools.partial(g_loss, axis_name=axis_name)
-  return functools.partial(d_loss, **options), g_loss

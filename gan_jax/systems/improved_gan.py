@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.mlp import NoisyClassifier, SoftplusGenerator
 from gan_jax.rng import key_for
@@ -46,6 +47,7 @@ SCHEMA = {
     'discriminator': cfg.OPTIMIZER_SCHEMA,
   },
 }
+DATA = LabelledData
 CLASSIFIES = True  # whether it has `predict`
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ConvClassifier
 from gan_jax.models.dcgan import DeconvGenerator
@@ -47,6 +48,7 @@ SCHEMA = {
     'discriminator': cfg.OPTIMIZER_SCHEMA,
   },
 }
+DATA = LabelledData
 CLASSIFIES = True  # whether it has `predict`
 
 
@@ -202,7 +204,6 @@ def make_system(
   return System(
     batch_spec={'train': Stream('all', config.data.batch_size)},
     init=init,
-    init_rows=0,
     train_step=train_step,
     sample_z=prior.sample,
     interpolate=prior.interpolate,

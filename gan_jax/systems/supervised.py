@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ConvClassifier
 from gan_jax.rng import key_for
@@ -27,6 +28,7 @@ SCHEMA = {
   'model': {'discriminator': CLASSIFIER_SCHEMA},
   'optimizer': {'discriminator': cfg.OPTIMIZER_SCHEMA},
 }
+DATA = LabelledData
 CLASSIFIES = True  # whether it has `predict`
 
 
@@ -88,11 +90,7 @@ def make_system(
   return System(
     batch_spec={'labelled': Stream('labelled', config.data.batch_size)},
     init=init,
-    init_rows=0,
     train_step=train_step,
-    sample_z=None,
-    interpolate=None,
-    generate=None,
     predict=predict,
     networks={'discriminator': (classifier, image_example)},
   )

@@ -14,19 +14,26 @@ class System(NamedTuple):
   """A GAN as a bundle of pure functions (cf. optax.GradientTransformation)."""
 
   batch_spec: Mapping[str, Stream]
-  # (key, training images [init_rows, H, W, C] in [-1, 1]): the state at step 0
-  init: Callable[[PRNGKey, Array], TrainState]
-  init_rows: int  # 0 unless the initialisation depends on the data
+  # (key, training images [init_rows, H, W, C] in [-1, 1], or None if init_rows
+  # is 0): the state at step 0
+  init: Callable[[PRNGKey, Array | None], TrainState]
   train_step: Callable[[TrainState, Batch, PRNGKey], tuple[TrainState, Metrics]]
-  # (key, number of rows): z [rows, z_dim]
-  sample_z: Callable[[PRNGKey, int], Array] | None
-  # (z, another, t in [0, 1]): a likely z on the way from one to the other
-  interpolate: Callable[[Array, Array, Array], Array] | None
-  # (the generator's weights, z): panels of images in [-1, 1], by name
-  generate: Callable[[Weights, Array], dict[str, Array]] | None
-  # (the discriminator's weights, images [B, H, W, C]): class logits [B, K]
-  predict: Callable[[Weights, Array], Array] | None
   networks: Mapping[str, tuple[nn.Module, Array]]  # each with an example input
+  init_rows: int = 0  # more if the initialisation depends on the data
+  # (key, number of rows): z [rows, z_dim]
+  sample_z: Callable[[PRNGKey, int], Array] | None = None
+  # (z, another, t in [0, 1]): a likely z on the way from one to the other
+  interpolate: Callable[[Array, Array, Array], Array] | None = None
+  # (the generator's weights, z): panels of images in [-1, 1], by name
+  generate: Callable[[Weights, Array], dict[str, Array]] | None = None
+  # (the discriminator's weights, images [B, H, W, C]): class logits [B, K]
+  predict: Callable[[Weights, Array], Array] | None = None
+  # 'a2b' and 'b2a', or one of them, to functions of (the generator's weights,
+  # images [B, H, W, C] in [-1, 1], key) to images of the other domain
+  translate: Mapping[str, Callable[[Weights, Array, PRNGKey], Array]] | None = (
+    None
+  )
+  side_multiple: int = 1  # of the images that `translate` takes
 
 
 def init_network(
@@ -53,18 +60,21 @@ def apply_network(
   *inputs: Array,
   train: bool,
   noise_key: PRNGKey | None = None,
+  **options: Any,
 ) -> tuple[Any, Any]:
   """A network's outputs, and its model state after the pass.
 
   With train=False the model state comes back as it was.
   """
   variables = {'params': weights.params, **weights.model_state}
+  options['rngs'] = {} if noise_key is None else {'noise': noise_key}
   if not train:
-    return module.apply(variables, *inputs, train=False), weights.model_state
+    outputs = module.apply(variables, *inputs, train=False, **options)
+    return outputs, weights.model_state
   return module.apply(
     variables,
     *inputs,
     train=True,
     mutable=list(weights.model_state),
-    rngs={} if noise_key is None else {'noise': noise_key},
+    **options,
   )

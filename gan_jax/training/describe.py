@@ -21,20 +21,15 @@ def describe(config: ConfigDict) -> str:
       console_kwargs={'width': 140, 'force_terminal': False},
     )
     parts.append(f'{name}{table.rstrip()}\n')
-  plan, dataset = program.plan, program.dataset
-  sizes = ', '.join(
-    f'{len(getattr(dataset, part).label)} {part}'
-    for part in ('train', 'validation', 'test')
-  )
+  plan = program.plan
   streams = ', '.join(
     f'{stream.rows} rows a step from {name} ({stream.subset})'
     for name, stream in program.system.batch_spec.items()
   )
   devices = parallel.num_replicas(config.parallel)
-  shape = 'x'.join(map(str, program.spec.image_shape))
   parts.append(
     f'Plan\n'
-    f'  data: {dataset.name}, {shape}, {sizes}; {program.mask.sum()} labels\n'
+    f'  data: {program.data}\n'
     f'  batches: {streams}\n'
     f'  steps: {plan.num_steps} '
     f'({plan.num_steps / plan.steps_per_epoch:.1f} epochs of '

@@ -8,7 +8,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from gan_jax.data.dataset import Dataset
+from gan_jax.data.domains import DomainData
+from gan_jax.data.labelled import LabelledData
 from gan_jax.training.state import Player, TrainState
 
 
@@ -51,11 +52,6 @@ def fingerprints(state: TrainState) -> dict[str, str]:
   return {'state': sha256_of_json(parts), **parts}
 
 
-def data_fingerprints(dataset: Dataset, mask: np.ndarray) -> dict[str, str]:
-  """The hash of each split, and of the set of labels that are kept."""
-  hashes = {
-    part: sha256_of_tree(getattr(dataset, part)._asdict())
-    for part in ('train', 'validation', 'test')
-  }
-  hashes['labels_kept'] = sha256_of_tree(np.flatnonzero(mask))
-  return hashes
+def data_fingerprints(data: LabelledData | DomainData) -> dict[str, str]:
+  """The hash of each split, and of whatever else results depend on."""
+  return {name: sha256_of_tree(x) for name, x in data.contents().items()}

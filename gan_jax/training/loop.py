@@ -8,7 +8,8 @@ import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from gan_jax.data import Dataset
+from gan_jax.data.dataset import Dataset
+from gan_jax.data.domains import DomainDataset
 from gan_jax.errors import InputError
 from gan_jax.files import write_json
 from gan_jax.reporting.metrics import MetricsLog
@@ -30,7 +31,10 @@ from gan_jax.training.state import TrainState
 
 
 def train(
-  config: ConfigDict, workdir: str, *, dataset: Dataset | None = None
+  config: ConfigDict,
+  workdir: str,
+  *,
+  dataset: Dataset | DomainDataset | None = None,
 ) -> dict[str, Any]:
   """Trains what `config` says in `workdir`, from where it was left.
 

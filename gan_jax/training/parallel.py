@@ -63,7 +63,7 @@ def compile_step(train_step: Callable, mode: str) -> Step:
 
   Args:
     train_step: (state, batch, key) -> (state, metrics), made for the
-      `axis_name` of this mode. Its batch holds float images in [-1, 1].
+      `axis_name` of this mode. Its images are floats in [-1, 1].
     mode: 'jit', 'pmap' or 'auto' (pmap where there are several devices).
 
   Returns:
@@ -73,10 +73,9 @@ def compile_step(train_step: Callable, mode: str) -> Step:
   """
 
   def one_step(state, batch, key):
-    batch = {
-      name: {**rows, 'image': to_unit_range(rows['image'])}
-      for name, rows in batch.items()
-    }
+    batch = jax.tree.map(
+      lambda x: to_unit_range(x) if x.dtype == np.uint8 else x, batch
+    )
     return train_step(state, batch, key)
 
   def steps(state, batches, key):

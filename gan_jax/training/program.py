@@ -1,7 +1,8 @@
 """A config bound to data and devices: all that stepping needs."""
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -9,10 +10,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax import config as cfg
-from gan_jax.data import Dataset, load_dataset
-from gan_jax.data.batches import Sampler, to_unit_range
-from gan_jax.data.dataset import label_mask
-from gan_jax.data.spec import DataSpec, Stream
+from gan_jax.data.batches import read_ahead, to_unit_range
+from gan_jax.data.dataset import Dataset
+from gan_jax.data.domains import DomainData, DomainDataset
+from gan_jax.data.labelled import LabelledData
+from gan_jax.data.spec import DataSpec, DomainSpec, Stream
 from gan_jax.errors import InputError, choice
 from gan_jax.rng import key_for
 from gan_jax.systems import SYSTEMS, System, make_system
@@ -37,19 +39,21 @@ class Program(NamedTuple):
   """Made by `build`; `system` is free of any mapped axis."""
 
   config: ConfigDict
-  dataset: Dataset
-  mask: np.ndarray  # bool [N], which training labels are kept
-  spec: DataSpec
+  data: LabelledData | DomainData
   plan: Plan
   system: System
 
   def key(self, purpose: str) -> PRNGKey:
     return key_for(jax.random.key(self.config.seed), purpose)
 
+  def sampler(self) -> Callable[[int], dict[str, dict[str, np.ndarray]]]:
+    """The training batches, by step."""
+    return self.data.sampler(self.system.batch_spec, self.config.seed)
+
   def describe_data(self) -> dict[str, Any]:
     """The contents of a run's data.json."""
-    hashes = data_fingerprints(self.dataset, self.mask)
-    description = {'spec': self.spec._asdict(), 'sha256': hashes}
+    hashes = data_fingerprints(self.data)
+    description = {'spec': self.data.spec._asdict(), 'sha256': hashes}
     return json.loads(json.dumps(description))  # as it is read back
 
 
@@ -58,10 +62,13 @@ def check(config: ConfigDict) -> None:
   name = config.get('system')
   if name not in SYSTEMS:
     raise choice('system', name, SYSTEMS)
-  cfg.check_config(config, SYSTEMS[name].SCHEMA)
+  system = SYSTEMS[name]
+  cfg.check_config(config, {'data': system.DATA.SCHEMA}, system.SCHEMA)
 
 
-def build(config: ConfigDict, dataset: Dataset | None = None) -> Program:
+def build(
+  config: ConfigDict, dataset: Dataset | DomainDataset | None = None
+) -> Program:
   """Checks everything that can be wrong before any work is done.
 
   Args:
@@ -72,31 +79,22 @@ def build(config: ConfigDict, dataset: Dataset | None = None) -> Program:
     InputError: bad config or data, or images that the networks cannot make.
   """
   check(config)
-  dataset = load_dataset(config.data) if dataset is None else dataset
-  num_train = len(dataset.train.label)
-  spec = DataSpec(
-    image_shape=tuple(dataset.train.image.shape[1:]),
-    native_size=tuple(dataset.native_size),
-    num_classes=dataset.num_classes,
-    steps_per_epoch=max(1, num_train // config.data.batch_size),
-  )
+  data = SYSTEMS[config.system].DATA(config.data, dataset)
   program = Program(
     config=config,
-    dataset=dataset,
-    mask=label_mask(dataset.train.label, config.data, dataset.num_classes),
-    spec=spec,
-    plan=_plan(config, spec.steps_per_epoch),
-    system=make_system(config, spec),
+    data=data,
+    plan=_plan(config, data.spec.steps_per_epoch),
+    system=make_system(config, data.spec),
   )
-  make_sampler(program)
-  if program.system.init_rows > num_train:
+  if program.system.init_rows > data.num_train:
     raise InputError(
       f'config.model.init_rows = {program.system.init_rows} is more than the '
-      f'{num_train} training images'
+      f'{data.num_train} training images'
     )
+  program.sampler()
   # Each turn of a player, too, is split: a stream may hold several.
   parallel.check_batch(config.parallel, config.data.batch_size)
-  state_shapes(program.system, spec)
+  state_shapes(program.system, data.spec)
   return program
 
 
@@ -125,48 +123,43 @@ def _plan(config: ConfigDict, steps_per_epoch: int) -> Plan:
   return plan
 
 
-def make_sampler(program: Program) -> Sampler:
-  """The training batches, by step."""
-  return Sampler(
-    program.dataset.train,
-    program.mask,
-    program.system.batch_spec,
-    program.config.seed,
-  )
-
-
 def init_state(program: Program) -> TrainState:
   """The state at step 0, on the devices of `config.parallel`."""
-  rows = {'init': Stream('all', program.system.init_rows)}
-  sampler = Sampler(
-    program.dataset.train, program.mask, rows, program.config.seed
-  )
-  image = sampler(0)['init']['image']
+  image = None
+  if program.system.init_rows:
+    rows = {'init': Stream('all', program.system.init_rows)}
+    sampler = program.data.sampler(rows, program.config.seed)
+    image = sampler(0)['init']['image']
   init = jax.jit(
-    lambda key, image: program.system.init(key, to_unit_range(image)),
+    lambda key, image: program.system.init(
+      key, jax.tree.map(to_unit_range, image)
+    ),
     out_shardings=parallel.replicated(program.config.parallel),
   )
   return init(program.key('init'), image)
 
 
-def state_shapes(system: System, spec: DataSpec) -> TrainState:
+def state_shapes(system: System, spec: DataSpec | DomainSpec) -> TrainState:
   """The shapes and dtypes of a system's state."""
-  image = jax.ShapeDtypeStruct(
-    (system.init_rows, *spec.image_shape), jax.numpy.float32
-  )
+  image = None
+  if system.init_rows:
+    shape = (system.init_rows, *spec.image_shape)
+    image = jax.ShapeDtypeStruct(shape, jax.numpy.float32)
   return jax.eval_shape(system.init, jax.random.key(0), image)
 
 
 def state_template(program: Program) -> TrainState:
   """The shapes, dtypes and placement of a state, for restoring one."""
-  shapes = state_shapes(program.system, program.spec)
+  shapes = state_shapes(program.system, program.data.spec)
   return abstract(shapes, parallel.replicated(program.config.parallel))
 
 
 def compile_step(program: Program) -> parallel.Step:
   """The training step on the devices of `config.parallel`."""
   mode = program.config.parallel
-  system = make_system(program.config, program.spec, parallel.axis_name(mode))
+  system = make_system(
+    program.config, program.data.spec, parallel.axis_name(mode)
+  )
   return parallel.compile_step(system.train_step, mode)
 
 
@@ -185,12 +178,12 @@ def advance(
     of the dispatch's steps, arrays [steps] that may still be being computed.
   """
   run = compile_step(program).run
-  sampler = make_sampler(program)
+  batches_by_step = read_ahead(program.sampler(), start)
   key = program.key('train')
   chunk = program.plan.steps_per_dispatch
   step = start
   while True:
-    batches = [sampler(step + i) for i in range(chunk)]
+    batches = list(itertools.islice(batches_by_step, chunk))
     state, metrics = run(state, batches, key)
     step += chunk
     yield step, state, metrics

@@ -10,18 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from gan_jax.data import load_dataset
 from gan_jax.data.batches import to_uint8, to_unit_range
-from gan_jax.data.dataset import Dataset, crop_to_native, label_mask
-from gan_jax.data.spec import DataSpec
+from gan_jax.data.dataset import crop_to_native
+from gan_jax.data.domains import DomainData
+from gan_jax.data.labelled import LabelledData
+from gan_jax.data.spec import DataSpec, DomainSpec
 from gan_jax.errors import InputError
 from gan_jax.evaluation.classification import make_error_rate
 from gan_jax.evaluation.diversity import stddev_over_z
 from gan_jax.evaluation.samples import nearest_neighbours
 from gan_jax.rng import key_for
-from gan_jax.systems import System, make_system
+from gan_jax.systems import SYSTEMS, System, make_system
 from gan_jax.training import parallel, program
 from gan_jax.training.checkpoint import Checkpoints, abstract
+from gan_jax.training.evaluator import translation_evaluator
 from gan_jax.training.fingerprint import data_fingerprints
 from gan_jax.training.run_directory import RunDirectory, data_changes
 from gan_jax.training.state import Player, TrainState
@@ -33,7 +35,7 @@ class TrainedRun(NamedTuple):
 
   directory: RunDirectory
   config: ConfigDict
-  spec: DataSpec
+  spec: DataSpec | DomainSpec
   system: System
   state: TrainState  # None where it was not read
   step: int
@@ -55,12 +57,9 @@ def load_generator(workdir: str | os.PathLike) -> TrainedRun:
   deleted.
 
   Raises:
-    InputError: as `load_run`, or the system has no generator.
+    InputError: as `load_run`.
   """
-  run = _load(workdir, discriminator=None, extra=None)
-  if run.system.generate is None:
-    raise InputError(f'system {run.config.system} has no generator')
-  return run
+  return _load(workdir, discriminator=None, extra=None)
 
 
 def _load(workdir: str | os.PathLike, **left_out: None) -> TrainedRun:
@@ -68,7 +67,10 @@ def _load(workdir: str | os.PathLike, **left_out: None) -> TrainedRun:
   config = directory.read_config()
   program.check(config)
   recorded = directory.read_data()
-  spec = DataSpec(
+  spec_type = SYSTEMS[config.system].DATA.SPEC
+  if recorded['spec'].keys() != set(spec_type._fields):
+    raise InputError(f'{directory.data} is not the file that a run writes')
+  spec = spec_type(
     **{
       k: tuple(v) if isinstance(v, list) else v
       for k, v in recorded['spec'].items()
@@ -87,7 +89,9 @@ def _load(workdir: str | os.PathLike, **left_out: None) -> TrainedRun:
   )
 
 
-def load_run_data(run: TrainedRun, data_dir: str | None = None) -> Dataset:
+def load_run_data(
+  run: TrainedRun, data_dir: str | None = None
+) -> LabelledData | DomainData:
   """The data that a run was trained on, checked against the recorded hashes.
 
   Args:
@@ -96,19 +100,17 @@ def load_run_data(run: TrainedRun, data_dir: str | None = None) -> Dataset:
   """
   config = run.config.copy_and_resolve_references()
   config.data.data_dir = data_dir or config.data.data_dir
-  dataset = load_dataset(config.data)
-  mask = label_mask(dataset.train.label, config.data, dataset.num_classes)
-  recorded = run.directory.read_data()
+  data = SYSTEMS[config.system].DATA(config.data)
   changes = data_changes(
-    {'sha256': recorded['sha256']},
-    {'sha256': data_fingerprints(dataset, mask)},
+    {'sha256': run.directory.read_data()['sha256']},
+    {'sha256': data_fingerprints(data)},
   )
   if changes:
     raise InputError(
       f'the data are not those that {run.directory.path} was trained on: '
       f'{"; ".join(changes)}'
     )
-  return dataset
+  return data
 
 
 def evaluate(
@@ -133,7 +135,7 @@ def evaluate(
     same figure of the split's examples; and which weights, 'averaged' or 'raw'.
   """
   run = load_run(workdir)
-  dataset = load_run_data(run, data_dir)
+  dataset = load_run_data(run, data_dir).dataset
   examples = getattr(dataset, split)
   result = {'step': run.step, 'split': split}
   if run.system.predict is not None:
@@ -144,6 +146,16 @@ def evaluate(
       'error': error_rate(player.averaged, examples),
       'weights': _kind(player),
     }
+  translation = translation_evaluator(
+    run.system,
+    run.config,
+    run.spec,
+    key_for(jax.random.key(run.config.seed), 'fixed samples'),
+  )
+  if translation is not None:
+    generator = run.state.generator
+    result |= translation.errors(generator.averaged, examples)
+    result['generator_weights'] = _kind(generator)
   if run.system.generate is not None:
     result['num_samples'] = num_samples
     result['generator_weights'] = _kind(run.state.generator)
@@ -174,7 +186,12 @@ def latents(run: TrainedRun, seeds: Sequence[int], num: int = 1) -> Array:
 
   Returns:
     z [len(seeds) * num, z_dim]; a seed's do not depend on the others.
+
+  Raises:
+    InputError: the system makes no images from z.
   """
+  if run.system.sample_z is None:
+    raise InputError(f'system {run.config.system} makes no images from noise')
   keys = [key_for(jax.random.key(seed), 'samples') for seed in seeds]
   return jnp.concatenate([run.system.sample_z(key, num) for key in keys])
 
@@ -226,7 +243,7 @@ def beside_nearest(
   Returns:
     Panels by name, each uint8 [2 N, H, W, C].
   """
-  train = load_run_data(run, data_dir).train.image
+  train = load_run_data(run, data_dir).dataset.train.image
   train = crop_to_native(train, run.spec.native_size)
   pairs = {}
   for name, panel in panels.items():

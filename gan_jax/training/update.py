@@ -38,16 +38,27 @@ def make_optimizer(config: Any, steps_per_epoch: int) -> Optimizer:
     )
   else:
     tx = optax.identity()  # sgd
-  every = config.decay_every_steps or steps_per_epoch
-  constant = config.decay_rate == 1.0
-  learning_rate = (
-    optax.constant_schedule(config.learning_rate)
-    if constant
-    else optax.exponential_decay(
-      config.learning_rate, every, config.decay_rate, staircase=True
-    )
-  )
+  learning_rate = _schedule(config, steps_per_epoch)
   return Optimizer(tx, learning_rate, config.ema_decay)
+
+
+def _schedule(config: Any, steps_per_epoch: int) -> Callable[[Array], Array]:
+  rate, schedule = config.learning_rate, config.schedule
+  if schedule.name == 'exponential':
+    return optax.exponential_decay(
+      rate,
+      schedule.decay_every_steps or steps_per_epoch,
+      schedule.decay_rate,
+      staircase=True,
+    )
+  if schedule.name == 'linear':
+    return optax.linear_schedule(
+      rate,
+      0.0,
+      transition_steps=schedule.decay_epochs * steps_per_epoch,
+      transition_begin=schedule.constant_epochs * steps_per_epoch,
+    )
+  return optax.constant_schedule(rate)
 
 
 def new_player(

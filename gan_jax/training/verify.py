@@ -6,7 +6,8 @@ from typing import NamedTuple
 import jax
 from tqdm import tqdm
 
-from gan_jax.data import Dataset
+from gan_jax.data.dataset import Dataset
+from gan_jax.data.domains import DomainDataset
 from gan_jax.errors import InputError
 from gan_jax.reporting.environment import environment, environment_changes
 from gan_jax.training.checkpoint import Checkpoints
@@ -36,7 +37,7 @@ def verify(
   workdir: str,
   *,
   data_dir: str | None = None,
-  dataset: Dataset | None = None,
+  dataset: Dataset | DomainDataset | None = None,
 ) -> Verdict:
   """Trains a run again, from its config.json alone, and compares.
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from gan_jax.data.batches import to_unit_range
+from gan_jax.systems.system import init_network
 
 
 def descend(config):
@@ -30,22 +31,22 @@ def weights_of(state):
 
 def our_step(program, state, batch):
   """Our state after a step, and its metrics."""
-  batch = {
-    name: {**rows, 'image': to_unit_range(jnp.asarray(rows['image']))}
-    for name, rows in batch.items()
-  }
+  batch = jax.tree.map(
+    lambda x: to_unit_range(jnp.asarray(x)) if x.dtype == np.uint8 else x, batch
+  )
   step = jax.jit(program.system.train_step)
   return step(state, batch, program.key('train'))
 
 
-def assert_step_agrees(program, state, batch, peer, z, *, rounding=1e-6):
+def assert_step_agrees(program, state, batch, peer, *noise, rounding=1e-6):
   """Losses, raw gradients and parameters after the step.
 
-  `rounding` is what a gradient that should be 0, a bias's before BatchNorm, is
-  allowed beside the largest one's norm.
+  `noise` is what the peer's step takes after the batch. `rounding` is what a
+  gradient that should be 0, a bias's before BatchNorm, is allowed beside the
+  largest one's norm.
   """
   new, metrics = our_step(program, state, batch)
-  losses = peer.step(batch, z)
+  losses = peer.step(batch, *noise)
   assert_allclose(metrics['d_loss'], losses['discriminator'].item(), rtol=2e-6)
   assert_allclose(metrics['g_loss'], losses['generator'].item(), rtol=1e-5)
   old, new = weights_of(state), weights_of(new)
@@ -66,3 +67,35 @@ def assert_step_agrees(program, state, batch, peer, z, *, rounding=1e-6):
       assert_allclose(
         p.detach().numpy(), params[key], rtol=0, atol=2 * rounding
       )
+
+
+def moved(state):
+  """The state with parameters off their start, where all biases are 0."""
+  rng = np.random.default_rng(0)
+
+  def move(player):
+    return player.replace(
+      params=jax.tree.map(
+        lambda p: p + rng.normal(0.0, 0.1, p.shape).astype(np.float32),
+        player.params,
+      )
+    )
+
+  return state.replace(
+    generator=move(state.generator), discriminator=move(state.discriminator)
+  )
+
+
+def count(network):
+  """A peer's network's parameters."""
+  return sum(p.numel() for p in network.parameters())
+
+
+def count_ours(module, *shape):
+  """Those of ours, for images of this shape."""
+
+  def init(key):
+    return init_network(module, key, jnp.zeros(shape)).params
+
+  params = jax.eval_shape(init, jax.random.key(0))
+  return sum(x.size for x in jax.tree.leaves(params))

@@ -58,7 +58,7 @@ def test_the_table_shows_the_fastest_torch_its_spread_and_the_floor(result):
     (
       ['ssgn'],
       [],
-      "unknown system 'ssgn'; choose one of: dcgan, digits_ssgan, ",
+      "unknown system 'ssgn'; choose one of: cyclegan, dcgan, ",
     ),
     (['ssgan'], ['tf'], "unknown peer 'tf'; choose one of: flax, torch"),
   ],
@@ -76,6 +76,6 @@ def test_a_peer_that_is_not_installed_is_refused(monkeypatch):
 
 def test_a_workloads_sizes_can_be_changed():
   program = make_program('digits_ssgan', batch_size=20, image_size=16, width=2)
-  assert program.spec.image_shape == (16, 16, 1)
+  assert program.data.spec.image_shape == (16, 16, 1)
   assert program.config.data.batch_size == 20
   assert program.config.model.discriminator.width == 64

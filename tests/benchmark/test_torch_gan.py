@@ -7,7 +7,7 @@ import pytest
 from gan_jax.config import load_config
 from gan_jax.data.dataset import Dataset, Examples
 from gan_jax.rng import key_for
-from gan_jax.training.program import build, init_state, make_sampler
+from gan_jax.training.program import build, init_state
 from tests.benchmark import oracle
 from tests.conftest import ROOT
 
@@ -55,10 +55,10 @@ def test_losses_gradients_and_the_step_agree(name, shape):
   config = load(name)
   program = build(config, random_images(*shape))
   state = init_state(program)
-  peer = Peer(config, program.spec, oracle.weights_of(state))
+  peer = Peer(config, program.data.spec, oracle.weights_of(state))
   key = key_for(turn(program, 0), 'z')
   z = program.system.sample_z(key, config.data.batch_size)
-  batch = make_sampler(program)(0)
+  batch = program.sampler()(0)
   # Small kernels before BatchNorm, 0.02, are divided by their deviation: their
   # biases' gradients round three times as coarsely.
   rounding = 3e-6 if name == 'svhn_dcgan' else 1e-6
@@ -72,11 +72,11 @@ def test_each_penalty_moves_the_peers_loss(gamma):
   config = load('fashion_r3gan')
   program = build(config, random_images(16, 16, 1))
   weights = oracle.weights_of(init_state(program))
-  batch, z = make_sampler(program)(0), torch.ones(10, config.model.z_dim)
+  batch, z = program.sampler()(0), torch.ones(10, config.model.z_dim)
   loss = {}
   for value in (0.0, 1.0, 3.0):
     config.loss[gamma] = value
-    peer = Peer(config, program.spec, weights)
+    peer = Peer(config, program.data.spec, weights)
     loss[value] = peer.step(batch, z)['discriminator'].item()
   assert loss[1.0] > loss[0.0]
   difference = (loss[3.0] - loss[0.0]) / (loss[1.0] - loss[0.0])
@@ -108,4 +108,4 @@ def test_what_the_peer_does_not_play_is_refused(name, changes, message):
   with config.unlocked():
     config.update_from_flattened_dict(changes)
   with pytest.raises(ValueError, match=message):
-    Peer(config, program.spec, {})
+    Peer(config, program.data.spec, {})

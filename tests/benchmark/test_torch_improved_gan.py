@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from gan_jax.config import load_config
 from gan_jax.rng import key_for
-from gan_jax.training.program import build, init_state, make_sampler
+from gan_jax.training.program import build, init_state
 from tests.benchmark import oracle
 from tests.conftest import ROOT
 
@@ -33,9 +33,9 @@ def program(tiny_dataset):
 def test_losses_gradients_and_the_step_agree(program):
   noise = {'input_noise': 0.0, 'hidden_noise': 0.0}
   program.config.model.discriminator.update(noise)
-  program = build(program.config, program.dataset)
+  program = build(program.config, program.data.dataset)
   state = init_state(program)
-  peer = Peer(program.config, program.spec, oracle.weights_of(state))
+  peer = Peer(program.config, program.data.spec, oracle.weights_of(state))
   key = jax.random.fold_in(program.key('train'), 0)
   z = np.stack(
     [
@@ -43,15 +43,15 @@ def test_losses_gradients_and_the_step_agree(program):
       for purpose in ('z_for_d', 'z_for_g')
     ]
   )
-  batch = make_sampler(program)(0)
+  batch = program.sampler()(0)
   oracle.assert_step_agrees(program, state, batch, peer, torch.tensor(z))
 
 
 def test_the_noise_has_our_strength(program):
   state = init_state(program)
-  peer = Peer(program.config, program.spec, oracle.weights_of(state))
+  peer = Peer(program.config, program.data.spec, oracle.weights_of(state))
   classifier, num = peer.players['discriminator'], 20_000
-  image = program.dataset.train.image[:1]
+  image = program.data.dataset.train.image[:1]
   theirs, _ = classifier(0.5 * (peer.to_rows(image) + 1.0).expand(num, -1))
   module, _ = program.system.networks['discriminator']
   weights = state.discriminator.weights

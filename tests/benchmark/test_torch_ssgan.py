@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from gan_jax.rng import key_for, normal_rows
-from gan_jax.training.program import build, init_state, make_sampler
+from gan_jax.training.program import build, init_state
 from gan_jax.training.update import (
   Aux,
   apply_gradients,
@@ -37,8 +37,8 @@ def setting(request, smoke_config, tiny_dataset):
   oracle.descend(config)
   program = build(config, tiny_dataset)
   state = init_state(program)
-  peer = Peer(config, program.spec, oracle.weights_of(state))
-  batch = make_sampler(program)(0)
+  peer = Peer(config, program.data.spec, oracle.weights_of(state))
+  batch = program.sampler()(0)
   key = jax.random.fold_in(program.key('train'), 0)
   num, z_dim = config.data.batch_size, config.model.z_dim
   z = torch.tensor(np.array(normal_rows(key_for(key, 'z'), num, (z_dim,))))

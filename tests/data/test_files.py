@@ -7,8 +7,8 @@ from ml_collections import ConfigDict
 from numpy.testing import assert_array_equal
 from scipy import io
 
-from gan_jax.data import load_dataset
 from gan_jax.data.files import LOADERS
+from gan_jax.data.labelled import LabelledData
 from gan_jax.errors import InputError
 
 TRAIN, TEST, EXTRA = range(40), range(50, 70), range(100, 130)
@@ -71,16 +71,16 @@ WRITERS = {
 
 def load(name, data_dir, num_validation=10):
   """As the commands do, the checks of every data set included."""
-  return load_dataset(
-    ConfigDict(
-      {
-        'name': name,
-        'data_dir': str(data_dir),
-        'num_validation': num_validation,
-        'image_size': None,
-      }
-    )
-  )
+  config = {
+    'name': name,
+    'data_dir': str(data_dir),
+    'batch_size': 1,
+    'num_validation': num_validation,
+    'num_labels': None,
+    'label_seed': 0,
+    'image_size': None,
+  }
+  return LabelledData(ConfigDict(config)).dataset
 
 
 def check(data, shape):

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from gan_jax.config import load_config
 from gan_jax.data.batches import to_unit_range
-from gan_jax.training.program import advance, build, init_state, make_sampler
+from gan_jax.training.program import advance, build, init_state
 from tests.conftest import ROOT
 
 RATE = 0.1
@@ -47,7 +47,7 @@ def convolve(config, normalization, width=2):
 def batch_of(program):
   return {
     name: rows | {'image': to_unit_range(jnp.asarray(rows['image']))}
-    for name, rows in make_sampler(program)(0).items()
+    for name, rows in program.sampler()(0).items()
   }
 
 

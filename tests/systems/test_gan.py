@@ -10,7 +10,7 @@ from gan_jax.errors import InputError
 from gan_jax.evaluation.diversity import stddev_over_z
 from gan_jax.models.dcgan import ConvDiscriminator
 from gan_jax.rng import key_for, uniform_rows
-from gan_jax.systems.gan import LOSSES
+from gan_jax.systems.adversarial import LOSSES
 from gan_jax.training.evaluator import Evaluator
 from gan_jax.training.program import build, init_state
 from tests.systems.steps import (
@@ -62,7 +62,9 @@ def test_each_update_of_d_has_its_rows_and_the_rate_of_the_training_step(
   """
   config.loss.n_critic = 2
   for player in config.optimizer.values():
-    player.decay_rate, player.decay_every_steps = 0.5, 1
+    player.schedule = ConfigDict(
+      {'name': 'exponential', 'decay_rate': 0.5, 'decay_every_steps': 1}
+    )
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(program, step=3)
   image = batch_of(program)['train']['image']

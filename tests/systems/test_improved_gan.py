@@ -8,7 +8,7 @@ from gan_jax.data.batches import Sampler, to_unit_range
 from gan_jax.data.spec import Stream
 from gan_jax.errors import InputError
 from gan_jax.rng import key_for
-from gan_jax.training.program import build, init_state, make_sampler
+from gan_jax.training.program import build, init_state
 from tests.systems.steps import (
   RATE,
   batch_of,
@@ -62,13 +62,13 @@ def test_frozen_scales_stay_and_the_last_layers_moves(config, tiny_dataset):
 
 def test_three_streams_with_orders_of_their_own(config, tiny_dataset):
   program = build(config, tiny_dataset)
-  sampler = make_sampler(program)
+  sampler = program.sampler()
   names = ('labelled', 'unlabelled', 'unlabelled_for_g')
   seen = [
     np.concatenate([sampler.indices(name, step) for step in range(5)])
     for name in names
   ]
-  labelled = set(np.flatnonzero(program.mask))
+  labelled = set(np.flatnonzero(program.data.mask))
   assert [set(rows) for rows in seen] == [
     labelled, set(range(30)), set(range(30))
   ]  # fmt: skip
@@ -219,7 +219,7 @@ def test_logits_start_with_mean_0_and_variance_1(config, tiny_dataset):
   program = build(config, tiny_dataset)
   assert program.system.init_rows == 20
   rows = {'init': Stream('all', 20)}
-  sampler = Sampler(tiny_dataset.train, program.mask, rows, config.seed)
+  sampler = Sampler(tiny_dataset.train, program.data.mask, rows, config.seed)
   image = to_unit_range(sampler(0)['init']['image'])
   d = init_state(program).discriminator
   logits = program.system.predict(d.weights, image)

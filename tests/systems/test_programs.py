@@ -16,7 +16,6 @@ from gan_jax.training.program import (
   build,
   compile_step,
   init_state,
-  make_sampler,
 )
 from tests.conftest import ROOT
 
@@ -50,7 +49,7 @@ def program_of(path):
 @pytest.mark.parametrize('path', CONVOLUTIONAL, ids=lambda path: path.stem)
 def test_no_convolution_dilates_its_input_on_the_cpu(path):
   program = program_of(path)
-  batch = make_sampler(program)(0)
+  batch = program.sampler()(0)
   lowered = compile_step(program).lower(
     init_state(program), [batch], program.key('train')
   )
@@ -65,7 +64,7 @@ def test_no_convolution_dilates_its_input_on_the_cpu(path):
 def test_nor_at_full_size_where_other_forms_are_chosen(name):
   program = make_program(name)
   lowered = compile_step(program).lower(
-    init_state(program), [make_sampler(program)(0)], program.key('train')
+    init_state(program), [program.sampler()(0)], program.key('train')
   )
   text = lowered.as_text()
   assert text.count('stablehlo.dot_general') > 100  # minimal filtering
@@ -82,7 +81,7 @@ def test_networks_passes_are_shared_by_the_two_losses():
   """
   program = program_of(CONFIGS[0].with_name('svhn_ssgan.py'))
   state = init_state(program)
-  rows = dict(make_sampler(program)(0)['train'])
+  rows = dict(program.sampler()(0)['train'])
   image = rows['image'] = to_unit_range(jnp.asarray(rows['image']))
   z = jnp.zeros((len(image), program.config.model.z_dim))
 

@@ -12,7 +12,6 @@ from gan_jax.training.program import (
   advance,
   build,
   init_state,
-  make_sampler,
 )
 
 
@@ -30,7 +29,7 @@ def config(smoke_config):
 
 
 def batch_of(program, step=0):
-  rows = dict(make_sampler(program)(step)['train'])
+  rows = dict(program.sampler()(step)['train'])
   rows['image'] = to_unit_range(jnp.asarray(rows['image']))
   return {'train': rows}
 

@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pytest
 
+from gan_jax.data.labelled import DATASETS
 from gan_jax.errors import InputError
 from gan_jax.reporting.metrics import read_lines
 from gan_jax.training import loop
@@ -349,9 +350,7 @@ def test_evaluate_agrees_with_the_result_after_a_move(
   config, tiny_dataset, reference, tmp_path, monkeypatch
 ):
   moved = shutil.copytree(reference[0], tmp_path / 'elsewhere/moved')
-  monkeypatch.setattr(
-    'gan_jax.training.restore.load_dataset', lambda config: tiny_dataset
-  )
+  monkeypatch.setitem(DATASETS, 'digits', lambda config: tiny_dataset)
   result = evaluate(moved)
   assert result['error'] == reference[1]['test_error']
   assert (result['step'], result['num_examples']) == (8, 12)

@@ -6,6 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.config import load_config
+from gan_jax.data.labelled import DATASETS
 from gan_jax.errors import InputError
 from gan_jax.training import loop
 from gan_jax.training.restore import (
@@ -115,9 +116,7 @@ def test_a_tour_meets_every_z_and_closes(workdir):
 def test_the_nearest_training_image_follows_each_sample(
   workdir, tiny_dataset, monkeypatch
 ):
-  monkeypatch.setattr(
-    'gan_jax.training.restore.load_dataset', lambda config: tiny_dataset
-  )
+  monkeypatch.setitem(DATASETS, 'digits', lambda config: tiny_dataset)
   run = load_generator(workdir)
   near = tiny_dataset.train.image[[4, 20, 4]].copy()
   near[:, 0, 0] ^= 1
@@ -131,9 +130,8 @@ def test_neighbours_are_looked_for_in_the_runs_own_data(
   workdir, tiny_dataset, monkeypatch
 ):
   other = tiny_dataset.train._replace(image=tiny_dataset.train.image[::-1])
-  monkeypatch.setattr(
-    'gan_jax.training.restore.load_dataset',
-    lambda config: tiny_dataset._replace(train=other),
+  monkeypatch.setitem(
+    DATASETS, 'digits', lambda config: tiny_dataset._replace(train=other)
   )
   run = load_generator(workdir)
   with pytest.raises(InputError, match='not those that'):

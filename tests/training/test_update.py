@@ -21,8 +21,7 @@ def optimizer(**changes):
     'b2': 0.999,
     'eps': 1e-8,
     'eps_root': 0.0,
-    'decay_rate': 1.0,
-    'decay_every_steps': None,
+    'schedule': {'name': 'constant'},
     'ema_decay': 0.0,
   }
   return make_optimizer(ConfigDict(config | changes), steps_per_epoch=10)
@@ -72,7 +71,21 @@ def test_eps_root_is_inside_the_square_root():
   [(0, 4, 1.0), (3, 4, 1.0), (4, 4, 0.9), (8, 4, 0.81), (10, None, 0.9)],
 )
 def test_the_rate_decays_with_the_training_step(step, every, rate):
-  opt = optimizer(learning_rate=1.0, decay_rate=0.9, decay_every_steps=every)
+  schedule = {
+    'name': 'exponential',
+    'decay_rate': 0.9,
+    'decay_every_steps': every,
+  }
+  opt = optimizer(learning_rate=1.0, schedule=schedule)
+  assert_allclose(opt.learning_rate(jnp.int32(step)), rate, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('step', 'rate'), [(0, 1), (20, 1), (25, 0.875), (40, 0.5), (60, 0), (90, 0)]
+)
+def test_the_rate_falls_to_zero_in_a_line(step, rate):
+  schedule = {'name': 'linear', 'constant_epochs': 2, 'decay_epochs': 4}
+  opt = optimizer(learning_rate=1.0, schedule=schedule)
   assert_allclose(opt.learning_rate(jnp.int32(step)), rate, rtol=1e-6)
 
 

@@ -1,0 +1,327 @@
+"""Images of two domains a and b: aligned pairs, or two sets of their own."""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from gan_jax import config as cfg
+from gan_jax.data import folders, tfds_images
+from gan_jax.data.batches import Shuffles, check_rows, random_generator
+from gan_jax.data.images import ImageFiles, Pictures, resize
+from gan_jax.data.spec import DomainSpec, Stream
+from gan_jax.errors import InputError, choice
+
+# The splits are part of a data set's definition: no config changes this seed.
+_SPLIT_SEED = 0
+
+Images = np.ndarray | ImageFiles  # [N, H, W, C], uint8; the latter decodes
+
+
+class Domains(NamedTuple):
+  """A split; in aligned data, each row of a belongs to the same row of b."""
+
+  a: Images
+  b: Images
+
+
+class DomainDataset(NamedTuple):
+  """Training images have `load_size`, all others `crop_size`."""
+
+  name: str
+  train: Domains
+  validation: Domains
+  test: Domains
+  aligned: bool
+
+
+class DomainData:
+  """A data set of two domains.
+
+  Args:
+    config: the group `data`; see SCHEMA.
+    dataset: instead of the one that `config.name` names.
+
+  Raises:
+    InputError: no such data set, or one that does not fit the config.
+  """
+
+  SCHEMA: ClassVar = {
+    'load_size': cfg.integer(1),  # images are resized to squares of this side,
+    'crop_size': cfg.integer(1),  # of which a random part is seen in training
+    'flip': cfg.boolean,  # whether it is mirrored half of the time
+    # Decoded training images stay in memory if they take no more than this.
+    'memory_gb': cfg.real(0.0),
+  }
+  SPEC = DomainSpec
+
+  def __init__(self, config: ConfigDict, dataset: DomainDataset | None = None):
+    if config.load_size < config.crop_size:
+      raise InputError(
+        f'config.data.load_size = {config.load_size} is smaller than '
+        f'crop_size = {config.crop_size}, the part of it that is seen'
+      )
+    self.dataset = _load(config) if dataset is None else dataset
+    self._config = config
+    size = (config.crop_size, config.crop_size)
+    a, b = self.dataset.train
+    self.num_train = max(len(a), len(b))
+    self.spec = DomainSpec(
+      a_shape=(*size, a.shape[-1]),
+      b_shape=(*size, b.shape[-1]),
+      aligned=self.dataset.aligned,
+      steps_per_epoch=max(1, self.num_train // config.batch_size),
+    )
+
+  def sampler(
+    self, batch_spec: Mapping[str, Stream], seed: int
+  ) -> 'DomainSampler':
+    """Maps a step to the global batch of that step."""
+    return DomainSampler(
+      self.dataset.train,
+      batch_spec,
+      seed,
+      crop_size=self._config.crop_size,
+      flip=self._config.flip,
+    )
+
+  def contents(self) -> dict[str, Any]:
+    """All that results depend on, as pytrees: a run records their hashes."""
+    return {
+      part: {
+        domain: images if isinstance(images, np.ndarray) else images.sha256()
+        for domain, images in getattr(self.dataset, part)._asdict().items()
+      }
+      for part in ('train', 'validation', 'test')
+    }
+
+  def __str__(self) -> str:
+    sizes = ', '.join(
+      f'{len(split.a)} + {len(split.b)} {part}'
+      for part, split in zip(
+        ('train', 'validation', 'test'), self.dataset[1:4], strict=True
+      )
+    )
+    kept = isinstance(self.dataset.train.a, np.ndarray)
+    return (
+      f'{self.dataset.name}, {"pairs" if self.spec.aligned else "unaligned"}, '
+      f'{sizes}, resized to {self._config.load_size}, '
+      f'cropped to {self._config.crop_size}; '
+      f'{"kept in memory" if kept else "decoded as they are needed"}'
+    )
+
+
+class DomainSampler(Shuffles):
+  """Maps a step to the global batch of that step, of images of two domains.
+
+  A stream 'ab' takes pairs, {'a': ..., 'b': ...}, both with the same crop and
+  flip; a stream 'a' or 'b' takes {'image': ...} of one domain.
+
+  Args:
+    train: the training images.
+    batch_spec: the streams that the system wants.
+    seed: of the shuffles, crops and flips.
+    crop_size: the side of what is seen of an image.
+    flip: whether it is mirrored half of the time.
+  """
+
+  def __init__(
+    self,
+    train: Domains,
+    batch_spec: Mapping[str, Stream],
+    seed: int,
+    *,
+    crop_size: int,
+    flip: bool,
+  ):
+    self._images = {
+      name: train._asdict()
+      if stream.subset == 'ab'
+      else {'image': getattr(train, stream.subset)}
+      for name, stream in batch_spec.items()
+    }
+    self._seed, self._crop_size, self._flip = seed, crop_size, flip
+    self.decodes = any(isinstance(images, ImageFiles) for images in train)
+    streams = {}
+    for name, stream in batch_spec.items():
+      num = min(map(len, self._images[name].values()))
+      check_rows(stream.rows, num)
+      streams[name] = (np.arange(num), stream.rows)
+    super().__init__(streams, seed)
+
+  def __call__(self, step: int) -> dict[str, dict[str, np.ndarray]]:
+    batch = {}
+    for name, sources in self._images.items():
+      rows = []
+      for i, index in enumerate(self.indices(name, step)):
+        rng = random_generator(self._seed, f'{name} jitter', i, step)
+        jitter = make_jitter(rng, self._crop_size, self._flip)
+        rows.append({k: jitter(images[index]) for k, images in sources.items()})
+      batch[name] = {k: np.stack([row[k] for row in rows]) for k in sources}
+    return batch
+
+
+def make_jitter(
+  rng: np.random.Generator, crop_size: int, flip: bool
+) -> Callable[[np.ndarray], np.ndarray]:
+  """A random crop and flip: the same one for every image that it is given."""
+  top, left = rng.random(2)
+  mirrored = rng.random() < 0.5 and flip
+
+  def jitter(image):
+    y, x = (
+      int(where * (side - crop_size + 1))
+      for where, side in zip((top, left), image.shape[:2], strict=True)
+    )
+    image = image[y : y + crop_size, x : x + crop_size]
+    return image[:, ::-1] if mirrored else image
+
+  return jitter
+
+
+def _load(config: ConfigDict) -> DomainDataset:
+  if config.name not in DATASETS:
+    raise choice('data set of two domains', config.name, DATASETS)
+  return DATASETS[config.name](config)
+
+
+_Source = Pictures | np.ndarray  # the latter [N, H, W, C]
+
+
+def _count(source: _Source) -> int:
+  return len(source.paths if isinstance(source, Pictures) else source)
+
+
+def _take(source: _Source, rows: np.ndarray) -> _Source:
+  if isinstance(source, Pictures):
+    return source._replace(paths=tuple(source.paths[i] for i in rows))
+  return source[rows]
+
+
+def _make_dataset(
+  config: ConfigDict,
+  splits: Mapping[str, tuple[_Source, _Source]],
+  open_images: Callable[[_Source, str, tuple[int, int]], Images],
+  *,
+  aligned: bool,
+) -> DomainDataset:
+  """A data set whose validation part is taken from its training split.
+
+  Args:
+    config: the group `data`.
+    splits: 'train' and 'test', each with what a and b are read from.
+    open_images: (source, domain, size) to images.
+    aligned: whether rows belong together.
+  """
+  parts = {'train': {}, 'validation': {}, 'test': {}}
+  small, large = ((n, n) for n in (config.crop_size, config.load_size))
+  for domain, train, test in zip('ab', *splits.values(), strict=True):
+    num, num_validation = _count(train), config.num_validation
+    if num_validation >= num:
+      raise InputError(
+        f'config.data.num_validation = {num_validation} leaves nothing of the '
+        f'{num} training images of domain {domain}'
+      )
+    order = random_generator(_SPLIT_SEED, 'validation').permutation(num)
+    held, rest = (np.sort(part) for part in np.split(order, [num_validation]))
+    parts['train'][domain] = open_images(_take(train, rest), domain, large)
+    parts['validation'][domain] = open_images(_take(train, held), domain, small)
+    parts['test'][domain] = open_images(test, domain, small)
+  return DomainDataset(
+    config.name, *(Domains(**part) for part in parts.values()), aligned
+  )
+
+
+def _load_files(
+  config: ConfigDict,
+  splits: Mapping[str, tuple[Pictures, Pictures]],
+  channels: Mapping[str, int],
+  *,
+  aligned: bool,
+) -> DomainDataset:
+  """A data set of image files; all are read once, so that none is broken."""
+  dataset = _make_dataset(
+    config,
+    splits,
+    lambda pictures, domain, size: ImageFiles(pictures, size, channels[domain]),
+    aligned=aligned,
+  )
+  num_bytes = sum(math.prod(images.shape) for images in dataset.train)
+  if num_bytes <= config.memory_gb * 1e9:
+    return dataset._replace(
+      **{
+        part: Domains(*(images.decode() for images in getattr(dataset, part)))
+        for part in ('train', 'validation', 'test')
+      }
+    )
+  for split in (dataset.train, dataset.validation, dataset.test):
+    for images in split:
+      images.check()
+  return dataset
+
+
+_RGB = {'a': 3, 'b': 3}
+
+
+def load_pairs(config: ConfigDict) -> DomainDataset:
+  """Aligned pairs of images; see `folders.find_pairs` for the layouts."""
+  splits = folders.find_pairs(config.data_dir)
+  return _load_files(config, splits, _RGB, aligned=True)
+
+
+def load_domains(config: ConfigDict) -> DomainDataset:
+  """Two sets of images; see `folders.find_domains` for the layout."""
+  splits = folders.find_domains(config.data_dir)
+  return _load_files(config, splits, _RGB, aligned=False)
+
+
+def load_gray_to_colour(config: ConfigDict) -> DomainDataset:
+  """Any folder of images as b, in gray as a: pairs for colourisation.
+
+  See `folders.find_classes` for the layouts; classes do not count. Where there
+  is no test split, a tenth of the images is.
+  """
+  splits = {
+    split: pictures
+    for split, (pictures, _) in folders.find_classes(config.data_dir).items()
+  }
+  if 'test' not in splits:
+    num = _count(splits['train'])
+    order = random_generator(_SPLIT_SEED, 'test').permutation(num)
+    test, train = np.split(order, [max(1, num // 10)])
+    splits = {
+      part: _take(splits['train'], np.sort(rows))
+      for part, rows in (('train', train), ('test', test))
+    }
+  both = {part: (pictures, pictures) for part, pictures in splits.items()}
+  return _load_files(config, both, {'a': 1, 'b': 3}, aligned=True)
+
+
+def load_cycle_gan(name: str, config: ConfigDict) -> DomainDataset:
+  """The data sets of the CycleGAN paper, prepared by TensorFlow Datasets."""
+  splits = {
+    split: tuple(
+      tfds_images.read_images(name, config.data_dir, f'{split}{side}')
+      for side in 'AB'
+    )
+    for split in ('train', 'test')
+  }
+
+  def resized(images, _, size):
+    return np.stack([resize(image, size) for image in images])
+
+  return _make_dataset(config, splits, resized, aligned=False)
+
+
+# name -> function(config group data) -> DomainDataset
+DATASETS = {
+  'pairs': load_pairs,
+  'domains': load_domains,
+  'gray_to_colour': load_gray_to_colour,
+} | {
+  name: functools.partial(load_cycle_gan, name)
+  for name in tfds_images.CYCLE_GAN
+}

@@ -1,0 +1,190 @@
+"""CycleGAN: images of one domain from those of another, without pairs.
+
+Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent
+Adversarial Networks", https://arxiv.org/abs/1703.10593. Two generators, a2b and
+b2a, each against a discriminator of its target domain (equation 1), and held to
+be each other's inverse by the cycle's L1 distance (equation 2). Both generators
+move first, as in the authors' code; then both discriminators, on generated
+images out of a pool of the past (section 4).
+"""
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax import config as cfg
+from gan_jax import losses
+from gan_jax.data.domains import DomainData
+from gan_jax.data.spec import DomainSpec, Stream
+from gan_jax.errors import InputError
+from gan_jax.image_pool import empty_pool, query_pool
+from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
+from gan_jax.models.resnet import MULTIPLE, ResNetGenerator
+from gan_jax.rng import key_for
+from gan_jax.systems import adversarial
+from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.training.state import TrainState, Weights
+from gan_jax.training.update import (
+  Aux,
+  apply_gradients,
+  make_optimizer,
+  new_player,
+  prefixed,
+  update_player,
+)
+
+SCHEMA = {
+  'model': {
+    'generator': {'width': cfg.integer(1), 'num_blocks': cfg.integer(1)},
+    'discriminator': {
+      'width': cfg.integer(1),
+      'patch_size': cfg.one_of(*PATCH_SIZES),
+      'normalization': cfg.one_of('instance', 'none'),
+    },
+    'pool_size': cfg.integer(0),  # images of each domain; 0: no pool
+  },
+  'loss': {
+    'adversarial': adversarial.SCHEMA,
+    'lambda_adversarial': cfg.real(0.0),
+    'lambda_cycle': cfg.real(0.0),
+    'lambda_identity': cfg.real(0.0),
+  },
+  'optimizer': {
+    'generator': cfg.OPTIMIZER_SCHEMA,
+    'discriminator': cfg.OPTIMIZER_SCHEMA,
+  },
+}
+DATA = DomainData
+CLASSIFIES = False  # whether it has `predict`
+
+
+def make_system(
+  config, data_spec: DomainSpec, axis_name: str | None = None
+) -> System:
+  """The system that `config` describes; see `SCHEMA` for its keys."""
+  loss, model = config.loss, config.model
+  shapes = {'a': data_spec.a_shape, 'b': data_spec.b_shape}
+  if loss.lambda_identity and shapes['a'] != shapes['b']:
+    raise InputError(
+      f'images of a are {shapes["a"]} and of b {shapes["b"]}, which have no '
+      'identity; set config.loss.lambda_identity to 0'
+    )
+  g_optimizer = make_optimizer(
+    config.optimizer.generator, data_spec.steps_per_epoch
+  )
+  d_optimizer = make_optimizer(
+    config.optimizer.discriminator, data_spec.steps_per_epoch
+  )
+  generators = {
+    'a2b': ResNetGenerator(channels=shapes['b'][-1], **model.generator),
+    'b2a': ResNetGenerator(channels=shapes['a'][-1], **model.generator),
+  }
+  discriminator = PatchDiscriminator(**model.discriminator)
+  d_loss, g_loss = adversarial.make_losses(loss.adversarial, axis_name)
+  examples = {name: jnp.zeros((1, *shape)) for name, shape in shapes.items()}
+
+  def init(key, image):
+    del image  # nothing depends on the data
+    g = {
+      way: init_network(network, key_for(key, way), examples[way[0]]).params
+      for way, network in generators.items()
+    }
+    d = {
+      domain: init_network(discriminator, key_for(key, domain), example).params
+      for domain, example in examples.items()
+    }
+    return TrainState(
+      step=jnp.int32(0),
+      generator=new_player(g, {}, g_optimizer),
+      discriminator=new_player(d, {}, d_optimizer),
+      extra={
+        domain: empty_pool(model.pool_size, shape)
+        for domain, shape in shapes.items()
+      },
+    )
+
+  def generate(params, way, image):
+    weights = Weights(params[way], {})
+    return apply_network(generators[way], weights, image, train=True)[0]
+
+  def judge(params, domain, image):
+    weights = Weights(params[domain], {})
+    return apply_network(discriminator, weights, image, train=True)[0]
+
+  def train_step(state, batch, key):
+    real = {domain: batch[domain]['image'] for domain in 'ab'}
+    key = jax.random.fold_in(key, state.step)
+    g, d = state.generator, state.discriminator
+
+    def g_loss_fn(params):
+      metrics, fakes, total = {}, {}, 0.0
+      for way, back in (('a2b', 'b2a'), ('b2a', 'a2b')):
+        source, target = way.split('2')
+        fake = fakes[target] = generate(params, way, real[source])
+        value = g_loss(
+          judge(d.params, target, real[target]), judge(d.params, target, fake)
+        ).mean()
+        cycle = losses.l1_loss(
+          generate(params, back, fake), real[source]
+        ).mean()
+        metrics |= {f'loss_{way}': value, f'cycle_{source}': cycle}
+        total += loss.lambda_adversarial * value + loss.lambda_cycle * cycle
+        if loss.lambda_identity:
+          same = generate(params, way, real[target])
+          identity = losses.l1_loss(same, real[target]).mean()
+          metrics[f'identity_{target}'] = identity
+          total += loss.lambda_identity * identity
+      return total, (Aux(metrics | {'loss': total}, {}), fakes)
+
+    g_gradients, (aux, fakes) = jax.grad(g_loss_fn, has_aux=True)(g.params)
+    new_g, g_metrics = apply_gradients(
+      g, g_optimizer, g_gradients, aux, state.step, axis_name=axis_name
+    )
+
+    pools, shown = {}, {}
+    for domain, pool in state.extra.items():
+      pools[domain], shown[domain] = query_pool(
+        pool, fakes[domain], key_for(key, f'pool_{domain}'), axis_name
+      )
+
+    def d_loss_fn(params):
+      metrics, total = {}, 0.0
+      for domain in 'ab':
+        on_real = judge(params, domain, real[domain])
+        on_fake = judge(params, domain, shown[domain])
+        # Halved, which slows D down relative to G (appendix 7.1).
+        value = 0.5 * d_loss(on_real, on_fake).mean()
+        metrics |= {
+          f'loss_{domain}': value,
+          f'real_logit_{domain}': on_real.mean(),
+          f'fake_logit_{domain}': on_fake.mean(),
+        }
+        total += value
+      return total, Aux(metrics | {'loss': total}, {})
+
+    new_d, d_metrics = update_player(
+      d, d_optimizer, d_loss_fn, state.step, axis_name=axis_name
+    )
+    state = TrainState(state.step + 1, new_g, new_d, pools)
+    return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
+
+  def translator(way):
+    def translate(weights, image, key):
+      del key  # there is no noise
+      return generate(weights.params, way, image)
+
+    return translate
+
+  return System(
+    batch_spec={
+      domain: Stream(domain, config.data.batch_size) for domain in 'ab'
+    },
+    init=init,
+    train_step=train_step,
+    networks={
+      'generator a2b': (generators['a2b'], examples['a']),
+      'generator b2a': (generators['b2a'], examples['b']),
+      'discriminator b': (discriminator, examples['b']),
+    },
+    translate={way: translator(way) for way in generators},
+    side_multiple=MULTIPLE,
+  )
