@@ -8,14 +8,18 @@ demo results: export GLIBC_TUNABLES ?= $(MALLOC)
 MALLOC := glibc.malloc.mmap_max=0:glibc.malloc.hugetlb=1:$\
 glibc.malloc.trim_threshold=17179869184
 
-.PHONY: demo test results lint benchmark
+.PHONY: demo test test-slow results lint benchmark
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.compare --label_seeds=0 --workdir=$(DEMO_DIR) \
 	  --configs=configs/digits_ssgan.py,configs/digits_supervised.py
 
 test: .venv/installed lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not slow'
+
+# What takes many seconds each: kills and resumptions, every smoke config.
+test-slow: .venv/installed
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .

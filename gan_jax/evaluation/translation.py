@@ -73,7 +73,13 @@ class TranslationEvaluator:
         counterpart = _stack(getattr(images, target), rows)
         part |= {target: to_unit_range(jnp.asarray(counterpart))}
       parts.append(jax.device_get(part))
-    return {k: np.concatenate([part[k] for part in parts]) for k in parts[0]}
+    # Named once more: what comes out of jit is in the order of the alphabet.
+    order = (source, way, f'{way}2{source}', target)
+    return {
+      name: np.concatenate([part[name] for part in parts])
+      for name in order
+      if name in parts[0]
+    }
 
   def errors(self, weights: Weights, images: Domains) -> dict[str, float]:
     """Mean absolute differences, of images in [-1, 1], over a split.

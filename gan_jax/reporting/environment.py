@@ -18,6 +18,8 @@ _PACKAGES = (
   'optax',
   'orbax-checkpoint',
   'tensorflow-datasets',
+  'grain',
+  'pillow',
   'numpy',
   'absl-py',
   'ml_collections',

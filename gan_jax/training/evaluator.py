@@ -40,7 +40,7 @@ class Evaluator:
 
   def error(self, state: TrainState, split: str) -> float:
     """The share of mistakes on 'train', 'validation' or 'test'."""
-    examples = getattr(self._program.dataset, split)
+    examples = getattr(self._program.data.dataset, split)
     return self._error_rate(state.discriminator.averaged, examples)
 
   def scores(self, state: TrainState) -> dict[str, float]:
@@ -50,7 +50,7 @@ class Evaluator:
       labelled = Examples(
         *(
           column[self._program.data.mask]
-          for column in self._program.dataset.train
+          for column in self._program.data.dataset.train
         )
       )
       mistakes = self._error_rate(state.discriminator.averaged, labelled)
@@ -75,7 +75,7 @@ class Evaluator:
       classification = {
         'num_labels': int(program.data.mask.sum()),
         'test_error': self.error(state, 'test'),
-        'num_test': len(program.dataset.test.label),
+        'num_test': len(program.data.dataset.test.label),
       }
     return {
       'system': program.config.system,
