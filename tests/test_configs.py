@@ -3,18 +3,16 @@
 import pathlib
 import shutil
 
-import numpy as np
 import pytest
 
 from gan_jax.config import differences, flatten, load_config
 from gan_jax.data import domains
-from gan_jax.data.dataset import Dataset, Examples
-from gan_jax.data.domains import DomainDataset, Domains
 from gan_jax.data.labelled import DATASETS
 from gan_jax.systems import SYSTEMS
 from gan_jax.training import restore
 from gan_jax.training.loop import train
 from gan_jax.training.program import build, check
+from tests import made_up
 
 FILES = sorted((pathlib.Path(__file__).parents[1] / 'configs').glob('*.py'))
 
@@ -40,29 +38,6 @@ SIZES_AND_COUNTS = (
   'size_mult',
   'width',
 )
-
-
-def made_up(num_train, size, channels):
-  rng = np.random.default_rng(0)
-
-  def examples(num):
-    image = rng.integers(0, 256, (num, size, size, channels), np.uint8)
-    return Examples(image, (np.arange(num) % 10).astype(np.int32))
-
-  parts = (examples(num_train), examples(20), examples(30))
-  return Dataset('made-up', *parts, 10, (size, size))
-
-
-def made_up_domains(config):
-  rng = np.random.default_rng(0)
-
-  def split(num, side):
-    shape = (num, side, side, 3)
-    return Domains(*(rng.integers(0, 256, shape, np.uint8) for _ in 'ab'))
-
-  train = split(9, config.load_size)
-  others = split(2, config.crop_size), split(3, config.crop_size)
-  return DomainDataset('made-up', train, *others, config.name == 'pairs')
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
@@ -100,12 +75,13 @@ def data_at_hand(monkeypatch):
   """Made-up images in place of data sets that must be prepared."""
   shapes = {'mnist': (28, 1), 'fashion_mnist': (28, 1), 'svhn_cropped': (32, 3)}
   for name, (size, channels) in shapes.items():
-    dataset = made_up(40, size, channels)
+    dataset = made_up.labelled(40, size, channels)
     monkeypatch.setitem(DATASETS, name, lambda *_, dataset=dataset: dataset)
   for name in ('pairs', 'cycle_gan/facades', 'cycle_gan/horse2zebra'):
-    monkeypatch.setitem(domains.DATASETS, name, made_up_domains)
+    monkeypatch.setitem(domains.DATASETS, name, made_up.two_domains)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_smoke_trains_resumes_evaluates_and_samples(
   path, tmp_path, data_at_hand

@@ -192,8 +192,8 @@ def latents(run: TrainedRun, seeds: Sequence[int], num: int = 1) -> Array:
   """
   if run.system.sample_z is None:
     raise InputError(
-      f'system {run.config.system} makes no images from noise; if it translates '
-      'images, use experiments.translate'
+      f'system {run.config.system} makes no images from noise; of one that '
+      'translates images, use experiments.translate'
     )
   keys = [key_for(jax.random.key(seed), 'samples') for seed in seeds]
   return jnp.concatenate([run.system.sample_z(key, num) for key in keys])

@@ -95,6 +95,7 @@ def test_a_line_for_each_damaged_checkpoint_and_nothing_else(
   assert 'checkpoints/8' in done.stderr
 
 
+@pytest.mark.slow
 def test_comparison_makes_a_table_and_does_not_repeat_itself(command, tmp_path):
   args = (
     '--configs=configs/digits_ssgan.py:smoke,'
@@ -117,7 +118,7 @@ def test_comparison_makes_a_table_and_does_not_repeat_itself(command, tmp_path):
 
 
 @pytest.mark.parametrize('name', [
-  'train', 'evaluate', 'sample', 'verify', 'compare', 'plot',
+  'train', 'evaluate', 'sample', 'translate', 'verify', 'compare', 'plot',
 ])  # fmt: skip
 def test_help_names_the_flags(command, name):
   out = command(name, '--help', status=1).stdout  # absl's status for --help
@@ -191,6 +192,7 @@ def test_other_bad_input(command, name, args, message):
   assert message in done.stderr
 
 
+@pytest.mark.slow
 def test_benchmark_times_our_step(command, tmp_path):
   output = tmp_path / 'benchmark.json'
   done = command(

@@ -51,6 +51,7 @@ def kill_between_begin_and_commit(process, workdir, rng):
   return bool(temporaries(workdir))
 
 
+@pytest.mark.slow
 def test_a_run_killed_four_times_equals_an_undisturbed_one(
   command, start, tmp_path, capsys
 ):

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 from jax.test_util import check_grads
 
-from gan_jax.ops import geometry
+from gan_jax.ops import geometry, lowerings
 from gan_jax.ops.convolution import conv, conv_transpose
 
 DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
@@ -93,10 +93,11 @@ def test_equals_lax_to_second_order(ours, reference, size, stride):
     ((17, 3), (7, 5), (3, 3), (1, 1)),
     ((3, 17), (7, 5), (4, 4), (2, 2)),
     ((17, 18), (4, 4), (5, 5), (2, 2)),  # to 2x2
-    ((256, 17), (5, 5), (3, 3), (1, 1)),
+    ((256, 17), (7, 6), (3, 3), (1, 1)),
     ((3, 17), (91, 90), (4, 3), (1, 1)),  # many pixels
     ((3, 2), (1, 3), (5, 4), (2, 2)),
-    ((17, 18), (5, 6), (3, 4), (2, 1)),
+    ((17, 18), (5, 6), (3, 4), (2, 1)),  # few pixels
+    ((17, 18), (10, 9), (3, 4), (2, 1)),
     ((64, 63), (12, 13), (3, 3), (1, 1)),  # minimal filtering
     ((64, 63), (17, 16), (5, 4), (2, 2)),
     ((18, 17), (6, 7), (1, 3), (2, 2)),
@@ -109,6 +110,38 @@ def test_equals_lax_in_every_form(
   with jax.enable_x64(True):
     x, kernel = arrays(image_size, kernel_size, channels)
     assert_equals(ours, reference, x, kernel, strides, 'SAME', 1e-12)
+
+
+@pytest.mark.parametrize('adjoint', [False, True])
+@pytest.mark.parametrize(
+  ('strides', 'pads'),
+  [
+    ((1, 1), ((1, 1), (1, 2))),  # SAME
+    ((2, 2), ((1, 1), (1, 1))),
+    ((2, 2), ((2, 1), (0, 3))),
+    ((2, 1), ((-1, 2), (2, -1))),
+  ],
+)
+@pytest.mark.parametrize('form', ['conv', 'conv_transpose', 'kernel_gradient'])
+def test_products_of_each_tap_equal_lax(form, pads, strides, adjoint):
+  sizes = (3, 4)
+
+  def bound(function):
+    return lambda a, b, strides, pads: function(
+      a, b, geometry.Geometry(strides, pads, sizes), adjoint
+    )
+
+  with jax.enable_x64(True):
+    x, b = arrays((7, 6), sizes)
+    if form == 'kernel_gradient':
+      b = lax_conv(x, b, strides, pads)
+    elif adjoint:
+      b = b.swapaxes(2, 3)
+    taps, plain = (
+      bound(getattr(lowerings, f'{prefix}_{form}'))
+      for prefix in ('tap', 'default')
+    )
+    assert_equals(taps, plain, x, b, strides, pads, 1e-12)
 
 
 @PAIRS
@@ -137,18 +170,19 @@ def test_gradients_are_those_of_finite_differences(ours, reference):
 
 
 @PAIRS
-def test_vmap_over_images_and_kernels(ours, reference):
-  x, kernel = arrays((4, 4), (3, 3), (3, 4), 'float32')
-  xs, kernels = jnp.stack([x, 2 * x]), jnp.stack([kernel, kernel + 1])
-
-  def run(function):
+@pytest.mark.parametrize('channels', [(3, 4), (16, 17)])
+def test_vmap_over_images_and_kernels(ours, reference, channels):
+  def run(function, xs, kernels):
     mapped = jax.vmap(lambda x, k: function(x, k, (2, 2), 'SAME'))
     value = mapped(xs, kernels)
     loss = lambda kernels: jnp.sin(mapped(xs, kernels)).sum()  # noqa: E731
     return value, jax.grad(loss)(kernels)
 
-  for a, e in zip(run(ours), run(reference), strict=True):
-    np.testing.assert_allclose(a, e, atol=1e-5)
+  with jax.enable_x64(True):
+    x, kernel = arrays((4, 4), (3, 3), channels)
+    stacks = jnp.stack([x, 2 * x]), jnp.stack([kernel, kernel + 1])
+    for a, e in zip(run(ours, *stacks), run(reference, *stacks), strict=True):
+      np.testing.assert_allclose(a, e, rtol=1e-12, atol=1e-11)
 
 
 @PAIRS
@@ -166,6 +200,56 @@ def test_no_input_is_dilated_on_the_cpu(ours, reference, channels, stride):
   assert not dilated.search(program(ours))
   if stride > 1:
     assert dilated.search(program(reference))
+
+
+def batched_products(function, stride, size, channels):
+  """What those of the CPU's value and gradients sum over; and the program."""
+  x, kernel = arrays(size, (3, 3), channels, 'float32')
+
+  def loss(x, kernel):
+    return jnp.sin(function(x, kernel, (stride, stride))).sum()
+
+  text = jax.jit(jax.value_and_grad(loss, (0, 1))).lower(x, kernel).as_text()
+  pattern = r'batching_dims = \[0\] x \[0\], contracting_dims = ([^,]*),'
+  return re.findall(pattern, text), text
+
+
+@PAIRS
+@pytest.mark.parametrize('stride', [1, 2])
+def test_few_pixels_take_the_kernel_as_it_lies(ours, reference, stride):
+  del reference
+  sums, text = batched_products(ours, stride, (2, 2), (16, 40))
+  # The kernel's second axis is summed over, its third, and none of it.
+  assert sorted(sums) == ['[1] x [1]', '[2] x [1]', '[2] x [2]']
+  assert 'stablehlo.convolution' not in text
+  moved = re.findall(r'stablehlo\.(?:transpose|reverse) .*', text)
+  assert moved
+  assert not [line for line in moved if re.search('x16x40x|x40x16x', line)]
+
+
+@PAIRS
+@pytest.mark.parametrize(
+  ('size', 'channels', 'count'),
+  [
+    ((8, 4), (16, 17), 3),  # twice 32 pixels
+    ((8, 4), (17, 16), 3),
+    ((11, 3), (16, 17), 0),
+    ((8, 4), (15, 17), 0),
+    ((8, 4), (17, 15), 0),
+  ],
+)
+def test_few_pixels_and_many_channels(ours, reference, size, channels, count):
+  del reference
+  sums, _ = batched_products(ours, 1, size, channels)
+  assert len(sums) == count
+
+
+@PAIRS
+def test_few_pixels_are_those_of_the_smaller_map(ours, reference):
+  del reference
+  size = (16, 8) if ours is conv else (8, 4)
+  sums, _ = batched_products(ours, 2, size, (16, 17))
+  assert len(sums) == 3
 
 
 def convolutions(function, x, kernel, platform):

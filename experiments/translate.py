@@ -1,0 +1,53 @@
+"""Translates images by a run's newest checkpoint.
+
+An image of any size is translated whole, to one of that size. Exits with 1 if
+a file could not be read; the others are translated all the same.
+
+python -m experiments.translate --workdir=runs/a --input=photos --output=made
+"""
+
+import sys
+
+from absl import flags
+
+from gan_jax import cli
+
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory.', required=True)
+_INPUT = flags.DEFINE_string(
+  'input', None, 'Image file, or folder of them; hidden files and subfolders '
+  'are passed over.', required=True,
+)  # fmt: skip
+_OUTPUT = flags.DEFINE_string(
+  'output', None, 'Folder for the translations, NAME.png of each NAME.*.',
+  required=True,
+)  # fmt: skip
+_DIRECTION = flags.DEFINE_enum(
+  'direction', None, ['a2b', 'b2a'], "If not the run's only one, or a2b."
+)
+_SEED = flags.DEFINE_integer(
+  'seed', 0, 'Seed of the noise.', lower_bound=0, upper_bound=2**32 - 1
+)
+_OVERWRITE = flags.DEFINE_bool(
+  'overwrite', False, 'Replace files that are there.'
+)
+
+
+def main():
+  from gan_jax.training import translation
+
+  num, unreadable = translation.translate_files(
+    _WORKDIR.value,
+    _INPUT.value,
+    _OUTPUT.value,
+    direction=_DIRECTION.value,
+    seed=_SEED.value,
+    overwrite=_OVERWRITE.value,
+  )
+  for message in unreadable:
+    print(f'skipped: {message}', file=sys.stderr)
+  print(f'{num} images in {_OUTPUT.value}')
+  return 1 if unreadable else 0
+
+
+if __name__ == '__main__':
+  cli.run(main)

@@ -1,0 +1,198 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from gan_jax import losses
+from gan_jax.config import load_config
+from gan_jax.errors import InputError
+from gan_jax.rng import key_for
+from gan_jax.training.program import advance, build, init_state
+from gan_jax.training.state import Weights
+from tests import made_up
+from tests.conftest import ROOT
+from tests.systems.steps import RATE, close, one_step
+
+
+@pytest.fixture
+def config():
+  """A smoke config with plain gradient descent, two rows a step."""
+  config = load_config(str(ROOT / 'configs/facades_pix2pix.py:smoke'))
+  config.parallel = 'jit'
+  for player in config.optimizer.values():
+    player.name, player.learning_rate = 'sgd', RATE
+  return config
+
+
+def program_of(config, channels_a=3):
+  dataset = made_up.two_domains(config.data)
+  train = dataset.train._replace(a=dataset.train.a[..., :channels_a])
+  return build(config, dataset._replace(train=train))
+
+
+def batch_of(program):
+  return jax.tree.map(
+    lambda x: jnp.asarray(x) / 127.5 - 1.0, program.sampler()(0)
+  )
+
+
+@pytest.mark.parametrize('direction', ['a2b', 'b2a'])
+def test_the_step_by_hand(config, direction):
+  """One fake; D, halved; then G on the new D, held to its target by L1."""
+  config.data.direction = direction
+  config.loss.lambda_l1 = 3.0
+  program = program_of(config, channels_a=1)  # the other way would not fit
+  batch = batch_of(program)
+  old, new, metrics = one_step(program, batch=batch)
+  given, real = (batch['pairs'][domain] for domain in direction.split('2'))
+  generator, _ = program.system.networks['generator']
+  discriminator, _ = program.system.networks['discriminator']
+  key = jax.random.fold_in(program.key('train'), 0)
+
+  def make(params):
+    return generator.apply(
+      {'params': params, **old.generator.model_state},
+      given,
+      train=True,
+      mutable=['batch_stats'],
+      rngs={'noise': key_for(key, 'dropout')},
+    )
+
+  def judge(params, image):
+    return discriminator.apply(
+      {'params': params, **old.discriminator.model_state},
+      jnp.concatenate([given, image], axis=-1),
+      train=True,
+      mutable=['batch_stats'],
+    )
+
+  fake, statistics = make(old.generator.params)
+  close(new.generator.model_state, statistics)
+  _, statistics = judge(old.discriminator.params, real)
+  close(new.discriminator.model_state, statistics)
+
+  def d_loss(params):
+    (on_real, _), (on_fake, _) = (judge(params, x) for x in (real, fake))
+    terms = losses.non_saturating_discriminator_loss(on_real, on_fake)
+    return 0.5 * terms.mean()
+
+  value, gradients = jax.value_and_grad(d_loss)(old.discriminator.params)
+  assert_allclose(metrics['d_loss'], value, rtol=1e-5)
+  d_params = jax.tree.map(
+    lambda p, g: p - RATE * g, old.discriminator.params, gradients
+  )
+  close(new.discriminator.params, d_params)
+
+  def g_loss(params):
+    fake, _ = make(params)
+    on_fake, _ = judge(d_params, fake)
+    adversarial = jax.nn.softplus(-on_fake).mean()
+    return adversarial + 3.0 * jnp.abs(fake - real).mean()
+
+  value, gradients = jax.value_and_grad(g_loss)(old.generator.params)
+  assert_allclose(metrics['g_loss'], value, rtol=1e-5)
+  close(
+    new.generator.params,
+    jax.tree.map(lambda p, g: p - RATE * g, old.generator.params, gradients),
+  )
+
+
+@pytest.mark.parametrize('still', ['generator', 'discriminator'])
+def test_a_players_update_leaves_the_other_untouched(config, still):
+  config.optimizer[still].learning_rate = 0.0
+  program = program_of(config)
+  old, new, _ = one_step(program, batch=batch_of(program))
+  for player in ('generator', 'discriminator'):
+    before, after = (
+      jax.tree.leaves(getattr(s, player).params) for s in (old, new)
+    )
+    moved = [(a != b).any() for a, b in zip(before, after, strict=True)]
+    assert any(moved) == (player != still)
+
+
+def translations(config, images, *seeds):
+  program = program_of(config)
+  weights = init_state(program).generator.weights
+  translate = jax.jit(program.system.translate['b2a'])
+  return [translate(weights, images, jax.random.key(s)) for s in seeds]
+
+
+IMAGES = jnp.asarray(
+  np.random.default_rng(1).uniform(-1.0, 1.0, (2, 16, 16, 3)), jnp.float32
+)
+
+
+@pytest.mark.parametrize('dropout', [True, False])
+def test_dropout_is_the_noise_at_test(config, dropout):
+  config.model.test_dropout = dropout
+  one, again, other = translations(config, IMAGES, 0, 0, 1)
+  assert (one == again).all()
+  assert (one != other).any() == dropout
+
+
+@pytest.mark.parametrize('statistics', ['instance', 'bn'])
+def test_what_an_image_is_normalised_with_at_test(config, statistics):
+  """Its own statistics, or the running ones; never those of its neighbours."""
+  config.model.test_dropout = False
+  config.model.test_statistics = statistics
+  program = program_of(config)
+  params, at_start = init_state(program).generator.weights
+  translate = jax.jit(program.system.translate['b2a'])
+  later = jax.tree.map(lambda x: 2.0 * x + 0.1, at_start)
+  key = jax.random.key(0)
+  first, second = (
+    translate(Weights(params, state), IMAGES, key)
+    for state in (at_start, later)
+  )
+  generator, _ = program.system.networks['generator']
+  for made, state in ((first, at_start), (second, later)):
+    for image, one in zip(IMAGES, made, strict=True):
+      want, _ = generator.apply(
+        {'params': params, **state},
+        image[None],
+        train=statistics == 'instance',
+        dropout=False,
+        mutable=['batch_stats'],
+      )
+      assert_allclose(one, want[0], atol=1e-5)
+    swapped = translate(Weights(params, state), IMAGES[::-1], key)
+    assert_allclose(swapped, made[::-1], atol=1e-6)
+  changed = jnp.abs(second - first).max() > 1e-4
+  assert changed == (statistics == 'bn')
+
+
+@pytest.mark.parametrize('direction', ['a2b', 'b2a'])
+def test_it_translates_in_its_direction_only(config, direction):
+  config.data.direction = direction
+  program = program_of(config, channels_a=1)
+  assert set(program.system.translate) == {direction}
+  shapes = {'a': (2, 16, 16, 1), 'b': (2, 16, 16, 3)}
+  source, target = direction.split('2')
+  made = jax.eval_shape(
+    program.system.translate[direction],
+    init_state(program).generator.weights,
+    jnp.zeros(shapes[source]),
+    jax.random.key(0),
+  )
+  assert made.shape == shapes[target]
+
+
+def test_two_devices_do_what_one_does(config):
+  states = {}
+  for mode in ('jit', 'pmap'):
+    config.parallel = mode
+    program = program_of(config)
+    for step, state, _ in advance(program, init_state(program), 0):
+      if step == 2:
+        states[mode] = jax.device_get(state)
+        break
+  jax.tree.map(
+    lambda a, b: assert_allclose(a, b, atol=2e-5), states['jit'], states['pmap']
+  )
+
+
+def test_unaligned_images_are_refused(config):
+  dataset = made_up.two_domains(config.data)._replace(aligned=False)
+  with pytest.raises(InputError, match='not aligned; choose system cyclegan'):
+    build(config, dataset)
