@@ -82,8 +82,13 @@ def make_system(
     config.optimizer.discriminator, data_spec.steps_per_epoch
   )
   norm_axis = axis_name if model.sync_batch_norm else None
+  # Fixed here, as images to translate may have other sizes.
+  num_levels = count_levels(shapes[source][:2], model.generator.num_levels)
   generator = UNetGenerator(
-    channels=shapes[target][-1], axis_name=norm_axis, **model.generator
+    channels=shapes[target][-1],
+    width=model.generator.width,
+    num_levels=num_levels,
+    axis_name=norm_axis,
   )
   discriminator = PatchDiscriminator(axis_name=norm_axis, **model.discriminator)
   d_loss, g_loss = adversarial.make_losses(loss.adversarial, axis_name)
@@ -188,6 +193,5 @@ def make_system(
       'discriminator': (discriminator, pair_example),
     },
     translate={direction: translate},
-    side_multiple=2
-    ** count_levels(shapes[source][:2], model.generator.num_levels),
+    side_multiple=2**num_levels,
   )
