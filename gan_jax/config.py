@@ -152,8 +152,8 @@ FREE_KEYS = (
   'train.num_steps',
   'train.num_epochs',
   'data.data_dir',
-  'log.',
-  'parallel',
+  'data.memory_gb',
+  'log.parallel',
 )
 
 

@@ -47,7 +47,7 @@ def query_pool(
   if size == 0:
     return pool, images
   if axis_name is not None:
-    images = jax.lax.all_gather(images, axis_name, tiled=True)
+    images = jax.lax.all_gather(images, axis_name, tiled=True, to='invarying')
 
   def exchange(pool, row):
     image, key = row

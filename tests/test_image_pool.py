@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 from numpy.testing import assert_array_equal
 
 from gan_jax.image_pool import empty_pool, query_pool
@@ -121,6 +123,22 @@ def test_two_devices_agree_with_one(stored):
   assert_array_equal(halves.reshape(mixed.shape), mixed)
   for device in range(2):
     assert_equal(jax.tree.map(lambda x, i=device: x[i], pools), pool)
+
+
+def test_the_pool_is_one_for_all_devices():
+  """Of that, shard_map finds a proof in what the function does."""
+  mesh = jax.make_mesh((2,), ('batch',), axis_types=(AxisType.Auto,))
+  start, images = filled_pool(3), numbered(3, 11)
+  pool, mixed = jax.jit(
+    jax.shard_map(
+      functools.partial(query_pool, axis_name='batch'),
+      mesh=mesh,
+      in_specs=(P(), P('batch'), P()),
+      out_specs=(P(), P('batch')),
+      check_vma=True,
+    )
+  )(start, images, KEY)
+  assert_equal((pool, mixed), query_pool(start, images, KEY))
 
 
 @pytest.mark.parametrize('size', [0, 4])

@@ -18,7 +18,7 @@ from gan_jax.errors import InputError, choice
 # The splits are part of a data set's definition: no config changes this seed.
 _SPLIT_SEED = 0
 
-Images = np.ndarray | ImageFiles  # [N, H, W, C], uint8; the latter decodes
+Images = np.ndarray | ImageFiles  # [N, H, W, C], uint8
 
 
 class Domains(NamedTuple):
@@ -105,12 +105,12 @@ class DomainData:
         ('train', 'validation', 'test'), self.dataset[1:4], strict=True
       )
     )
-    kept = isinstance(self.dataset.train.a, np.ndarray)
+    decodes = any(map(_decodes, self.dataset.train))
     return (
       f'{self.dataset.name}, {"pairs" if self.spec.aligned else "unaligned"}, '
       f'{sizes}, resized to {self._config.load_size}, '
       f'cropped to {self._config.crop_size}; '
-      f'{"kept in memory" if kept else "decoded as they are needed"}'
+      f'{"decoded as they are needed" if decodes else "kept in memory"}'
     )
 
 
@@ -144,7 +144,7 @@ class DomainSampler(Shuffles):
       for name, stream in batch_spec.items()
     }
     self._seed, self._crop_size, self._flip = seed, crop_size, flip
-    self.decodes = any(isinstance(images, ImageFiles) for images in train)
+    self.decodes = any(map(_decodes, train))
     streams = {}
     for name, stream in batch_spec.items():
       num = min(map(len, self._images[name].values()))
@@ -162,6 +162,11 @@ class DomainSampler(Shuffles):
         rows.append({k: jitter(images[index]) for k, images in sources.items()})
       batch[name] = {k: np.stack([row[k] for row in rows]) for k in sources}
     return batch
+
+
+def _decodes(images: Images) -> bool:
+  """Whether it takes time to get one of them."""
+  return isinstance(images, ImageFiles) and images.pixels is None
 
 
 def make_jitter(
@@ -253,7 +258,7 @@ def _load_files(
   if num_bytes <= config.memory_gb * 1e9:
     return dataset._replace(
       **{
-        part: Domains(*(images.decode() for images in getattr(dataset, part)))
+        part: Domains(*(images.kept() for images in getattr(dataset, part)))
         for part in ('train', 'validation', 'test')
       }
     )

@@ -176,17 +176,23 @@ class ImageFiles:
     pictures: the files.
     size: H, W to which each is resized.
     channels: C, 1 for gray, 3 for RGB.
+    pixels: all of them [N, H, W, C], where they are kept in memory.
   """
 
   pictures: Pictures
   size: tuple[int, int]
   channels: int
+  pixels: np.ndarray | None = dataclasses.field(
+    default=None, repr=False, compare=False
+  )
 
   def __len__(self) -> int:
     return len(self.pictures.paths)
 
   def __getitem__(self, index: int) -> np.ndarray:
     """Image `index`, uint8 [H, W, C]."""
+    if self.pixels is not None:
+      return self.pixels[index]
     paths, half = self.pictures
     return resize(read_image(paths[index], self.channels, half), self.size)
 
@@ -194,19 +200,13 @@ class ImageFiles:
   def shape(self) -> tuple[int, int, int, int]:
     return len(self), *self.size, self.channels
 
-  def subset(self, indices: Sequence[int]) -> 'ImageFiles':
-    paths = tuple(self.pictures.paths[i] for i in indices)
-    return dataclasses.replace(
-      self, pictures=self.pictures._replace(paths=paths)
-    )
-
-  def decode(self) -> np.ndarray:
-    """All of them, uint8 [N, H, W, C]."""
+  def kept(self) -> 'ImageFiles':
+    """The same images, read once and kept in memory."""
     images = np.empty(self.shape, np.uint8)
     read = map_in_threads(self.__getitem__, range(len(self)), 'reading images')
     for i, image in enumerate(read):
       images[i] = image
-    return images
+    return dataclasses.replace(self, pixels=images)
 
   def check(self) -> None:
     """Reads all and keeps none: InputError now rather than while training."""

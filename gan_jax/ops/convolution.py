@@ -137,14 +137,19 @@ def _bilinear(
       of b.
   """
 
-  @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-  def function(a, b, geometry, adjoint):
+  # Compiled on its own, so that layers of one shape are traced once.
+  @functools.partial(jax.jit, static_argnums=(2, 3))
+  def lowered(a, b, geometry, adjoint):
     return lax.platform_dependent(
       a,
       b,
       cpu=functools.partial(cpu, geometry=geometry, adjoint=adjoint),
       default=functools.partial(default, geometry=geometry, adjoint=adjoint),
     )
+
+  @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+  def function(a, b, geometry, adjoint):
+    return lowered(a, b, geometry, adjoint)
 
   function.defvjp(
     lambda a, b, geometry, adjoint: (function(a, b, geometry, adjoint), (a, b)),

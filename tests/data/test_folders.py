@@ -60,8 +60,8 @@ def test_pairs_side_by_side(root, test):
     a, b = found[split]
     assert names(root, a) == names(root, b) == expected
     assert (a.half, b.half) == ('left', 'right')
-    assert_array_equal(ImageFiles(a, (1, 2), 1).decode(), 10)
-    assert_array_equal(ImageFiles(b, (1, 2), 1).decode(), 200)
+    assert_array_equal(ImageFiles(a, (1, 2), 1).kept().pixels, 10)
+    assert_array_equal(ImageFiles(b, (1, 2), 1).kept().pixels, 200)
 
 
 @pytest.mark.parametrize('layout', ['{split}/{side}', '{side}/{split}'])

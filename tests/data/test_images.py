@@ -405,18 +405,20 @@ def test_image_files_are_a_sequence(pictures):
   assert_array_equal(files[np.int64(4)], 40)
   left = ImageFiles(pictures._replace(half='left'), (6, 2), 3)
   assert_array_equal(left[3], 0)
-  some = files.subset(np.array([4, 1]))
-  assert some.shape == (2, 6, 2, 3)
-  assert_array_equal(some[0], 40)
-  assert_array_equal(some[1], 10)
 
 
-def test_decode_gives_what_indexing_gives(pictures):
+def test_kept_images_are_those_of_the_files(pictures):
   files = ImageFiles(pictures, (3, 5), 1)
-  images = files.decode()
+  kept = files.kept()
+  images = kept.pixels
   assert images.dtype == np.uint8
+  assert (len(kept), kept.shape) == (len(files), files.shape)
+  assert kept.sha256() == files.sha256()
   assert_array_equal(images, np.stack([files[i] for i in range(5)]))
   assert_array_equal(images[:, 0, 0, 0], [0, 10, 20, 30, 40])
+  for path in pictures.paths:
+    path.unlink()
+  assert_array_equal(np.stack(list(kept)), images)
 
 
 def test_image_files_go_to_other_processes_and_threads(pictures):
@@ -424,14 +426,14 @@ def test_image_files_go_to_other_processes_and_threads(pictures):
   copy = pickle.loads(pickle.dumps(files))
   with futures.ThreadPoolExecutor(8) as pool:
     images = list(pool.map(copy.__getitem__, list(range(5)) * 20))
-  assert_array_equal(images, np.tile(files.decode(), (20, 1, 1, 1)))
+  assert_array_equal(images, np.tile(files.kept().pixels, (20, 1, 1, 1)))
 
 
 def test_check_finds_the_broken_file(pictures):
   files = ImageFiles(pictures, (3, 5), 1)
   assert files.check() is None
   pictures.paths[3].write_bytes(pictures.paths[3].read_bytes()[:50])
-  for read in (files.check, files.decode):
+  for read in (files.check, files.kept):
     with pytest.raises(InputError, match=r'größe 3\.png'):
       read()
 
@@ -451,8 +453,10 @@ def test_the_hash_is_of_bytes_order_and_half(pictures, tmp_path):
   others = {
     ImageFiles(Pictures(paths, 'left'), (3, 5), 1).sha256(),
     ImageFiles(Pictures(paths), (3, 5), 1).sha256(),
-    files.subset([1, 0, 2, 3, 4]).sha256(),
-    files.subset(range(4)).sha256(),
+    *(
+      ImageFiles(Pictures(some, 'right'), (3, 5), 1).sha256()
+      for some in (paths[1::-1] + paths[2:], paths[:4])
+    ),
   }
   paths[0].write_bytes(content[0] + b'\0')
   others.add(ImageFiles(Pictures(paths, 'right'), (3, 5), 1).sha256())
