@@ -153,7 +153,8 @@ FREE_KEYS = (
   'train.num_epochs',
   'data.data_dir',
   'data.memory_gb',
-  'log.parallel',
+  'log.',
+  'parallel',
 )
 
 

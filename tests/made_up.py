@@ -3,7 +3,7 @@
 import numpy as np
 
 from gan_jax.data.dataset import Dataset, Examples
-from gan_jax.data.domains import DomainDataset, Domains
+from gan_jax.data.domain_sets import DomainDataset, Domains
 
 
 def labelled(num_train, size, channels):

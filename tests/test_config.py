@@ -174,14 +174,14 @@ def test_differences_name_what_is_not_free():
       'seed': 1,
       'parallel': 'jit',
       'train': {'num_steps': 3, 'steps_per_dispatch': 1},
-      'data': {'data_dir': config_dict.placeholder(str)},
+      'data': {'data_dir': config_dict.placeholder(str), 'memory_gb': 1.0},
       'log': {'tensorboard': True},
     }
   )
   new = old.copy_and_resolve_references()
   new.parallel, new.train.num_steps, new.log.tensorboard = 'pmap', 9, False
   with new.unlocked(), new.ignore_type():
-    new.data.data_dir = 'there'
+    new.data.data_dir, new.data.memory_gb = 'there', 0.0
   assert cfg.differences(old, new) == []
   new.seed, new.train.steps_per_dispatch = 2, 4
   del new.data['data_dir']

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from gan_jax.config import differences, flatten, load_config
-from gan_jax.data import domains
+from gan_jax.data import domain_sets
 from gan_jax.data.labelled import DATASETS
 from gan_jax.systems import SYSTEMS
 from gan_jax.training import restore
@@ -78,7 +78,7 @@ def data_at_hand(monkeypatch):
     dataset = made_up.labelled(40, size, channels)
     monkeypatch.setitem(DATASETS, name, lambda *_, dataset=dataset: dataset)
   for name in ('pairs', 'cycle_gan/facades', 'cycle_gan/horse2zebra'):
-    monkeypatch.setitem(domains.DATASETS, name, made_up.two_domains)
+    monkeypatch.setitem(domain_sets.DATASETS, name, made_up.two_domains)
 
 
 @pytest.mark.slow

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from gan_jax.config import load_config
 from gan_jax.data.dataset import Dataset, Examples
-from gan_jax.data.domains import DomainData, DomainDataset, Domains
+from gan_jax.data.domain_sets import DomainDataset, Domains
+from gan_jax.data.domains import DomainData
 from gan_jax.errors import choice
 from gan_jax.systems import SYSTEMS
 from gan_jax.training.program import Program, build

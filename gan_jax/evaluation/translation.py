@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.data.batches import to_uint8, to_unit_range
-from gan_jax.data.domains import Domains, Images
+from gan_jax.data.domain_sets import Domains, Images
 from gan_jax.training.state import Weights
 from gan_jax.types import Array, PRNGKey
 

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from gan_jax.data.dataset import Dataset
-from gan_jax.data.domains import DomainDataset
+from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.errors import InputError
 from gan_jax.files import write_json
 from gan_jax.reporting.metrics import MetricsLog

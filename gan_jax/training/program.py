@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from gan_jax import config as cfg
 from gan_jax.data.batches import read_ahead, to_unit_range
 from gan_jax.data.dataset import Dataset
-from gan_jax.data.domains import DomainData, DomainDataset
+from gan_jax.data.domain_sets import DomainDataset
+from gan_jax.data.domains import DomainData
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, DomainSpec, Stream
 from gan_jax.errors import InputError, choice

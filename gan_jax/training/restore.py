@@ -57,9 +57,12 @@ def load_generator(workdir: str | os.PathLike) -> TrainedRun:
   deleted.
 
   Raises:
-    InputError: as `load_run`.
+    InputError: as `load_run`, or the system has no generator.
   """
-  return _load(workdir, discriminator=None, extra=None)
+  run = _load(workdir, discriminator=None, extra=None)
+  if run.system.generate is None and run.system.translate is None:
+    raise InputError(f'system {run.config.system} has no generator')
+  return run
 
 
 def _load(workdir: str | os.PathLike, **left_out: None) -> TrainedRun:

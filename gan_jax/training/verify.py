@@ -7,7 +7,7 @@ import jax
 from tqdm import tqdm
 
 from gan_jax.data.dataset import Dataset
-from gan_jax.data.domains import DomainDataset
+from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.errors import InputError
 from gan_jax.reporting.environment import environment, environment_changes
 from gan_jax.training.checkpoint import Checkpoints

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from gan_jax.config import load_config
-from gan_jax.data.domains import DomainDataset, Domains
+from gan_jax.data.domain_sets import DomainDataset, Domains
 from gan_jax.models.patchgan import PatchDiscriminator
 from gan_jax.models.resnet import ResNetGenerator
 from gan_jax.training.program import build, init_state

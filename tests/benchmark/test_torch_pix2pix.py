@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 
 from gan_jax.config import load_config
 from gan_jax.data.batches import to_unit_range
-from gan_jax.data.domains import DomainDataset, Domains
+from gan_jax.data.domain_sets import DomainDataset, Domains
 from gan_jax.models.layers import Dropout
 from gan_jax.models.patchgan import PatchDiscriminator
 from gan_jax.models.unet import UNetGenerator

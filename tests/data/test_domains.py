@@ -13,7 +13,8 @@ from PIL import Image
 from gan_jax.config import load_config
 from gan_jax.data import tfds_images
 from gan_jax.data.batches import read_ahead
-from gan_jax.data.domains import DomainData, Domains, DomainSampler
+from gan_jax.data.domain_sets import Domains
+from gan_jax.data.domains import DomainData, DomainSampler
 from gan_jax.data.images import ImageFiles, resize
 from gan_jax.data.spec import Stream
 from gan_jax.errors import InputError

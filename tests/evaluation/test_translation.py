@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gan_jax.data.domains import Domains
+from gan_jax.data.domain_sets import Domains
 from gan_jax.evaluation.translation import TranslationEvaluator
 from gan_jax.training.state import Weights
 
