@@ -8,6 +8,9 @@ demo results: export GLIBC_TUNABLES ?= $(MALLOC)
 MALLOC := glibc.malloc.mmap_max=0:glibc.malloc.hugetlb=1:$\
 glibc.malloc.trim_threshold=17179869184
 
+# A file's tests share what they have compiled and trained.
+test test-slow: PARALLEL ?= --numprocesses=auto --dist=loadfile
+
 .PHONY: demo test test-slow results lint benchmark
 
 demo: .venv/installed
@@ -15,11 +18,11 @@ demo: .venv/installed
 	  --configs=configs/digits_ssgan.py,configs/digits_supervised.py
 
 test: .venv/installed lint
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
 
 # What takes many seconds each: kills and resumptions, every smoke config.
 test-slow: .venv/installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(PARALLEL) -m slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .

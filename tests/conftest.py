@@ -35,6 +35,8 @@ def pytest_terminal_summary(terminalreporter):
 
 def pytest_sessionfinish(session, exitstatus):
   reporter = session.config.pluginmanager.get_plugin('terminalreporter')
+  if reporter is None:  # one of several processes: the first one reports
+    return
   for report in reporter.stats.get('skipped', []):
     reason = report.longrepr[2].removeprefix('Skipped: ')
     if reason not in ALLOWED_SKIPS and exitstatus == 0:

@@ -133,7 +133,7 @@ def test_help_names_the_flags(command, name):
     (('--config.optimizer.generator.learning_rat=1',), 'config.optimizer.gen'),
     (('--config.seed=x',), "invalid literal for int() with base 10: 'x'"),
     (('--config.seed=-1',), 'config.seed must be an integer'),
-    (('--config.system=wgan',), "unknown system 'wgan'; choose one of: cyclegan"),
+    (('--config.system=wgan',), "unknown system 'wgan'; choose one of: cy"),
     (('--config.data.name=cifar',), "unknown data set 'cifar'; choose one of"),
     (('--config.loss.feature_matching=l1',), 'must be one of: absolute, sq'),
     (('--config.data.num_labels=15',), 'multiple of 10'),
