@@ -20,7 +20,8 @@ demo: .venv/installed
 test: .venv/installed lint
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
 
-# What takes many seconds each: kills and resumptions, every smoke config.
+# What takes many seconds each: kills and resumptions, every smoke config,
+# training on two devices.
 test-slow: .venv/installed
 	$(BIN)/python -m pytest $(PARALLEL) -m slow
 

@@ -69,6 +69,7 @@ def our_masks(program, state, batch):
   ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('direction', 'normalization', 'patch_size'),
   [('a2b', 'batch', 16), ('b2a', 'instance', 16), ('b2a', 'none', 1)],

@@ -81,6 +81,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize('run', ['cyclegan', 'pix2pix'])
+@pytest.mark.slow
 def test_sizes_are_kept(run, photos, made, request):
   sizes = {
     f'{height}x{width}.png': (height, width, 3)

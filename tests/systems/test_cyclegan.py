@@ -208,6 +208,7 @@ def test_resume_equals_uninterrupted(config, tmp_path, capsys):
   assert 'extra' in whole['sha256']
 
 
+@pytest.mark.slow
 def test_two_devices_do_what_one_does(config):
   states = {}
   for mode in ('jit', 'pmap'):

@@ -30,6 +30,7 @@ def config():
     ('hinge', 'spectral', 1, {}),
   ],
 )
+@pytest.mark.slow
 def test_two_devices_agree_with_one(
   config, tiny_dataset, loss, normalization, n_critic, penalties
 ):

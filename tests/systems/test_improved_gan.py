@@ -177,6 +177,7 @@ def test_zero_to_one_inside_and_minus_one_to_one_outside(config, tiny_dataset):
   assert_allclose(system.predict(d, image), want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_devices_agree_with_one(config, tiny_dataset):
   config.model.discriminator.input_noise = 0.3
   config.model.discriminator.hidden_noise = 0.5

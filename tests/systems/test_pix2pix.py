@@ -178,6 +178,7 @@ def test_it_translates_in_its_direction_only(config, direction):
   assert made.shape == shapes[target]
 
 
+@pytest.mark.slow
 def test_two_devices_do_what_one_does(config):
   states = {}
   for mode in ('jit', 'pmap'):

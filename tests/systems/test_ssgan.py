@@ -162,6 +162,7 @@ def test_both_parameterisations_train(
   assert num_logits == (3 + extra_class,)
 
 
+@pytest.mark.slow
 def test_the_average_classifies_when_it_is_on(config, tiny_dataset):
   config.optimizer.discriminator.ema_decay = 0.9
   _, new, _ = one_step(config, tiny_dataset)
@@ -174,6 +175,7 @@ def test_the_average_classifies_when_it_is_on(config, tiny_dataset):
 
 
 @pytest.mark.parametrize('num_labels', [None, 3])
+@pytest.mark.slow
 def test_two_devices_agree_with_one(config, tiny_dataset, num_labels):
   """Raw gradients (the first SGD step) and the state after five, to 1e-5."""
   config.data.num_labels = num_labels

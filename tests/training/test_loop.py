@@ -146,6 +146,7 @@ def test_a_longer_run_equals_one_that_was_long_from_the_start(
   assert (tmp_path / 'run/config.json').read_text() == before
 
 
+@pytest.mark.slow
 def test_several_steps_per_dispatch_resume_too(
   config, tiny_dataset, tmp_path, monkeypatch
 ):
