@@ -62,7 +62,10 @@ def get_config(arg: str = '') -> ConfigDict:
       },
       'loss': {
         'adversarial': {'name': 'non_saturating', 'label_smoothing': 0.0},
+        # With least_squares, which has a factor of 1/2 that the authors' has
+        # not: 2 and 1.
         'lambda_adversarial': 1.0,
+        'lambda_discriminator': 0.5,  # slows D down relative to G
         'lambda_l1': 100.0,
       },
       'optimizer': {

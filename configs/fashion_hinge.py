@@ -60,7 +60,7 @@ def get_config(arg: str = '') -> ConfigDict:
         },
       },
       'loss': {
-        'adversarial': {'name': 'hinge'},
+        'adversarial': {'name': 'hinge', 'label_smoothing': 0.0},
         'n_critic': 1,
         'r1_gamma': 0.0,
         'r2_gamma': 0.0,

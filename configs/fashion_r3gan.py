@@ -62,7 +62,7 @@ def get_config(arg: str = '') -> ConfigDict:
         },
       },
       'loss': {
-        'adversarial': {'name': 'relativistic'},
+        'adversarial': {'name': 'relativistic', 'label_smoothing': 0.0},
         'n_critic': 1,
         'r1_gamma': 1.0,
         'r2_gamma': 1.0,

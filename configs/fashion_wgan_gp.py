@@ -61,7 +61,7 @@ def get_config(arg: str = '') -> ConfigDict:
         },
       },
       'loss': {
-        'adversarial': {'name': 'wasserstein'},
+        'adversarial': {'name': 'wasserstein', 'label_smoothing': 0.0},
         'n_critic': 5,
         'r1_gamma': 0.0,
         'r2_gamma': 0.0,

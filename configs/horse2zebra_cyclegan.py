@@ -59,9 +59,10 @@ def get_config(arg: str = '') -> ConfigDict:
         'pool_size': 50,
       },
       'loss': {
-        'adversarial': {'name': 'least_squares'},
-        # 1 in the paper, whose least squares have no factor of 1/2.
-        'lambda_adversarial': 2.0,
+        'adversarial': {'name': 'least_squares', 'label_smoothing': 0.0},
+        # The factor of 1/2 in our least squares is not in the paper's.
+        'lambda_adversarial': 2.0,  # 1 in the paper
+        'lambda_discriminator': 1.0,  # 0.5 in the paper
         'lambda_cycle': 10.0,
         'lambda_identity': 5.0,  # 0.5 lambda_cycle
       },

@@ -8,7 +8,7 @@ import pytest
 from gan_jax.config import differences, flatten, load_config
 from gan_jax.data import domain_sets
 from gan_jax.data.labelled import DATASETS
-from gan_jax.systems import SYSTEMS
+from gan_jax.systems import SYSTEMS, adversarial
 from gan_jax.training import restore
 from gan_jax.training.loop import train
 from gan_jax.training.program import build, check
@@ -50,6 +50,18 @@ def test_a_config_is_complete_and_smoke_changes_sizes_only(path):
   for key, value in flatten(full):
     assert value == values[key] or key.split('.')[-1] in SIZES_AND_COUNTS, key
   assert not any(isinstance(value, list) for value in values.values())
+
+
+@pytest.mark.parametrize('name', adversarial.LOSSES)
+@pytest.mark.parametrize(
+  'path',
+  [p for p in FILES if 'adversarial' in load_config(str(p)).get('loss', {})],
+  ids=lambda path: path.stem,
+)
+def test_an_adversarial_loss_is_changed_by_its_name(path, name):
+  config = load_config(str(path))
+  config.loss.adversarial.name = name
+  check(config)
 
 
 def test_the_baseline_has_the_same_classifier_labels_and_steps():

@@ -155,7 +155,7 @@ class Peer(torch_common.Peer):
       on_real = discriminator(real[domain])
       on_fake = discriminator(fakes[domain])
       squared = 0.5 * (on_real - 1.0).square() + 0.5 * on_fake.square()
-      total = total + 0.5 * squared.mean()
+      total = total + self.config.loss.lambda_discriminator * squared.mean()
     return total
 
   def step(self, batch: Mapping[str, Mapping[str, np.ndarray]]):

@@ -63,11 +63,18 @@ class UNet(nn.Module):
       x = torch.cat([x, skips.pop()], dim=1)
 
 
+# Each loss as that of a logit that should be high, and of one that should not.
+LOSSES = {
+  'non_saturating': (lambda x: F.softplus(-x), F.softplus),
+  'least_squares': (lambda x: (x - 1.0) ** 2 / 2.0, lambda x: x**2 / 2.0),
+}
+
+
 class Peer(torch_common.Peer):
   """The system with its state; `step` trains it.
 
   Args:
-    config: of pix2pix with the loss non_saturating, not smoothed.
+    config: of pix2pix with a loss of LOSSES, not smoothed.
     spec: of the data.
     weights: ours, {'generator': ..., 'discriminator': ...}.
     variant: 'eager', 'channels_last' or 'compile'.
@@ -85,8 +92,9 @@ class Peer(torch_common.Peer):
     variant: str = 'eager',
   ):
     loss = config.loss.adversarial
-    if loss.name != 'non_saturating' or loss.label_smoothing:
-      raise ValueError('the peer has the loss non_saturating, unsmoothed, only')
+    if loss.name not in LOSSES or loss.label_smoothing:
+      raise ValueError(f'the peer has {" and ".join(LOSSES)} only, unsmoothed')
+    self._to_one, self._to_zero = LOSSES[loss.name]
     shapes = {'a': spec.a_shape, 'b': spec.b_shape}
     self.domains = config.data.direction.split('2')
     source, target = (shapes[domain] for domain in self.domains)
@@ -112,7 +120,8 @@ class Peer(torch_common.Peer):
     discriminator = self.players['discriminator']
     on_real = discriminator(torch.cat([given, real], dim=1))
     on_fake = discriminator(torch.cat([given, fake], dim=1))
-    return 0.5 * (F.softplus(-on_real) + F.softplus(on_fake)).mean()
+    loss = self._to_one(on_real) + self._to_zero(on_fake)
+    return self.config.loss.lambda_discriminator * loss.mean()
 
   def g_loss(self, given, real, fake):
     """G's loss on the same, by the new D."""
@@ -120,7 +129,7 @@ class Peer(torch_common.Peer):
     on_fake = discriminator(torch.cat([given, fake], dim=1))
     l1 = F.l1_loss(fake, real)
     loss = self.config.loss
-    adversarial = F.softplus(-on_fake).mean()
+    adversarial = self._to_one(on_fake).mean()
     return loss.lambda_adversarial * adversarial + loss.lambda_l1 * l1
 
   def step(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.errors import InputError
 
 LOSSES = {
   'minimax': (
@@ -33,18 +34,30 @@ LOSSES = {
     losses.relativistic_average_generator_loss,
   ),
 }
-_SMOOTHED = {'label_smoothing': cfg.real(0.0, 0.5, exclusive=True)}
-SCHEMA = cfg.Variants(
-  {name: {} for name in LOSSES}
-  | {'minimax': _SMOOTHED, 'non_saturating': _SMOOTHED}
-)
+_SMOOTHED = ('minimax', 'non_saturating')
+SCHEMA = {
+  'name': cfg.one_of(*LOSSES),
+  'label_smoothing': cfg.real(0.0, 0.5, exclusive=True),  # 0 for all the others
+}
 
 
 def make_losses(config, axis_name: str | None) -> tuple[Callable, Callable]:
-  """The losses of D and of G, functions of (real_logits, fake_logits)."""
-  options = dict(config)
-  d_loss, g_loss = LOSSES[options.pop('name')]
-  if d_loss is losses.relativistic_average_discriminator_loss:
-    options['axis_name'] = axis_name
-    g_loss = functools.partial(g_loss, axis_name=axis_name)
-  return functools.partial(d_loss, **options), g_loss
+  """The losses of D and of G, functions of (real_logits, fake_logits).
+
+  Raises:
+    InputError: label smoothing for a loss that has none.
+  """
+  d_loss, g_loss = LOSSES[config.name]
+  if config.name in _SMOOTHED:
+    d_loss = functools.partial(d_loss, label_smoothing=config.label_smoothing)
+  elif config.label_smoothing:
+    raise InputError(
+      'config.loss.adversarial.label_smoothing = '
+      f'{config.label_smoothing} is for the losses {" and ".join(_SMOOTHED)}; '
+      f'set it to 0 for {config.name}'
+    )
+  if config.name == 'relativistic_average':
+    d_loss, g_loss = (
+      functools.partial(loss, axis_name=axis_name) for loss in (d_loss, g_loss)
+    )
+  return d_loss, g_loss

@@ -44,7 +44,8 @@ SCHEMA = {
   },
   'loss': {
     'adversarial': adversarial.SCHEMA,
-    'lambda_adversarial': cfg.real(0.0),
+    'lambda_adversarial': cfg.real(0.0),  # of G's adversarial loss
+    'lambda_discriminator': cfg.real(0.0),  # of D's
     'lambda_cycle': cfg.real(0.0),
     'lambda_identity': cfg.real(0.0),
   },
@@ -151,8 +152,8 @@ def make_system(
       for domain in 'ab':
         on_real = judge(params, domain, real[domain])
         on_fake = judge(params, domain, shown[domain])
-        # Halved, which slows D down relative to G (appendix 7.1).
-        value = 0.5 * d_loss(on_real, on_fake).mean()
+        # Less than 1, it slows D down relative to G (appendix 7.1).
+        value = loss.lambda_discriminator * d_loss(on_real, on_fake).mean()
         metrics |= {
           f'loss_{domain}': value,
           f'real_logit_{domain}': on_real.mean(),

@@ -50,7 +50,8 @@ SCHEMA = {
   },
   'loss': {
     'adversarial': adversarial.SCHEMA,
-    'lambda_adversarial': cfg.real(0.0),
+    'lambda_adversarial': cfg.real(0.0),  # of G's adversarial loss
+    'lambda_discriminator': cfg.real(0.0),  # of D's
     'lambda_l1': cfg.real(0.0),
   },
   'optimizer': {
@@ -134,8 +135,8 @@ def make_system(
       # Each in a pass of its own: BatchNorm sees data or samples, never both.
       on_real, new_model_state = judge(params, d.model_state, given, real)
       on_fake, _ = judge(params, d.model_state, given, fake)
-      # Halved, which slows D down relative to G (section 3.3).
-      value = 0.5 * d_loss(on_real, on_fake).mean()
+      # Less than 1, it slows D down relative to G (section 3.3).
+      value = loss.lambda_discriminator * d_loss(on_real, on_fake).mean()
       metrics = {
         'loss': value,
         'real_logit': on_real.mean(),

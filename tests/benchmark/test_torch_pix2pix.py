@@ -71,14 +71,19 @@ def our_masks(program, state, batch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  ('direction', 'normalization', 'patch_size'),
-  [('a2b', 'batch', 16), ('b2a', 'instance', 16), ('b2a', 'none', 1)],
+  ('direction', 'normalization', 'patch_size', 'loss'),
+  [
+    ('a2b', 'batch', 16, 'non_saturating'),
+    ('b2a', 'instance', 16, 'least_squares'),
+    ('b2a', 'none', 1, 'non_saturating'),
+  ],
 )
 def test_losses_gradients_and_the_step_agree(
-  direction, normalization, patch_size
+  direction, normalization, patch_size, loss
 ):
   config = load(
     **{
+      'loss.adversarial.name': loss,
       'data.direction': direction,
       'model.discriminator.normalization': normalization,
       'model.discriminator.patch_size': patch_size,
@@ -102,7 +107,7 @@ def test_the_peer_draws_masks_of_its_own():
 @pytest.mark.parametrize(
   'adversarial',
   [
-    {'name': 'hinge'},
+    {'name': 'hinge', 'label_smoothing': 0.0},
     {'name': 'non_saturating', 'label_smoothing': 0.1},
   ],
 )
@@ -111,7 +116,7 @@ def test_a_loss_that_the_peer_does_not_have_is_refused(adversarial):
   program = build(config, random_pairs())
   with config.unlocked():
     config.loss.adversarial = adversarial
-  with pytest.raises(ValueError, match='the loss non_saturating, unsmoothed'):
+  with pytest.raises(ValueError, match='non_saturating and least_squares only'):
     Peer(config, program.data.spec, {})
 
 

@@ -8,7 +8,6 @@ import pytest
 from flax import linen as nn
 from numpy.testing import assert_array_equal
 
-from gan_jax import losses
 from gan_jax.config import load_config
 from gan_jax.errors import InputError
 from gan_jax.image_pool import query_pool
@@ -81,8 +80,7 @@ def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(config):
       on_real, on_fake = (
         judge(params, domain, x[domain]) for x in (real, shown)
       )
-      terms = losses.least_squares_discriminator_loss(on_real, on_fake)
-      total += 0.5 * terms.mean()
+      total += 0.5 * jnp.mean((on_real - 1.0) ** 2 + on_fake**2)
     return total
 
   @jax.jit

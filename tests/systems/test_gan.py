@@ -132,6 +132,36 @@ def test_batch_norm_sees_data_or_samples_and_keeps_statistics_of_data(
   )
 
 
+def test_the_generator_meets_data_and_samples_apart(config, tiny_dataset):
+  """G's step on the new D by hand, where BatchNorm looks at the batch."""
+  convolve(config, 'batch')
+  config.loss.adversarial.name = 'relativistic'  # looks at the data, too
+  program = build(config, tiny_dataset)
+  old, new, metrics = one_step(program)
+  z = program.system.sample_z(key_for(draw_key(program, 0, 0), 'z'), 6)
+  d = new.discriminator
+
+  def loss(params):
+    fake, statistics = by_hand(program, 'generator')(
+      params, old.generator.model_state, z
+    )
+    on_real, on_fake = (
+      by_hand(program, 'discriminator')(d.params, d.model_state, x)[0]
+      for x in (batch_of(program)['train']['image'], fake)
+    )
+    return jax.nn.softplus(on_real - on_fake).mean(), statistics
+
+  (value, statistics), gradients = jax.value_and_grad(loss, has_aux=True)(
+    old.generator.params
+  )
+  assert_allclose(metrics['g_loss'], value, rtol=1e-5)
+  want = jax.tree.map(
+    lambda p, g: p - RATE * g, old.generator.params, gradients
+  )
+  close(new.generator.params, want)
+  close(new.generator.model_state, statistics)
+
+
 def test_spectral_norms_become_one(config, tiny_dataset):
   """After 100 steps of power iteration D is the D of kernels / their norms."""
   convolve(config, 'spectral')
@@ -213,9 +243,10 @@ def test_a_penalty_on_batch_norm_is_refused(config, tiny_dataset, key):
 
 @pytest.mark.parametrize('name', LOSSES)
 def test_each_loss_is_the_one_of_its_name(config, tiny_dataset, name):
-  config.loss.adversarial = ConfigDict({'name': name})
+  config.loss.adversarial.name = name
+  options = {}
   if name in ('minimax', 'non_saturating'):
-    config.loss.adversarial.label_smoothing = 0.1
+    options['label_smoothing'] = config.loss.adversarial.label_smoothing = 0.1
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(program)
   assert all(np.isfinite(value) for value in metrics.values())
@@ -228,13 +259,22 @@ def test_each_loss_is_the_one_of_its_name(config, tiny_dataset, name):
     logits = [judge(state.discriminator.params, {}, x)[0] for x in images]
     return getattr(losses, f'{name}_{player}_loss')(*logits, **options).mean()
 
-  options = dict(config.loss.adversarial, name=None)
-  del options['name']
   want = loss('discriminator', old, **options)
   assert_allclose(metrics['d_loss'], want, rtol=1e-5, atol=1e-6)
   # Not rtol alone: a mean of logits of both signs may be near 0.
   want = loss('generator', new)
   assert_allclose(metrics['g_loss'], want, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+  'name', sorted({*LOSSES} - {'minimax', 'non_saturating'})
+)
+def test_smoothing_of_a_loss_that_has_none_is_refused(
+  config, tiny_dataset, name
+):
+  config.loss.adversarial = ConfigDict({'name': name, 'label_smoothing': 0.1})
+  with pytest.raises(InputError, match=f'label_smoothing = 0.1.*for {name}'):
+    build(config, tiny_dataset)
 
 
 def test_samples_come_from_the_averaged_generator(config, tiny_dataset):

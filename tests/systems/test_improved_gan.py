@@ -31,13 +31,13 @@ def config():
 
 
 def fakes(program, state, purpose):
-  """(parameters of G) -> the samples of step 0 for that purpose."""
+  """(parameters of G) -> the samples of step 0 for that purpose, statistics."""
   key = jax.random.fold_in(program.key('train'), 0)
   z = program.system.sample_z(key_for(key, purpose), 6)
   assert 0 <= z.min() < z.max() <= 1
   model_state = state.generator.model_state
   generate = by_hand(program, 'generator')
-  return lambda params: generate(params, model_state, z)[0]
+  return lambda params: generate(params, model_state, z)
 
 
 def equal(a, b):
@@ -101,7 +101,7 @@ def test_the_discriminators_step_by_hand(config, tiny_dataset):
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(program)
   batch, d = batch_of(program), old.discriminator
-  fake = fakes(program, old, 'z_for_d')(old.generator.params)
+  fake, _ = fakes(program, old, 'z_for_d')(old.generator.params)
 
   def terms(params):
     judge = by_hand(program, 'discriminator')
@@ -142,20 +142,37 @@ def test_the_generators_step_by_hand(config, tiny_dataset):
   real = batch_of(program)['unlabelled_for_g']['image'] / 2 + 0.5
 
   def loss(params):
+    fake, statistics = generate(params)
     on_real, on_fake = (
       by_hand(program, 'discriminator')(
         new.discriminator.params, old.discriminator.model_state, x
       )[0].features.mean(axis=0)
-      for x in (real, generate(params))
+      for x in (real, fake)
     )
-    return jnp.mean((on_real - on_fake) ** 2)
+    return jnp.mean((on_real - on_fake) ** 2), statistics
 
-  value, gradients = jax.value_and_grad(loss)(old.generator.params)
+  (value, statistics), gradients = jax.value_and_grad(loss, has_aux=True)(
+    old.generator.params
+  )
   assert_allclose(metrics['g_loss'], value, rtol=1e-5)
   want = jax.tree.map(
     lambda p, g: p - RATE * g, old.generator.params, gradients
   )
   close(new.generator.params, want)
+  close(new.generator.model_state, statistics)
+
+
+@pytest.mark.parametrize('still', ['generator', 'discriminator'])
+def test_one_players_update_leaves_the_other_untouched(
+  config, tiny_dataset, still
+):
+  config.optimizer[still].learning_rate = 0.0
+  old, new, _ = one_step(build(config, tiny_dataset))
+  for player in ('generator', 'discriminator'):
+    stayed = jax.tree.map(
+      equal, getattr(old, player).params, getattr(new, player).params
+    )
+    assert all(jax.tree.leaves(stayed)) == (player == still)
 
 
 def test_zero_to_one_inside_and_minus_one_to_one_outside(config, tiny_dataset):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gan_jax.data.batches import to_unit_range
 from gan_jax.losses import feature_matching_loss
 from gan_jax.rng import key_for
 from gan_jax.systems import make_system
@@ -13,6 +12,7 @@ from gan_jax.training.program import (
   build,
   init_state,
 )
+from tests.systems.steps import batch_of, close, one_step
 
 
 @pytest.fixture
@@ -28,20 +28,6 @@ def config(smoke_config):
   return smoke_config
 
 
-def batch_of(program, step=0):
-  rows = dict(program.sampler()(step)['train'])
-  rows['image'] = to_unit_range(jnp.asarray(rows['image']))
-  return {'train': rows}
-
-
-def one_step(config, dataset, batch=None):
-  program = build(config, dataset)
-  state = init_state(program)
-  step = jax.jit(program.system.train_step)
-  batch = batch or batch_of(program)
-  return state, *step(state, batch, program.key('train'))
-
-
 def assert_trees_differ(a, b):
   pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
   assert any((x != y).any() for x, y in pairs)
@@ -55,7 +41,7 @@ def test_one_players_update_leaves_the_other_untouched(
   config, tiny_dataset, still, moving
 ):
   config.optimizer[still].learning_rate = 0.0
-  old, new, _ = one_step(config, tiny_dataset)
+  old, new, _ = one_step(build(config, tiny_dataset))
   jax.tree.map(
     assert_array_equal, getattr(old, still).params, getattr(new, still).params
   )
@@ -67,9 +53,9 @@ def test_the_generator_meets_the_old_or_the_new_discriminator(
   config, tiny_dataset, play
 ):
   config.loss.play = play
-  _, moved, _ = one_step(config, tiny_dataset)
+  _, moved, _ = one_step(build(config, tiny_dataset))
   config.optimizer.discriminator.learning_rate = 0.0
-  _, stood, _ = one_step(config, tiny_dataset)
+  _, stood, _ = one_step(build(config, tiny_dataset))
   a, b = moved.generator.params, stood.generator.params
   if play == 'simultaneous':
     jax.tree.map(lambda x, y: assert_allclose(x, y, atol=1e-7), a, b)
@@ -80,7 +66,7 @@ def test_the_generator_meets_the_old_or_the_new_discriminator(
 
 def test_the_generators_loss_is_feature_matching(config, tiny_dataset):
   program = build(config, tiny_dataset)
-  old, new, metrics = one_step(config, tiny_dataset)
+  old, new, metrics = one_step(build(config, tiny_dataset))
   (generator, _), (discriminator, _) = program.system.networks.values()
 
   def loss(params):
@@ -91,24 +77,27 @@ def test_the_generators_loss_is_feature_matching(config, tiny_dataset):
     z = jax.vmap(lambda k: jax.random.normal(k, (100,)))(keys)
     g = {'params': params, **old.generator.model_state}
     d = {'params': old.discriminator.params, **old.discriminator.model_state}
-    fake, _ = generator.apply(g, z, train=True, mutable=['batch_stats'])
+    fake, statistics = generator.apply(
+      g, z, train=True, mutable=['batch_stats']
+    )
     features = [
       discriminator.apply(d, x, train=True, mutable=['batch_stats'])[0].features
       for x in (batch_of(program)['train']['image'], fake)
     ]
-    return feature_matching_loss(*features)
+    return feature_matching_loss(*features), statistics
 
-  value, gradient = jax.value_and_grad(loss)(old.generator.params)
+  (value, statistics), gradient = jax.value_and_grad(loss, has_aux=True)(
+    old.generator.params
+  )
   assert_allclose(metrics['g_loss'], value, rtol=1e-5)
   want = jax.tree.map(lambda p, g: p - 0.05 * g, old.generator.params, gradient)
-  jax.tree.map(
-    lambda a, b: assert_allclose(a, b, atol=1e-6), new.generator.params, want
-  )
+  close(new.generator.params, want)
+  close(new.generator.model_state, statistics)
 
 
 def test_running_statistics_come_from_the_real_pass_only(config, tiny_dataset):
   program = build(config, tiny_dataset)
-  old, new, _ = one_step(config, tiny_dataset)
+  old, new, _ = one_step(build(config, tiny_dataset))
   discriminator, _ = program.system.networks['discriminator']
   variables = {
     'params': old.discriminator.params,
@@ -120,11 +109,7 @@ def test_running_statistics_come_from_the_real_pass_only(config, tiny_dataset):
     train=True,
     mutable=['batch_stats'],
   )
-  jax.tree.map(
-    lambda a, b: assert_allclose(a, b, atol=1e-6),
-    new.discriminator.model_state,
-    want,
-  )
+  close(new.discriminator.model_state, want)
   assert_trees_differ(
     new.discriminator.model_state, old.discriminator.model_state
   )
@@ -139,7 +124,7 @@ def test_masked_labels_do_not_matter(config, tiny_dataset):
     rows = batch['train']
     rows['label'] = np.where(mask == 1, rows['label'], label).astype(np.int32)
     rows['label_mask'] = mask
-    states.append(one_step(config, tiny_dataset, batch)[1])
+    states.append(one_step(build(config, tiny_dataset), batch=batch)[1])
   for other in states[1:]:
     jax.tree.map(assert_array_equal, states[0], other)
 
@@ -151,7 +136,7 @@ def test_both_parameterisations_train(
 ):
   config.model.extra_class = extra_class
   config.loss.feature_matching = feature_matching
-  old, new, metrics = one_step(config, tiny_dataset)
+  old, new, metrics = one_step(build(config, tiny_dataset))
   assert_trees_differ(old.discriminator.params, new.discriminator.params)
   assert all(np.isfinite(value) for value in metrics.values())
   program = build(config, tiny_dataset)
@@ -165,10 +150,10 @@ def test_both_parameterisations_train(
 @pytest.mark.slow
 def test_the_average_classifies_when_it_is_on(config, tiny_dataset):
   config.optimizer.discriminator.ema_decay = 0.9
-  _, new, _ = one_step(config, tiny_dataset)
+  _, new, _ = one_step(build(config, tiny_dataset))
   assert new.discriminator.averaged is new.discriminator.ema
   config.optimizer.discriminator.ema_decay = 0.0
-  _, new, _ = one_step(config, tiny_dataset)
+  _, new, _ = one_step(build(config, tiny_dataset))
   jax.tree.map(
     assert_array_equal, new.discriminator.averaged, new.discriminator.weights
   )
