@@ -68,7 +68,7 @@ class PatchDiscriminator(nn.Module):
       self.add_module(f'conv{i + 1}', conv)
       norm = nn.Identity()
       if i > 0 and normalization == 'batch':
-        norm = nn.BatchNorm2d(features, momentum=0.01)
+        norm = nn.BatchNorm2d(features, momentum=0.1)
       elif i > 0 and normalization == 'instance':
         norm = nn.InstanceNorm2d(features)
       self.add_module(f'norm{i + 1}', norm)

@@ -30,7 +30,7 @@ class UNet(nn.Module):
       self.add_module(f'down{i + 1}', conv)
       norm = nn.Identity()
       if 0 < i < num_levels - 1:
-        norm = nn.BatchNorm2d(features, momentum=0.01)
+        norm = nn.BatchNorm2d(features, momentum=0.1)
       self.add_module(f'down_norm{i + 1}', norm)
       self.down.append((conv, norm))
       inputs = features
@@ -42,7 +42,7 @@ class UNet(nn.Module):
       self.add_module(f'up{i + 1}', deconv)
       norm = nn.Identity()
       if i > 0:
-        norm = nn.BatchNorm2d(features, momentum=0.01)
+        norm = nn.BatchNorm2d(features, momentum=0.1)
       self.add_module(f'up_norm{i + 1}', norm)
       self.up.append((deconv, norm))
       inputs = 2 * features  # with those of the skip

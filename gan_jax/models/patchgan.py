@@ -58,7 +58,8 @@ class PatchDiscriminator(nn.Module):
       use_bias = i == 0 or self.normalization != 'batch'
       x = conv(mult * self.width, stride, use_bias, f'conv{i + 1}')(x)
       if i > 0 and self.normalization == 'batch':
-        x = BatchNorm(self.axis_name, name=f'norm{i + 1}')(x, train=train)
+        norm = BatchNorm(self.axis_name, momentum=0.9, name=f'norm{i + 1}')
+        x = norm(x, train=train)
       elif i > 0 and self.normalization == 'instance':
         x = InstanceNorm(name=f'norm{i + 1}')(x)
       x = jax.nn.leaky_relu(x, 0.2)

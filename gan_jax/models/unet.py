@@ -27,7 +27,8 @@ class UNetGenerator(nn.Module):
     channels: of the output.
     width: channels of the first convolution.
     num_levels: how often the map is halved; None: down to one pixel.
-    axis_name: the mapped axis over which BatchNorm is synchronised, if any.
+    axis_name: the mapped axis over which the batch is split, if any.
+    sync_batch_norm: whether BatchNorm looks at all of it, or at a replica's.
 
   Raises InputError for a size that is not a multiple of 2^num_levels.
   """
@@ -36,6 +37,7 @@ class UNetGenerator(nn.Module):
   width: int
   num_levels: int | None = None
   axis_name: str | None = None
+  sync_batch_norm: bool = True
 
   @nn.compact
   def __call__(
@@ -52,8 +54,10 @@ class UNetGenerator(nn.Module):
     num_levels = count_levels(image.shape[1:3], self.num_levels)
     widths = [min(2**i, 8) * self.width for i in range(num_levels)]
 
+    norm_axis = self.axis_name if self.sync_batch_norm else None
+
     def norm(x: Array, name: str) -> Array:
-      return BatchNorm(self.axis_name, name=name)(x, train=train)
+      return BatchNorm(norm_axis, momentum=0.9, name=name)(x, train=train)
 
     x, skips = image, []
     for i, features in enumerate(widths):

@@ -82,15 +82,16 @@ def make_system(
   d_optimizer = make_optimizer(
     config.optimizer.discriminator, data_spec.steps_per_epoch
   )
-  norm_axis = axis_name if model.sync_batch_norm else None
   # Fixed here, as images to translate may have other sizes.
   num_levels = count_levels(shapes[source][:2], model.generator.num_levels)
   generator = UNetGenerator(
     channels=shapes[target][-1],
     width=model.generator.width,
     num_levels=num_levels,
-    axis_name=norm_axis,
+    axis_name=axis_name,
+    sync_batch_norm=model.sync_batch_norm,
   )
+  norm_axis = axis_name if model.sync_batch_norm else None
   discriminator = PatchDiscriminator(axis_name=norm_axis, **model.discriminator)
   d_loss, g_loss = adversarial.make_losses(loss.adversarial, axis_name)
   source_example = jnp.zeros((1, *shapes[source]))

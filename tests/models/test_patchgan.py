@@ -26,6 +26,7 @@ def shapes(discriminator, size, channels=3):
   [(3, 'instance', 2_764_737), (6, 'batch', 2_768_705)],
 )
 def test_parameter_counts_of_the_authors_code(channels, normalization, count):
+  """`basic` of junyanz/pytorch-CycleGAN-and-pix2pix."""
   discriminator = PatchDiscriminator(64, normalization=normalization)
   logits, variables = shapes(discriminator, (256, 256), channels)
   assert logits.shape == (2, 30, 30)

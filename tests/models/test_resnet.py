@@ -30,6 +30,7 @@ def build(size=(8, 12), rows=2, num_blocks=1):
   ('num_blocks', 'count'), [(9, 11_378_179), (6, 7_837_699)]
 )
 def test_parameter_counts_of_the_authors_code(num_blocks, count):
+  """junyanz/pytorch-CycleGAN-and-pix2pix: resnet_9blocks, resnet_6blocks."""
   output, variables = shapes(ResNetGenerator(3, 64, num_blocks), (256, 256))
   assert output.shape == (1, 256, 256, 3)
   assert set(variables) == {'params'}

@@ -32,6 +32,7 @@ def shapes(generator, size, channels=3):
   ('size', 'count'), [(256, 54_413_955), (128, 41_828_995), (64, 29_244_035)]
 )
 def test_parameter_counts_of_the_authors_code(size, count):
+  """junyanz/pytorch-CycleGAN-and-pix2pix: unet_256, unet_128; 64 likewise."""
   output, variables = shapes(UNetGenerator(3, 64), (size, size))
   assert output.shape == (1, size, size, 3)
   assert sum(x.size for x in jax.tree.leaves(variables['params'])) == count
@@ -168,6 +169,44 @@ def test_dropout_acts_in_three_blocks():
     # Four deviations of the share that is dropped.
     assert abs((x == 0).mean() - 0.5) < 4 * (0.25 / x.size) ** 0.5
   assert (outputs[3] != 0).all()
+
+
+def test_the_batch_is_split_for_dropout_though_batch_norm_is_not_synchronised():
+  """Masks are of the global rows, statistics of each replica's."""
+  generator, variables, image = build(8)
+  split = UNetGenerator(3, 4, axis_name='batch', sync_batch_norm=False)
+
+  def run(generator, image, **options):
+    output, _ = generator.apply(
+      variables, image, rngs={'noise': KEY}, mutable=['batch_stats'], **options
+    )
+    return output
+
+  def run_split(**options):
+    replicas = jax.vmap(
+      lambda rows: run(split, rows, **options), axis_name='batch'
+    )
+    return replicas(image[:, None])[:, 0]
+
+  options = {'train': False, 'dropout': True}
+  assert_allclose(
+    run_split(**options), run(generator, image, **options), atol=1e-6
+  )
+  options = {'train': True, 'dropout': False}
+  alone = [run(generator, row[None], **options)[0] for row in image]
+  assert_allclose(run_split(**options), alone, atol=1e-5)
+
+
+def test_running_statistics_follow_by_a_tenth():
+  generator, variables, image = build(8)
+  means = []
+  for _ in range(2):
+    _, state = generator.apply(
+      variables, image, train=True, dropout=False, mutable=['batch_stats']
+    )
+    means.append(state['batch_stats']['down_norm2']['norm']['mean'])
+    variables |= state
+  assert_allclose(means[1], 1.9 * means[0], rtol=1e-5)  # 0.9 * 0.1 + 0.1
 
 
 def test_dropout_is_the_only_noise_and_has_its_own_switch():

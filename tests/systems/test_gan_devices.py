@@ -1,7 +1,6 @@
 import jax
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.errors import InputError
@@ -37,7 +36,7 @@ def test_two_devices_agree_with_one(
   convolve(config, normalization)
   for player in config.optimizer.values():
     player.learning_rate = 0.02
-  config.loss.adversarial = ConfigDict({'name': loss})
+  config.loss.adversarial.update(name=loss, label_smoothing=0.0)
   config.loss.n_critic = n_critic
   config.loss.update(penalties)
   one, two = (train(config, tiny_dataset, mode, 3) for mode in ('jit', 'pmap'))
