@@ -27,6 +27,8 @@ def run(main: Callable[[], int | None]) -> None:
   def guarded(_: Sequence[str]) -> int:
     if not flags.FLAGS['verbosity'].present:
       _quieten_orbax()
+    # Such images are refused, with a message of our own.
+    warnings.filterwarnings('ignore', 'Image size .* exceeds limit')
     # Imported late: --help should not wait for them.
     from gan_jax.training.meter import Diverged
     from gan_jax.training.signals import Stopped

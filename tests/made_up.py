@@ -1,6 +1,9 @@
-"""Made-up data sets, of random pixels."""
+"""Made-up data sets."""
+
+import io
 
 import numpy as np
+from PIL import Image
 
 from gan_jax.data.dataset import Dataset, Examples
 from gan_jax.data.domain_sets import DomainDataset, Domains
@@ -29,3 +32,47 @@ def two_domains(config):
   train = split(9, config.load_size)
   others = split(2, config.crop_size), split(3, config.crop_size)
   return DomainDataset('made-up', train, *others, config.name == 'pairs')
+
+
+def prepare_tfds(data_dir, name, version, shape, splits, with_id=False):
+  """A small data set in the original layout, prepared without TensorFlow.
+
+  `splits` maps each split to the numbers of its images, which are of those
+  numbers. Sides that are None in `shape` differ from image to image.
+  """
+  import tensorflow_datasets as tfds
+
+  name, _, config_name = name.partition('/')
+  with tfds.core.registered.skip_registration():
+
+    class Builder(tfds.core.GeneratorBasedBuilder):
+      VERSION = tfds.core.Version(version)
+      if config_name:
+        BUILDER_CONFIGS = (tfds.core.BuilderConfig(name=config_name),)
+
+      def _info(self):
+        features = {
+          'image': tfds.features.Image(shape=shape),
+          'label': tfds.features.ClassLabel(num_classes=10),
+        }
+        if with_id:
+          features['id'] = tfds.features.Text()
+        return self.dataset_info_from_configs(
+          features=tfds.features.FeaturesDict(features)
+        )
+
+      def _split_generators(self, _):
+        return {k: self._generate_examples(v) for k, v in splits.items()}
+
+      def _generate_examples(self, numbers):
+        for i in numbers:
+          size = [n or 8 + i % 3 for n in shape]
+          png = io.BytesIO()
+          picture = np.full(size, i, np.uint8)
+          Image.fromarray(picture.squeeze()).save(png, 'PNG')
+          png.seek(0)
+          row = {'image': png, 'label': i % 10}
+          yield i, row | ({'id': f'train_{i:05d}'} if with_id else {})
+
+  Builder.name = name
+  Builder(data_dir=data_dir, file_format='array_record').download_and_prepare()

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,13 +10,13 @@ from ml_collections import ConfigDict
 
 from gan_jax.data import folders, tfds_images
 from gan_jax.data.batches import random_generator
-from gan_jax.data.images import ImageFiles, Pictures, resize
+from gan_jax.data.images import Source, StoredImages
 from gan_jax.errors import InputError
 
 # The splits are part of a data set's definition: no config changes this seed.
 _SPLIT_SEED = 0
 
-Images = np.ndarray | ImageFiles  # [N, H, W, C], uint8
+Images = np.ndarray | StoredImages  # [N, H, W, C], uint8
 
 
 class Domains(NamedTuple):
@@ -36,38 +36,27 @@ class DomainDataset(NamedTuple):
   aligned: bool
 
 
-_Source = Pictures | np.ndarray  # the latter [N, H, W, C]
-
-
-def _count(source: _Source) -> int:
-  return len(source.paths if isinstance(source, Pictures) else source)
-
-
-def _take(source: _Source, rows: np.ndarray) -> _Source:
-  if isinstance(source, Pictures):
-    return source._replace(paths=tuple(source.paths[i] for i in rows))
-  return source[rows]
-
-
 def _make_dataset(
   config: ConfigDict,
-  splits: Mapping[str, tuple[_Source, _Source]],
-  open_images: Callable[[_Source, str, tuple[int, int]], Images],
+  splits: Mapping[str, tuple[Source, Source]],
+  channels: Mapping[str, int],
   *,
   aligned: bool,
 ) -> DomainDataset:
   """A data set whose validation part is taken from its training split.
 
+  All images are read once, so that none is broken, and kept if they fit.
+
   Args:
     config: the group `data`.
     splits: 'train' and 'test', each with what a and b are read from.
-    open_images: (source, domain, size) to images.
+    channels: of the images of a and of b.
     aligned: whether rows belong together.
   """
   parts = {'train': {}, 'validation': {}, 'test': {}}
   small, large = ((n, n) for n in (config.crop_size, config.load_size))
   for domain, train, test in zip('ab', *splits.values(), strict=True):
-    num, num_validation = _count(train), config.num_validation
+    num, num_validation = len(train), config.num_validation
     if num_validation >= num:
       raise InputError(
         f'config.data.num_validation = {num_validation} leaves nothing of the '
@@ -75,40 +64,23 @@ def _make_dataset(
       )
     order = random_generator(_SPLIT_SEED, 'validation').permutation(num)
     held, rest = (np.sort(part) for part in np.split(order, [num_validation]))
-    parts['train'][domain] = open_images(_take(train, rest), domain, large)
-    parts['validation'][domain] = open_images(_take(train, held), domain, small)
-    parts['test'][domain] = open_images(test, domain, small)
+    for part, source, size in (
+      ('train', train.take(rest), large),
+      ('validation', train.take(held), small),
+      ('test', test, small),
+    ):
+      parts[part][domain] = StoredImages(source, size, channels[domain])
+  images = [x for part in parts.values() for x in part.values()]
+  num_bytes = sum(math.prod(x.shape) for x in images)
+  if num_bytes <= config.memory_gb * 1e9:
+    for part in parts.values():
+      part.update({domain: x.kept() for domain, x in part.items()})
+  else:
+    for x in images:
+      x.check()
   return DomainDataset(
     config.name, *(Domains(**part) for part in parts.values()), aligned
   )
-
-
-def _load_files(
-  config: ConfigDict,
-  splits: Mapping[str, tuple[Pictures, Pictures]],
-  channels: Mapping[str, int],
-  *,
-  aligned: bool,
-) -> DomainDataset:
-  """A data set of image files; all are read once, so that none is broken."""
-  dataset = _make_dataset(
-    config,
-    splits,
-    lambda pictures, domain, size: ImageFiles(pictures, size, channels[domain]),
-    aligned=aligned,
-  )
-  num_bytes = sum(math.prod(images.shape) for images in dataset.train)
-  if num_bytes <= config.memory_gb * 1e9:
-    return dataset._replace(
-      **{
-        part: Domains(*(images.kept() for images in getattr(dataset, part)))
-        for part in ('train', 'validation', 'test')
-      }
-    )
-  for split in (dataset.train, dataset.validation, dataset.test):
-    for images in split:
-      images.check()
-  return dataset
 
 
 _RGB = {'a': 3, 'b': 3}
@@ -117,13 +89,13 @@ _RGB = {'a': 3, 'b': 3}
 def load_pairs(config: ConfigDict) -> DomainDataset:
   """Aligned pairs of images; see `folders.find_pairs` for the layouts."""
   splits = folders.find_pairs(config.data_dir)
-  return _load_files(config, splits, _RGB, aligned=True)
+  return _make_dataset(config, splits, _RGB, aligned=True)
 
 
 def load_domains(config: ConfigDict) -> DomainDataset:
   """Two sets of images; see `folders.find_domains` for the layout."""
   splits = folders.find_domains(config.data_dir)
-  return _load_files(config, splits, _RGB, aligned=False)
+  return _make_dataset(config, splits, _RGB, aligned=False)
 
 
 def load_gray_to_colour(config: ConfigDict) -> DomainDataset:
@@ -137,31 +109,27 @@ def load_gray_to_colour(config: ConfigDict) -> DomainDataset:
     for split, (pictures, _) in folders.find_classes(config.data_dir).items()
   }
   if 'test' not in splits:
-    num = _count(splits['train'])
+    num = len(splits['train'])
     order = random_generator(_SPLIT_SEED, 'test').permutation(num)
     test, train = np.split(order, [max(1, num // 10)])
     splits = {
-      part: _take(splits['train'], np.sort(rows))
+      part: splits['train'].take(np.sort(rows))
       for part, rows in (('train', train), ('test', test))
     }
   both = {part: (pictures, pictures) for part, pictures in splits.items()}
-  return _load_files(config, both, {'a': 1, 'b': 3}, aligned=True)
+  return _make_dataset(config, both, {'a': 1, 'b': 3}, aligned=True)
 
 
 def load_cycle_gan(name: str, config: ConfigDict) -> DomainDataset:
   """The data sets of the CycleGAN paper, prepared by TensorFlow Datasets."""
   splits = {
     split: tuple(
-      tfds_images.read_images(name, config.data_dir, f'{split}{side}')
+      tfds_images.open_images(name, config.data_dir, f'{split}{side}')
       for side in 'AB'
     )
     for split in ('train', 'test')
   }
-
-  def resized(images, _, size):
-    return np.stack([resize(image, size) for image in images])
-
-  return _make_dataset(config, splits, resized, aligned=False)
+  return _make_dataset(config, splits, _RGB, aligned=False)
 
 
 # name -> function(config group data) -> DomainDataset

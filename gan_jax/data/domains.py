@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from gan_jax import config as cfg
 from gan_jax.data.batches import Shuffles, check_rows, random_generator
 from gan_jax.data.domain_sets import DATASETS, DomainDataset, Domains, Images
-from gan_jax.data.images import ImageFiles
+from gan_jax.data.images import StoredImages
 from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.errors import InputError, choice
 
@@ -29,7 +29,7 @@ class DomainData:
     'load_size': cfg.integer(1),  # images are resized to squares of this side,
     'crop_size': cfg.integer(1),  # of which a random part is seen in training
     'flip': cfg.boolean,  # whether it is mirrored half of the time
-    # Decoded training images stay in memory if they take no more than this.
+    # Decoded images stay in memory if they take no more than this.
     'memory_gb': cfg.real(0.0),
   }
   SPEC = DomainSpec
@@ -68,7 +68,9 @@ class DomainData:
     """All that results depend on, as pytrees: a run records their hashes."""
     return {
       part: {
-        domain: images if isinstance(images, np.ndarray) else images.sha256()
+        domain: images
+        if isinstance(images, np.ndarray)
+        else images.source.sha256()
         for domain, images in getattr(self.dataset, part)._asdict().items()
       }
       for part in ('train', 'validation', 'test')
@@ -142,7 +144,7 @@ class DomainSampler(Shuffles):
 
 def _decodes(images: Images) -> bool:
   """Whether it takes time to get one of them."""
-  return isinstance(images, ImageFiles) and images.pixels is None
+  return isinstance(images, StoredImages) and images.pixels is None
 
 
 def make_jitter(

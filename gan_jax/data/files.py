@@ -16,6 +16,7 @@ from gan_jax.data.dataset import (
   hold_out_validation,
 )
 from gan_jax.errors import InputError
+from gan_jax.files import expand
 
 _SVHN = (
   'it must name a folder with train_32x32.mat, test_32x32.mat and, for '
@@ -43,7 +44,7 @@ def _find(
   if data_dir is None:
     raise InputError(f'config.data.data_dir is None; {expected}')
   for name in names:
-    path = pathlib.Path(data_dir).expanduser() / name
+    path = expand(data_dir) / name
     if path.is_file():
       return path
   raise InputError(
@@ -153,7 +154,7 @@ def load_npz(data_dir: str | None, num_validation: int) -> Dataset:
   """One .npz file with the names of Keras: x_train, y_train, x_test, y_test."""
   if data_dir is None:
     raise InputError(f'config.data.data_dir is None; {_NPZ}')
-  path = pathlib.Path(data_dir).expanduser()
+  path = expand(data_dir)
   paths = [path] if path.is_file() else list(path.glob('*.npz'))
   if len(paths) != 1:
     raise InputError(

@@ -16,12 +16,14 @@ from gan_jax.data.dataset import (
 from gan_jax.data.images import (
   Pictures,
   find_images,
+  image_size,
   list_folder,
   map_in_threads,
   read_image,
   resize,
 )
 from gan_jax.errors import InputError
+from gan_jax.files import expand
 
 _PAIRS = (
   'it must name a folder with train/ and test/ (or val/), each with images of '
@@ -38,7 +40,7 @@ _CLASSES = (
 def _root(data_dir: str | None, expected: str) -> pathlib.Path:
   if data_dir is None:
     raise InputError(f'config.data.data_dir is None; {expected}')
-  root = pathlib.Path(data_dir).expanduser()
+  root = expand(data_dir)
   if root.is_file():
     raise InputError(
       f'config.data.data_dir = {data_dir} is a file; if it is an archive, '
@@ -103,6 +105,15 @@ def _partners(
       f'no partner in {folder_a} or {folder_b} for {_first(alone)}; partners '
       'have one name, less the extension'
     )
+  partners = [(a[stem], b[stem]) for stem in a]
+  for paths in partners:
+    sizes = [image_size(path) for path in paths]
+    if sizes[0] != sizes[1]:
+      (height, width), (others_height, others_width) = sizes
+      raise InputError(
+        f'{paths[0]} is {height}x{width} and its partner {paths[1]} '
+        f'{others_height}x{others_width} pixels; partners must have one size'
+      )
   return Pictures(tuple(a.values())), Pictures(tuple(b[stem] for stem in a))
 
 

@@ -1,15 +1,16 @@
 """Image files: which ones a folder holds, and their pixels as arrays."""
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
-from typing import NamedTuple
+from typing import Protocol
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from tqdm import tqdm
 
 from gan_jax.errors import InputError
@@ -19,13 +20,6 @@ _EXTENSIONS = ('png', 'jpg', 'jpeg', 'webp', 'bmp', 'tif', 'tiff', 'gif')
 # EPS, for example, starts a program.
 _FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF')
 _LITTER = ('thumbs.db', 'desktop.ini', '__macosx')
-
-
-class Pictures(NamedTuple):
-  """Image files, of which all or only one half is meant."""
-
-  paths: tuple[pathlib.Path, ...]
-  half: str | None = None  # 'left' or 'right'
 
 
 def list_folder(folder: pathlib.Path) -> list[pathlib.Path]:
@@ -77,6 +71,49 @@ def _over_white(image: Image.Image) -> Image.Image:
   return Image.alpha_composite(white, image.convert('RGBA'))
 
 
+@contextlib.contextmanager
+def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
+  """An image file whose pixels are not read yet.
+
+  Raises:
+    InputError: a file that cannot be read or has more pixels than Pillow's
+      limit; also for what goes wrong in the body of the with statement.
+  """
+  try:
+    if path.exists() and not path.is_file():
+      raise ValueError('it is no regular file')  # a pipe would be waited for
+    with Image.open(path, formats=_FORMATS) as image:
+      limit = Image.MAX_IMAGE_PIXELS
+      # Pillow itself only warns, up to twice the limit.
+      if limit is not None and image.width * image.height > limit:
+        raise Image.DecompressionBombError
+      yield image
+  except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+    raise InputError(
+      f'{path} has more pixels than the limit of {Image.MAX_IMAGE_PIXELS}, as '
+      'decompression bombs do; shrink or remove it'
+    ) from None
+  except Exception as error:  # a broken file can raise nearly anything
+    reason = ' '.join(str(error).split())
+    raise InputError(
+      f'cannot read {path}: {reason}; replace it by a whole PNG or JPEG of 8 '
+      'bits, or remove it'
+    ) from error
+
+
+def image_size(path: pathlib.Path) -> tuple[int, int]:
+  """Height and width of an image file as one sees it, without its pixels.
+
+  Raises:
+    InputError: as `read_image`.
+  """
+  with _opened(path) as image:
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    if image.format == 'TIFF':  # of which Pillow turns the size itself
+      turned = False
+    return image.size if turned else image.size[::-1]
+
+
 def read_image(
   path: pathlib.Path, channels: int, half: str | None = None
 ) -> np.ndarray:
@@ -97,33 +134,15 @@ def read_image(
     InputError: a file that cannot be read or has more pixels than Pillow's
       limit; halves of an odd width.
   """
-  try:
-    with Image.open(path, formats=_FORMATS) as image:
-      limit = Image.MAX_IMAGE_PIXELS
-      # Pillow itself only warns, up to twice the limit.
-      if limit is not None and image.width * image.height > limit:
-        raise Image.DecompressionBombError
-      ImageOps.exif_transpose(image, in_place=True)
-      if image.mode == 'F':
-        raise ValueError(
-          'its pixels are floats, of a range that it does not say'
-        )
-      if image.mode.startswith('I'):
-        image = _from_16_bits(image)
-      elif image.has_transparency_data:
-        image = _over_white(image)
-      pixels = np.array(image.convert('L' if channels == 1 else 'RGB'))
-  except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-    raise InputError(
-      f'{path} has more pixels than the limit of {Image.MAX_IMAGE_PIXELS}, as '
-      'decompression bombs do; shrink or remove it'
-    ) from None
-  except Exception as error:  # a broken file can raise nearly anything
-    reason = ' '.join(str(error).split())
-    raise InputError(
-      f'cannot read {path}: {reason}; replace it by a whole PNG or JPEG of 8 '
-      'bits, or remove it'
-    ) from error
+  with _opened(path) as image:
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode == 'F':
+      raise ValueError('its pixels are floats, of a range that it does not say')
+    if image.mode.startswith('I'):
+      image = _from_16_bits(image)
+    elif image.has_transparency_data:
+      image = _over_white(image)
+    pixels = np.array(image.convert('L' if channels == 1 else 'RGB'))
   height, width = pixels.shape[:2]
   pixels = pixels.reshape(height, width, channels)
   if half is None:
@@ -158,6 +177,48 @@ def map_in_threads(function: Callable, items: Sequence, desc: str) -> Iterator:
     )
 
 
+class Source(Protocol):
+  """Where images come from: files in a folder, or the records of a data set."""
+
+  def __len__(self) -> int: ...
+
+  def take(self, rows: Iterable[int]) -> 'Source':
+    """Only these, in this order."""
+    ...
+
+  def read(self, index: int, channels: int) -> np.ndarray:
+    """One image, uint8 [H, W, channels]; InputError if it is broken."""
+    ...
+
+  def sha256(self) -> str:
+    """Of all of them, in their order."""
+    ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+  """Image files, of which all or only one half is meant."""
+
+  paths: tuple[pathlib.Path, ...]
+  half: str | None = None  # 'left' or 'right'
+
+  def __len__(self) -> int:
+    return len(self.paths)
+
+  def take(self, rows: Iterable[int]) -> 'Pictures':
+    return Pictures(tuple(self.paths[i] for i in rows), self.half)
+
+  def read(self, index: int, channels: int) -> np.ndarray:
+    return read_image(self.paths[index], channels, self.half)
+
+  def sha256(self) -> str:
+    """Of the files' bytes in their order, and the half; names do not count."""
+    digest = hashlib.sha256(str(self.half).encode())
+    for part in map_in_threads(_file_sha256, self.paths, 'hashing images'):
+      digest.update(part)
+    return digest.hexdigest()
+
+
 def _file_sha256(path: pathlib.Path) -> bytes:
   try:
     with open(path, 'rb') as file:
@@ -169,17 +230,17 @@ def _file_sha256(path: pathlib.Path) -> bytes:
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageFiles:
+class StoredImages:
   """A sequence of images that are read each time they are asked for.
 
   Args:
-    pictures: the files.
+    source: of the images, each of a size of its own.
     size: H, W to which each is resized.
     channels: C, 1 for gray, 3 for RGB.
     pixels: all of them [N, H, W, C], where they are kept in memory.
   """
 
-  pictures: Pictures
+  source: Source
   size: tuple[int, int]
   channels: int
   pixels: np.ndarray | None = dataclasses.field(
@@ -187,20 +248,19 @@ class ImageFiles:
   )
 
   def __len__(self) -> int:
-    return len(self.pictures.paths)
+    return len(self.source)
 
   def __getitem__(self, index: int) -> np.ndarray:
     """Image `index`, uint8 [H, W, C]."""
     if self.pixels is not None:
       return self.pixels[index]
-    paths, half = self.pictures
-    return resize(read_image(paths[index], self.channels, half), self.size)
+    return resize(self.source.read(index, self.channels), self.size)
 
   @property
   def shape(self) -> tuple[int, int, int, int]:
     return len(self), *self.size, self.channels
 
-  def kept(self) -> 'ImageFiles':
+  def kept(self) -> 'StoredImages':
     """The same images, read once and kept in memory."""
     images = np.empty(self.shape, np.uint8)
     read = map_in_threads(self.__getitem__, range(len(self)), 'reading images')
@@ -213,11 +273,3 @@ class ImageFiles:
     read = map_in_threads(self.__getitem__, range(len(self)), 'checking images')
     for _ in read:
       pass
-
-  def sha256(self) -> str:
-    """Of the files' bytes in their order, and the half; names do not count."""
-    digest = hashlib.sha256(str(self.pictures.half).encode())
-    paths = self.pictures.paths
-    for part in map_in_threads(_file_sha256, paths, 'hashing images'):
-      digest.update(part)
-    return digest.hexdigest()

@@ -4,19 +4,23 @@ They must have been prepared in the array_record format. Decoding them takes
 seconds to minutes, so each split is kept as one array in a cache folder.
 """
 
+import dataclasses
 import functools
 import hashlib
 import json
 import os
 import pathlib
 import sys
-import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from gan_jax.data.dataset import Dataset, Examples, hold_out_validation
+from gan_jax.data.images import map_in_threads
 from gan_jax.errors import InputError
+from gan_jax.files import expand, replacing
 
 _VERSIONS = {
   'mnist': '3.0.1',
@@ -45,7 +49,7 @@ def _cache_dir() -> pathlib.Path:
 def _prepared_dir(name: str, data_dir: str | None) -> pathlib.Path:
   """The folder of a prepared data set; InputError says how to prepare it."""
   base = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
-  base = pathlib.Path(base).expanduser()
+  base = expand(base)
   folder = base / name / _VERSIONS[name]
   if (folder / 'dataset_info.json').is_file() and any(
     folder.glob('*.array_record*')
@@ -89,24 +93,35 @@ def _check_features(folder: pathlib.Path) -> None:
     ) from error
 
 
-def _read_split(folder: pathlib.Path, split: str) -> Examples:
+def _open_split(folder: pathlib.Path, split: str) -> Sequence:
+  """A split's examples, each decoded when it is asked for."""
   import tensorflow_datasets as tfds  # slow to import
 
   _check_features(folder)
   try:
-    source = tfds.builder_from_directory(folder).as_data_source(split)
-    bar = tqdm(
-      source,
-      desc=f'reading {folder.parent.name} {split}',
-      disable=not sys.stderr.isatty(),
-    )
+    return tfds.builder_from_directory(folder).as_data_source(split)
+  except Exception as error:  # a broken folder can raise nearly anything
+    raise _unreadable(folder, split, error) from error
+
+
+def _unreadable(folder: pathlib.Path, split: str, error: object) -> InputError:
+  return InputError(
+    f'cannot read split {split} of {folder}: {error}; prepare it again'
+  )
+
+
+def _read_split(folder: pathlib.Path, split: str) -> Examples:
+  bar = tqdm(
+    _open_split(folder, split),
+    desc=f'reading {folder.parent.name} {split}',
+    disable=not sys.stderr.isatty(),
+  )
+  try:
     rows = [(row['image'], row['label']) for row in bar]
     images, labels = zip(*rows, strict=True)
     return Examples(np.stack(images), np.asarray(labels, np.int32))
   except Exception as error:  # a broken record can raise nearly anything
-    raise InputError(
-      f'cannot read split {split} of {folder}: {error}; prepare it again'
-    ) from error
+    raise _unreadable(folder, split, error) from error
 
 
 def _read_cached(folder: pathlib.Path, split: str) -> Examples:
@@ -124,10 +139,8 @@ def _read_cached(folder: pathlib.Path, split: str) -> Examples:
     examples = _read_split(folder, split)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as temporary:
-      whole = pathlib.Path(temporary) / name
-      np.savez(whole, image=examples.image, label=examples.label)
-      os.replace(whole, path)
+    with replacing(path) as file:
+      np.savez(file, image=examples.image, label=examples.label)
   except OSError as error:
     print(
       f'warning: cannot cache {folder.parent.name} in {path}: {error}',
@@ -148,9 +161,53 @@ def load(
   return hold_out_validation(name, train, test, 10, num_validation, *more)
 
 
-def read_images(name: str, data_dir: str | None, split: str) -> np.ndarray:
-  """One split's images, uint8 [N, H, W, C], without their labels."""
-  return _read_cached(_prepared_dir(name, data_dir), split).image
+@dataclasses.dataclass(frozen=True)
+class Records:
+  """Some of a split's images, decoded each time that one is read."""
+
+  split: str  # as messages name it
+  data: Sequence[Mapping[str, Any]]
+  rows: tuple[int, ...]
+
+  def __len__(self) -> int:
+    return len(self.rows)
+
+  def take(self, rows: Iterable[int]) -> 'Records':
+    return dataclasses.replace(self, rows=tuple(self.rows[i] for i in rows))
+
+  def read(self, index: int, channels: int) -> np.ndarray:
+    try:
+      image = self.data[self.rows[index]]['image']
+    except Exception as error:  # a broken record can raise nearly anything
+      raise InputError(
+        f'cannot read image {self.rows[index]} of {self.split}: {error}; '
+        'prepare it again'
+      ) from error
+    if image.shape[-1] != channels:
+      raise InputError(
+        f'image {self.rows[index]} of {self.split} has {image.shape[-1]} '
+        f'channels, not {channels}; prepare it again'
+      )
+    return image
+
+  def sha256(self) -> str:
+    """Of the images' sizes and pixels in their order."""
+
+    def one(index):
+      image = self.read(index, 3)
+      return hashlib.sha256(
+        f'{image.shape}'.encode() + image.tobytes()
+      ).digest()
+
+    parts = map_in_threads(one, range(len(self)), 'hashing images')
+    return hashlib.sha256(b''.join(parts)).hexdigest()
+
+
+def open_images(name: str, data_dir: str | None, split: str) -> Records:
+  """One split's images, of any sizes, without their labels."""
+  folder = _prepared_dir(name, data_dir)
+  data = _open_split(folder, split)
+  return Records(f'split {split} of {folder}', data, tuple(range(len(data))))
 
 
 LOADERS = {

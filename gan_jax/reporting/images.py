@@ -1,11 +1,12 @@
 """Image grids and animations."""
 
-import os
 import pathlib
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from gan_jax.files import replacing
 
 
 def enlarge(images: np.ndarray, min_size: int = 64) -> np.ndarray:
@@ -101,6 +102,5 @@ def save_animation(path: pathlib.Path, frames: np.ndarray) -> None:
 
 def _save(path: pathlib.Path, image: Image.Image, **options: Any) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(path.name + '.tmp')
-  image.save(temporary, **options)
-  os.replace(temporary, path)
+  with replacing(path) as file:
+    image.save(file, **options)

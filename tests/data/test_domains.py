@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import os
 import pathlib
@@ -15,12 +16,13 @@ from gan_jax.data import tfds_images
 from gan_jax.data.batches import read_ahead
 from gan_jax.data.domain_sets import Domains
 from gan_jax.data.domains import DomainData, DomainSampler
-from gan_jax.data.images import ImageFiles, resize
+from gan_jax.data.images import StoredImages, resize
 from gan_jax.data.spec import Stream
 from gan_jax.errors import InputError
 from gan_jax.training.fingerprint import data_fingerprints
 from gan_jax.training.program import build
 from tests.conftest import ROOT
+from tests.made_up import prepare_tfds
 
 SIZE, CROP = 8, 6
 PAIRS = {'pairs': Stream('ab', 5)}
@@ -304,14 +306,14 @@ def test_reading_ahead_ends_with_its_iterator(root):
     assert not thread.is_alive()
 
 
-def test_training_images_that_take_too_much_stay_in_their_files(root):
+def test_images_that_take_too_much_stay_in_their_files(root):
   write_pairs(root)
-  num_bytes = 2 * 8 * SIZE * SIZE * 3
+  num_bytes = 2 * 3 * (8 * SIZE**2 + (2 + 4) * CROP**2)
   for less in (0, 1):
     data = load('pairs', root, memory_gb=(num_bytes - less) / 1e9)
     for part in data.dataset[1:4]:
       for images in part:
-        assert isinstance(images, ImageFiles)
+        assert isinstance(images, StoredImages)
         assert (images.pixels is None) == (less == 1)
 
 
@@ -395,35 +397,66 @@ def test_one_byte_of_a_file_changes_its_hash(root):
   assert after['test'] != before['test']
 
 
-def test_the_sets_of_the_paper(monkeypatch):
+@pytest.fixture(scope='session')
+def maps(tmp_path_factory):
+  """A data set of the paper, prepared; its images have different heights."""
+  root = tmp_path_factory.mktemp('tfds')
   splits = {
-    'trainA': coded(range(10), 'a'), 'trainB': coded(range(7), 'b'),
-    'testA': coded(range(50, 54), 'a'), 'testB': coded(range(50, 53), 'b'),
+    'trainA': range(10), 'trainB': range(100, 107),
+    'testA': range(50, 54), 'testB': range(150, 153),
   }  # fmt: skip
-  monkeypatch.setattr(
-    tfds_images,
-    'read_images',
-    lambda name, data_dir, split: {('cycle_gan/maps', 'x'): splits}[
-      name, data_dir
-    ][split],
-  )
-  data = load('cycle_gan/maps', 'x', load_size=9)
+  prepare_tfds(root, 'cycle_gan/maps', '3.0.0', (None, 9, 3), splits)
+  return root
+
+
+@pytest.mark.parametrize('memory_gb', [0.0, 1.0])
+def test_the_sets_of_the_paper(maps, memory_gb):
+  data = load('cycle_gan/maps', maps, load_size=9, memory_gb=memory_gb)
   assert data.spec == ((CROP, CROP, 3), (CROP, CROP, 3), False, 4)
   for domain, num, num_test in (('a', 10, 4), ('b', 7, 3)):
     train, validation, test = (
       getattr(part, domain) for part in data.dataset[1:4]
     )
+    assert (train.pixels is not None) == bool(memory_gb)
     assert (train.shape[1], validation.shape[1], test.shape[1]) == (9, 6, 6)
     rows = numbers(train, domain) + numbers(validation, domain)
     assert sorted(rows) == list(range(num))
-    assert numbers(test, domain) == list(range(50, 50 + num_test))
+    found = numbers(test, domain)
+    assert sorted(found) == list(range(50, 50 + num_test))
+  streams = {'a': Stream('a', 3), 'b': Stream('b', 3)}
+  kept = load('cycle_gan/maps', maps, load_size=9).sampler(streams, 0)
+  ahead = read_ahead(data.sampler(streams, 0), 2)
+  for step in (2, 3, 4):
+    assert_same(next(ahead), kept(step))
 
 
-def test_the_real_facades(monkeypatch):
+def test_the_hash_of_records_is_of_their_pixels(maps, tmp_path):
+  before = data_fingerprints(load('cycle_gan/maps', maps, memory_gb=0.0))
+  assert before == data_fingerprints(load('cycle_gan/maps', maps))
+  splits = {
+    'trainA': range(10), 'trainB': range(100, 107),
+    'testA': range(50, 54), 'testB': (150, 151, 155),
+  }  # fmt: skip
+  prepare_tfds(tmp_path, 'cycle_gan/maps', '3.0.0', (None, 9, 3), splits)
+  after = data_fingerprints(load('cycle_gan/maps', tmp_path))
+  assert after.pop('test') != before.pop('test')
+  assert after == before
+
+
+def test_a_broken_record_is_named(maps):
+  records = tfds_images.open_images('cycle_gan/maps', str(maps), 'testB')
+  assert len(records.take([2, 0])) == 2
+  broken = dataclasses.replace(records, data=[{'image': None}, {}, {}])
+  with pytest.raises(InputError, match=r'image 1 of split testB of .*maps'):
+    broken.read(1, 3)
+  with pytest.raises(InputError, match='has 3 channels, not 1'):
+    records.read(0, 1)
+
+
+def test_the_real_facades():
   base = pathlib.Path(os.environ.get('TFDS_DATA_DIR', 'unset'))
   if not (base / 'cycle_gan/facades/3.0.0').is_dir():
     pytest.skip('TFDS_DATA_DIR holds no prepared cycle_gan/facades')
-  monkeypatch.setenv('XDG_CACHE_HOME', str(ROOT / '.cache'))
   data = load(
     'cycle_gan/facades', base, num_validation=10, load_size=256, crop_size=256
   )
@@ -434,6 +467,6 @@ def test_the_real_facades(monkeypatch):
     ('a', [0.4778, 0.4526, 0.4168]),  # photographs
     ('b', [0.2220, 0.2993, 0.7445]),  # labels
   ):
-    parts = [getattr(part, domain) for part in data.dataset[1:3]]
+    parts = [getattr(part, domain).pixels for part in data.dataset[1:3]]
     mean = np.concatenate(parts).mean(axis=(0, 1, 2)) / 255.0
     assert_allclose(mean, colour, atol=5e-5)

@@ -12,7 +12,7 @@ from gan_jax.data.folders import (
   find_pairs,
   load_image_folder,
 )
-from gan_jax.data.images import ImageFiles, Pictures
+from gan_jax.data.images import Pictures, StoredImages
 from gan_jax.errors import InputError
 
 FINDERS = (find_pairs, find_domains, find_classes)
@@ -60,8 +60,8 @@ def test_pairs_side_by_side(root, test):
     a, b = found[split]
     assert names(root, a) == names(root, b) == expected
     assert (a.half, b.half) == ('left', 'right')
-    assert_array_equal(ImageFiles(a, (1, 2), 1).kept().pixels, 10)
-    assert_array_equal(ImageFiles(b, (1, 2), 1).kept().pixels, 200)
+    assert_array_equal(StoredImages(a, (1, 2), 1).kept().pixels, 10)
+    assert_array_equal(StoredImages(b, (1, 2), 1).kept().pixels, 200)
 
 
 @pytest.mark.parametrize('layout', ['{split}/{side}', '{side}/{split}'])
@@ -111,6 +111,17 @@ def test_images_without_a_partner_are_named(root, layout):
   write(root, f'{folders["train", "B"]}/3.png')
   message = refusal(find_pairs, str(root))
   assert f'{root / folders["train", "B"]}/3.png and 2 more; ' in message
+
+
+def test_partners_of_different_sizes_are_named(root):
+  write(root, *(f'{split}/{side}/1.png' for split in ('train', 'test')
+                for side in 'AB'))  # fmt: skip
+  Image.new('L', (7, 3)).save(root / 'test/B/1.png')
+  height, width = Image.open(root / 'test/A/1.png').size[::-1]
+  assert refusal(find_pairs, str(root)) == (
+    f'{root}/test/A/1.png is {height}x{width} and its partner '
+    f'{root}/test/B/1.png 3x7 pixels; partners must have one size'
+  )
 
 
 def test_two_files_of_one_name_are_not_one_partner(root):

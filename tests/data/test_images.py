@@ -1,4 +1,5 @@
 import hashlib
+import os
 import pickle
 import struct
 import sys
@@ -12,9 +13,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, ImageFile
 
 from gan_jax.data.images import (
-  ImageFiles,
   Pictures,
+  StoredImages,
   find_images,
+  image_size,
   map_in_threads,
   read_image,
   resize,
@@ -304,6 +306,23 @@ def test_absent_files_are_named(tmp_path):
   assert 'No such file' in refusal(tmp_path / 'image.png')
 
 
+@pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
+def test_only_regular_files_are_opened(tmp_path, make):
+  """The reader of a pipe would wait for its writer."""
+  path = tmp_path / 'image.png'
+  make(path)
+  assert 'it is no regular file' in refusal(path)
+
+
+@pytest.mark.parametrize('end', ['tif', 'png', 'jpg', 'webp'])
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_the_size_is_known_without_the_pixels(save, orientation, end):
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  path = save(RGB, f'image.{end}', exif=exif)
+  assert image_size(path) == read_image(path, 3).shape[:2]
+
+
 def test_decompression_bombs_are_refused(tmp_path):
   path = tmp_path / 'image.png'
   path.write_bytes(png(100_000, 100_000, 8, 2, [b'']))
@@ -397,23 +416,23 @@ def pictures(save):
 
 
 def test_image_files_are_a_sequence(pictures):
-  files = ImageFiles(pictures, (6, 2), 3)
+  files = StoredImages(pictures, (6, 2), 3)
   assert len(files) == 5
   assert files.shape == (5, 6, 2, 3)
   assert files[3].shape == (6, 2, 3)
   assert_array_equal(files[3], 30)
   assert_array_equal(files[np.int64(4)], 40)
-  left = ImageFiles(pictures._replace(half='left'), (6, 2), 3)
+  left = StoredImages(Pictures(pictures.paths, 'left'), (6, 2), 3)
   assert_array_equal(left[3], 0)
 
 
 def test_kept_images_are_those_of_the_files(pictures):
-  files = ImageFiles(pictures, (3, 5), 1)
+  files = StoredImages(pictures, (3, 5), 1)
   kept = files.kept()
   images = kept.pixels
   assert images.dtype == np.uint8
   assert (len(kept), kept.shape) == (len(files), files.shape)
-  assert kept.sha256() == files.sha256()
+  assert kept.source == files.source
   assert_array_equal(images, np.stack([files[i] for i in range(5)]))
   assert_array_equal(images[:, 0, 0, 0], [0, 10, 20, 30, 40])
   for path in pictures.paths:
@@ -422,7 +441,7 @@ def test_kept_images_are_those_of_the_files(pictures):
 
 
 def test_image_files_go_to_other_processes_and_threads(pictures):
-  files = ImageFiles(pictures, (3, 5), 1)
+  files = StoredImages(pictures, (3, 5), 1)
   copy = pickle.loads(pickle.dumps(files))
   with futures.ThreadPoolExecutor(8) as pool:
     images = list(pool.map(copy.__getitem__, list(range(5)) * 20))
@@ -430,7 +449,7 @@ def test_image_files_go_to_other_processes_and_threads(pictures):
 
 
 def test_check_finds_the_broken_file(pictures):
-  files = ImageFiles(pictures, (3, 5), 1)
+  files = StoredImages(pictures, (3, 5), 1)
   assert files.check() is None
   pictures.paths[3].write_bytes(pictures.paths[3].read_bytes()[:50])
   for read in (files.check, files.kept):
@@ -439,8 +458,7 @@ def test_check_finds_the_broken_file(pictures):
 
 
 def test_the_hash_is_of_bytes_order_and_half(pictures, tmp_path):
-  files = ImageFiles(pictures, (3, 5), 1)
-  digest = files.sha256()
+  digest = pictures.sha256()
   content = [path.read_bytes() for path in pictures.paths]
   parts = [hashlib.sha256(data).digest() for data in content]
   assert digest == hashlib.sha256(b'right' + b''.join(parts)).hexdigest()
@@ -449,21 +467,21 @@ def test_the_hash_is_of_bytes_order_and_half(pictures, tmp_path):
   paths = tuple(moved / f'{i}.bmp' for i in range(5))
   for path, data in zip(paths, content, strict=True):
     path.write_bytes(data)
-  assert ImageFiles(Pictures(paths, 'right'), (3, 5), 1).sha256() == digest
+  assert Pictures(paths, 'right').sha256() == digest
   others = {
-    ImageFiles(Pictures(paths, 'left'), (3, 5), 1).sha256(),
-    ImageFiles(Pictures(paths), (3, 5), 1).sha256(),
+    Pictures(paths, 'left').sha256(),
+    Pictures(paths).sha256(),
     *(
-      ImageFiles(Pictures(some, 'right'), (3, 5), 1).sha256()
+      Pictures(some, 'right').sha256()
       for some in (paths[1::-1] + paths[2:], paths[:4])
     ),
   }
   paths[0].write_bytes(content[0] + b'\0')
-  others.add(ImageFiles(Pictures(paths, 'right'), (3, 5), 1).sha256())
+  others.add(Pictures(paths, 'right').sha256())
   assert len(others | {digest}) == 6
   paths[0].unlink()
   with pytest.raises(InputError, match=r'cannot read .*0\.bmp: No such file'):
-    ImageFiles(Pictures(paths), (3, 5), 1).sha256()
+    Pictures(paths).sha256()
 
 
 @pytest.mark.parametrize('terminal', [True, False])

@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import pathlib
@@ -7,65 +6,23 @@ import shutil
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from PIL import Image
 
 from gan_jax.data import tfds_images
 from gan_jax.data.tfds_images import LOADERS
 from gan_jax.errors import InputError
+from tests.made_up import prepare_tfds
 
 NUM_TRAIN, NUM_TEST, NUM_EXTRA = 40, 20, 30
-
-
-def picture(i, shape):
-  return np.full(shape, i, np.uint8)
-
-
-def prepare(data_dir, name, version, shape, splits, with_id=False):
-  """A small data set in the original layout, prepared without TensorFlow.
-
-  `splits` maps each split to the numbers of its images.
-  """
-  import tensorflow_datasets as tfds
-
-  with tfds.core.registered.skip_registration():
-
-    class Builder(tfds.core.GeneratorBasedBuilder):
-      VERSION = tfds.core.Version(version)
-
-      def _info(self):
-        features = {
-          'image': tfds.features.Image(shape=shape),
-          'label': tfds.features.ClassLabel(num_classes=10),
-        }
-        if with_id:
-          features['id'] = tfds.features.Text()
-        return self.dataset_info_from_configs(
-          features=tfds.features.FeaturesDict(features)
-        )
-
-      def _split_generators(self, _):
-        return {k: self._generate_examples(v) for k, v in splits.items()}
-
-      def _generate_examples(self, numbers):
-        for i in numbers:
-          png = io.BytesIO()
-          Image.fromarray(picture(i, shape).squeeze()).save(png, 'PNG')
-          png.seek(0)
-          row = {'image': png, 'label': i % 10}
-          yield i, row | ({'id': f'train_{i:05d}'} if with_id else {})
-
-  Builder.name = name
-  Builder(data_dir=data_dir, file_format='array_record').download_and_prepare()
 
 
 @pytest.fixture(scope='session')
 def prepared(tmp_path_factory):
   data_dir = tmp_path_factory.mktemp('tfds')
   splits = {'train': range(NUM_TRAIN), 'test': range(NUM_TEST)}
-  prepare(data_dir, 'mnist', '3.0.1', (28, 28, 1), splits)
-  prepare(data_dir, 'cifar10', '3.0.2', (32, 32, 3), splits, with_id=True)
+  prepare_tfds(data_dir, 'mnist', '3.0.1', (28, 28, 1), splits)
+  prepare_tfds(data_dir, 'cifar10', '3.0.2', (32, 32, 3), splits, with_id=True)
   splits['extra'] = range(100, 100 + NUM_EXTRA)
-  prepare(data_dir, 'svhn_cropped', '3.1.0', (32, 32, 3), splits)
+  prepare_tfds(data_dir, 'svhn_cropped', '3.1.0', (32, 32, 3), splits)
   return data_dir
 
 
@@ -187,7 +144,7 @@ def test_a_set_that_is_not_prepared_says_how_to(tmp_path, name, builder):
 
 def test_a_set_prepared_without_its_extra_split_is_named(tmp_path):
   splits = {'train': range(NUM_TRAIN), 'test': range(NUM_TEST)}
-  prepare(tmp_path, 'svhn_cropped', '3.1.0', (32, 32, 3), splits)
+  prepare_tfds(tmp_path, 'svhn_cropped', '3.1.0', (32, 32, 3), splits)
   with pytest.raises(InputError, match=r'cannot read split extra of .*3\.1\.0'):
     LOADERS['svhn_cropped_extra'](str(tmp_path), 10)
 
