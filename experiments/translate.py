@@ -1,7 +1,8 @@
 """Translates images by a run's newest checkpoint.
 
-An image of any size is translated whole, to one of that size. Exits with 1 if
-a file could not be read; the others are translated all the same.
+An image of any size is translated whole, to one of that size; the first one of
+a size takes some seconds more, to compile. Exits with 1 if a file could not be
+read; the others are translated all the same.
 
 python -m experiments.translate --workdir=runs/a --input=photos --output=made
 """
@@ -30,23 +31,28 @@ _SEED = flags.DEFINE_integer(
 _OVERWRITE = flags.DEFINE_bool(
   'overwrite', False, 'Replace files that are there.'
 )
+_MAX_MEGAPIXELS = flags.DEFINE_float(
+  'max_megapixels', 4.0, 'Larger images are skipped; each megapixel may take a '
+  'gigabyte of memory.', lower_bound=0.0,
+)  # fmt: skip
 
 
 def main():
   from gan_jax.training import translation
 
-  num, unreadable = translation.translate_files(
+  num, skipped = translation.translate_files(
     _WORKDIR.value,
     _INPUT.value,
     _OUTPUT.value,
     direction=_DIRECTION.value,
     seed=_SEED.value,
     overwrite=_OVERWRITE.value,
+    max_megapixels=_MAX_MEGAPIXELS.value,
   )
-  for message in unreadable:
+  for message in skipped:
     print(f'skipped: {message}', file=sys.stderr)
   print(f'{num} images in {_OUTPUT.value}')
-  return 1 if unreadable else 0
+  return 1 if skipped else 0
 
 
 if __name__ == '__main__':

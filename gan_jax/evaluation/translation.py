@@ -1,6 +1,7 @@
 """How well images are translated, and pictures of it."""
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -62,8 +63,14 @@ class TranslationEvaluator:
       translated ones, 'a2b', those translated back, 'a2b2a', if the system
       goes both ways, and if data are aligned their counterparts, 'b'.
     """
+    parts = list(self._batches(weights, way, images, num))
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+  def _batches(
+    self, weights: Weights, way: str, images: Domains, num: int
+  ) -> Iterator[dict[str, np.ndarray]]:
+    """The panels of the first `num` images, a batch at a time."""
     source, target = way.split('2')
-    parts = []
     for start in range(0, num, self._batch_size):
       rows = range(start, min(num, start + self._batch_size))
       key = jax.random.fold_in(self._key, start)
@@ -72,14 +79,9 @@ class TranslationEvaluator:
       if self._aligned:
         counterpart = _stack(getattr(images, target), rows)
         part |= {target: to_unit_range(jnp.asarray(counterpart))}
-      parts.append(jax.device_get(part))
-    # Named once more: what comes out of jit is in the order of the alphabet.
-    order = (source, way, f'{way}2{source}', target)
-    return {
-      name: np.concatenate([part[name] for part in parts])
-      for name in order
-      if name in parts[0]
-    }
+      # What comes out of jit is in the order of the alphabet.
+      order = (source, way, f'{way}2{source}', target)
+      yield {name: np.asarray(part[name]) for name in order if name in part}
 
   def errors(self, weights: Weights, images: Domains) -> dict[str, float]:
     """Mean absolute differences, of images in [-1, 1], over a split.
@@ -89,17 +91,23 @@ class TranslationEvaluator:
       of a system on aligned data; and 'cycle_a', of images translated forth and
       back from what they were, of a system that goes both ways.
     """
-    errors = {}
+    differences = defaultdict(list)  # of each batch, its sum and its count
     for way in self._ways:
       source, target = way.split('2')
-      shown = self.panels(weights, way, images, len(getattr(images, source)))
-      if self._aligned:
-        errors[f'l1_{way}'] = _distance(shown[way], shown[target])
-      if f'{way}2{source}' in shown:
-        errors[f'cycle_{source}'] = _distance(
-          shown[f'{way}2{source}'], shown[source]
-        )
-    return errors
+      num = len(getattr(images, source))
+      for shown in self._batches(weights, way, images, num):
+        compared = {}
+        if self._aligned:
+          compared[f'l1_{way}'] = way, target
+        if f'{way}2{source}' in shown:
+          compared[f'cycle_{source}'] = f'{way}2{source}', source
+        for name, (made, wanted) in compared.items():
+          difference = np.abs(shown[made].astype(np.float64) - shown[wanted])
+          differences[name].append((difference.sum(), difference.size))
+    return {
+      name: float(np.divide(*np.sum(parts, axis=0)))
+      for name, parts in differences.items()
+    }
 
   def pictures(
     self, weights: Weights, images: Domains, num: int
@@ -126,7 +134,3 @@ class TranslationEvaluator:
 
 def _stack(images: Images, rows: range) -> np.ndarray:
   return np.stack([images[i] for i in rows])
-
-
-def _distance(a: np.ndarray, b: np.ndarray) -> float:
-  return float(np.abs(a.astype(np.float64) - b).mean())

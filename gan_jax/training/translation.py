@@ -1,8 +1,10 @@
 """Translating image files by what was trained in a run directory."""
 
+import math
 import os
 import pathlib
 import sys
+from collections import Counter
 from collections.abc import Callable
 
 import jax
@@ -10,7 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from gan_jax.data.batches import to_uint8, to_unit_range
-from gan_jax.data.images import list_folder, read_image
+from gan_jax.data.images import image_size, list_folder, read_image
 from gan_jax.errors import InputError
 from gan_jax.reporting.images import save_png
 from gan_jax.rng import key_for
@@ -26,6 +28,7 @@ def translate_files(
   direction: str | None = None,
   seed: int = 0,
   overwrite: bool = False,
+  max_megapixels: float = 4.0,
 ) -> tuple[int, list[str]]:
   """Translates image files by a run's newest checkpoint.
 
@@ -33,14 +36,16 @@ def translate_files(
     workdir: the run directory.
     source: an image file, or a folder of which every file is tried.
     output: the folder for the translations, each of its image's size and name,
-      as .png; it is made if need be.
+      as .png; it is made if need be. Where names differ in their extension
+      alone, it is kept: a.jpg beside a.png becomes a.jpg.png.
     direction: see `make_translator`.
     seed: of whatever noise there is, which also depends on a file's name.
     overwrite: whether files that are there are replaced.
+    max_megapixels: larger images are skipped, as they might not fit in memory.
 
   Returns:
-    How many images were translated, and for each file that could not be read a
-    line that says why.
+    How many images were translated, and for each file that could not be read,
+    or whose translation could not be written, a line that says why.
 
   Raises:
     InputError: nothing to translate, files in the way, or a run that cannot do
@@ -51,19 +56,31 @@ def translate_files(
   translate, channels = make_translator(load_generator(workdir), direction)
   output.mkdir(parents=True, exist_ok=True)
   key = jax.random.key(seed)
-  unreadable = []
+  skipped = []
   for path, target in tqdm(
     targets.items(), desc='translating', disable=not sys.stderr.isatty()
   ):
     try:
+      _check_size(path, max_megapixels)
       image = read_image(path, channels)
+      # As ASCII, since a name need not be valid Unicode.
+      made = translate(image, key_for(key, ascii(path.name)))
+      save_png(target, np.broadcast_to(made, (*made.shape[:2], 3)))
     except InputError as error:
-      unreadable.append(str(error))
-      continue
-    # As ASCII, since a name need not be valid Unicode.
-    made = translate(image, key_for(key, ascii(path.name)))
-    save_png(target, np.broadcast_to(made, (*made.shape[:2], 3)))
-  return len(targets) - len(unreadable), unreadable
+      skipped.append(str(error))
+    except OSError as error:
+      skipped.append(f'cannot write {target}: {error.strerror or error}')
+  return len(targets) - len(skipped), skipped
+
+
+def _check_size(path: pathlib.Path, max_megapixels: float) -> None:
+  megapixels = math.prod(image_size(path)) / 1e6
+  if megapixels > max_megapixels:
+    raise InputError(
+      f'{path} has {megapixels:.3g} megapixels, more than the limit of '
+      f'{max_megapixels:g}; make it smaller, or raise the limit, where each '
+      'megapixel may take a gigabyte of memory'
+    )
 
 
 def _plan(
@@ -80,9 +97,11 @@ def _plan(
     raise InputError(f'{source} holds no images; put some into it')
   if output.exists() and not output.is_dir():
     raise InputError(f'{output} is a file; name a folder for the translations')
+  alike = Counter(path.stem for path in paths)
   by_target: dict[pathlib.Path, pathlib.Path] = {}
   for path in paths:
-    target = output / f'{path.stem}.png'
+    alone = alike[path.stem] == 1 or path.suffix == '.png'
+    target = output / f'{path.stem if alone else path.name}.png'
     twin = by_target.setdefault(target, path)
     if twin != path:
       raise InputError(

@@ -261,9 +261,64 @@ def test_what_cannot_be_done_is_said_before_the_run_is_looked_for(photos, made):
     f'{file} is a file; name a folder for the translations'
   )
   write(photos / 'a.jpg', picture(9, 9))
+  write(photos / 'a.jpg.png', picture(9, 9))
   assert refusal(photos) == (
-    f'{photos / "a.jpg"} and a.png would both become {made / "a.png"}; rename '
-    'one of them'
+    f'{photos / "a.jpg"} and a.jpg.png would both become '
+    f'{made / "a.jpg.png"}; rename one of them'
+  )
+
+
+def test_names_that_differ_in_their_extension_keep_it(cyclegan, photos, made):
+  for name in ('a.png', 'a.jpg', 'b.bmp'):
+    write(photos / name, picture(9, 9))
+  (photos / 'a.json').write_text('{}')
+  num, skipped = translate_files(cyclegan, photos, made)
+  assert (num, len(skipped)) == (3, 1)
+  assert set(read(made)) == {'a.png', 'a.jpg.png', 'b.png'}
+
+
+def test_what_lies_in_the_output_folder_is_not_written_to(
+  cyclegan, photos, made, tmp_path
+):
+  """Not through names that a temporary file might have, either."""
+  write(photos / 'a.png', picture(9, 9))
+  made.mkdir()
+  (tmp_path / 'mine').write_text('mine')
+  (made / 'a.png.tmp').symlink_to('../mine')
+  translate_files(cyclegan, photos, made)
+  assert (tmp_path / 'mine').read_text() == 'mine'
+  assert {path.name for path in made.iterdir()} == {'a.png', 'a.png.tmp'}
+  (made / 'a.png').unlink()
+  (made / 'a.png').symlink_to('../mine')
+  translate_files(cyclegan, photos, made, overwrite=True)
+  assert not (made / 'a.png').is_symlink()
+  assert (tmp_path / 'mine').read_text() == 'mine'
+
+
+def test_one_that_cannot_be_written_does_not_stop_the_others(
+  cyclegan, photos, made
+):
+  for name in ('a.png', 'b.png', 'c.png'):
+    write(photos / name, picture(9, 9))
+  write(photos / 'x.bmp', picture(9, 9)).rename(photos / ('y' * 251 + '.bmp'))
+  (made / 'b.png').mkdir(parents=True)
+  num, skipped = translate_files(cyclegan, photos, made, overwrite=True)
+  assert num == 3
+  (line,) = skipped
+  assert line == f'cannot write {made / "b.png"}: Is a directory'
+  assert {path.name for path in made.iterdir()} == {
+    'a.png', 'b.png', 'c.png', 'y' * 251 + '.png'
+  }  # fmt: skip
+
+
+def test_images_that_may_not_fit_in_memory_are_skipped(cyclegan, photos, made):
+  write(photos / 'a.png', picture(20, 50))
+  write(photos / 'b.png', picture(20, 51))
+  num, skipped = translate_files(cyclegan, photos, made, max_megapixels=1e-3)
+  assert (num, set(read(made))) == (1, {'a.png'})
+  assert (
+    f'{photos / "b.png"} has 0.00102 megapixels, more than the limit of 0.001'
+    in skipped[0]
   )
 
 
