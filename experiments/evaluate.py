@@ -17,7 +17,11 @@ _SPLIT = flags.DEFINE_enum(
   'split', 'test', ['test', 'validation'], 'Which examples.'
 )
 _NUM_SAMPLES = flags.DEFINE_integer(
-  'num_samples', 500, 'How many samples to score.', lower_bound=2
+  'num_samples',
+  500,
+  'How many samples to score.',
+  lower_bound=2,
+  upper_bound=10**6,
 )
 _DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'Where the data are now, if not where the config says.'

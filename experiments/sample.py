@@ -12,7 +12,9 @@ from absl import flags
 from gan_jax import cli
 
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory.', required=True)
-_NUM = flags.DEFINE_integer('num', 64, 'Number of samples.', lower_bound=1)
+_NUM = flags.DEFINE_integer(
+  'num', 64, 'Number of samples.', lower_bound=1, upper_bound=10**6
+)
 _SEED = flags.DEFINE_integer(
   'seed', 0, 'Seed of all z.', lower_bound=0, upper_bound=2**32 - 1
 )
@@ -20,7 +22,7 @@ _SEEDS = flags.DEFINE_string(
   'seeds', None, 'Instead of both: a sample of each seed, e.g. 0-15 or 3,7.'
 )
 _COLUMNS = flags.DEFINE_integer(
-  'columns', 8, 'Samples in a row of the grid.', lower_bound=1
+  'columns', 8, 'Samples in a row of the grid.', lower_bound=1, upper_bound=1000
 )
 _NEIGHBOURS = flags.DEFINE_bool(
   'neighbours', False, 'Put its nearest training image beside each sample.'
@@ -31,7 +33,7 @@ _DATA_DIR = flags.DEFINE_string(
 _INTERPOLATE = flags.DEFINE_integer(
   'interpolate', None, 'Instead of a grid, an animation with so many frames '
   'between each of --seeds and the next, the first after the last.',
-  lower_bound=1,
+  lower_bound=1, upper_bound=1000,
 )  # fmt: skip
 _OUTPUT = flags.DEFINE_string(
   'output', None, 'PNG file, or GIF or WebP of an animation.', required=True
@@ -48,6 +50,7 @@ def main():
     (output.suffix.lower() not in (('.gif', '.webp') if tour else ('.png',)),
      f'--output={output}: want a name that ends in .png, or in .gif or .webp '
      'with --interpolate'),
+    (output.is_dir(), f'--output={output} is a folder; name a file'),
     (_SEEDS.present and (_NUM.present or _SEED.present),
      '--seeds names every sample: give no --num and no --seed beside it'),
     (max(seeds) >= 2**32, f'--seeds={_SEEDS.value}: want numbers below 2^32'),

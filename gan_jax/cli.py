@@ -127,7 +127,7 @@ def parse_range(name: str, text: str) -> list[int]:
   """'0-2,7' as [0, 1, 2, 7]."""
   numbers: list[int] = []
   for part in text.split(','):
-    match = re.fullmatch(r'(\d+)(?:-(\d+))?', part.strip())
+    match = re.fullmatch(r'([0-9]+)(?:-([0-9]+))?', part.strip())
     if not match:
       raise InputError(f'--{name}={text}: want numbers such as 0-9 or 1,2,5')
     first, last = int(match[1]), int(match[2] or match[1])

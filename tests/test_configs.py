@@ -1,9 +1,11 @@
 """Every config file, and every smoke variant."""
 
+import json
 import pathlib
 import shutil
 
 import pytest
+from PIL import Image
 
 from gan_jax.config import differences, flatten, load_config
 from gan_jax.data import domain_sets
@@ -12,6 +14,7 @@ from gan_jax.systems import SYSTEMS, adversarial
 from gan_jax.training import restore
 from gan_jax.training.loop import train
 from gan_jax.training.program import build, check
+from gan_jax.training.translation import translate_files
 from tests import made_up
 
 FILES = sorted((pathlib.Path(__file__).parents[1] / 'configs').glob('*.py'))
@@ -50,6 +53,117 @@ def test_a_config_is_complete_and_smoke_changes_sizes_only(path):
   for key, value in flatten(full):
     assert value == values[key] or key.split('.')[-1] in SIZES_AND_COUNTS, key
   assert not any(isinstance(value, list) for value in values.values())
+
+
+def both(**settings):
+  """The same settings for the optimisers of both players."""
+  return {
+    f'optimizer.{player}.{key}': value
+    for player in ('generator', 'discriminator')
+    for key, value in settings.items()
+  }
+
+
+DCGAN = both(learning_rate=2e-4, b1=0.5) | {
+  'data.batch_size': 128,
+  'model.generator.size_mult': 128,
+  'model.generator.init_stddev': 0.02,
+  'model.discriminator.width': 64,
+  'model.discriminator.normalization': 'batch',
+  'model.discriminator.init_stddev': 0.02,
+  'loss.adversarial.name': 'non_saturating',
+}
+CYCLEGAN = both(learning_rate=2e-4, b1=0.5, **{
+  'schedule.name': 'linear',
+  'schedule.constant_epochs': 100,
+  'schedule.decay_epochs': 100,
+}) | {
+  'data.batch_size': 1,
+  'data.flip': True,
+  'model.pool_size': 50,
+  'model.discriminator.normalization': 'instance',
+  'loss.adversarial.name': 'least_squares',
+  'loss.lambda_adversarial': 2.0,
+  'loss.lambda_discriminator': 1.0,
+  'loss.lambda_cycle': 10.0,
+  'loss.lambda_identity': 5.0,
+  'train.num_epochs': 200,
+}  # fmt: skip
+# What each config is to repeat, from its paper or its authors' code.
+SPECIFIED = {
+  'mnist_gan': both(learning_rate=0.002) | {
+    'data.batch_size': 100,
+    'model.z_dim': 100,
+    'model.z_prior': 'uniform',
+    'model.generator.hidden': 128,
+    'model.discriminator.hidden': 128,
+    'loss.adversarial.name': 'non_saturating',
+    'loss.adversarial.label_smoothing': 0.1,
+    'train.num_epochs': 100,
+    'log.grid': (4, 4),
+  },
+  'svhn_dcgan': DCGAN,
+  'fashion_dcgan': DCGAN,
+  'svhn_ssgan': {'data.batch_size': 128, 'data.num_labels': 1000},
+  'mnist_ssgan': both(learning_rate=0.003, b1=0.5, eps=0.0, eps_root=1e-8) | {
+    'data.batch_size': 100,
+    'data.num_labels': 100,
+    'model.z_dim': 100,
+    'model.generator.hidden': (500, 500),
+    'model.discriminator.hidden': (1000, 500, 250, 250, 250),
+    'model.discriminator.input_noise': 0.3,
+    'model.discriminator.hidden_noise': 0.5,
+    'model.init_rows': 500,
+    'optimizer.discriminator.ema_decay': 0.9999,
+    'train.num_epochs': 300,
+  },
+  'fashion_hinge': {
+    'loss.adversarial.name': 'hinge',
+    'model.discriminator.normalization': 'spectral',
+  },
+  'fashion_wgan_gp': both(learning_rate=1e-4, b1=0.0, b2=0.9) | {
+    'loss.adversarial.name': 'wasserstein',
+    'loss.lambda_gp': 10.0,
+    'loss.n_critic': 5,
+  },
+  'fashion_r3gan': both(b1=0.0) | {
+    'loss.adversarial.name': 'relativistic',
+    'model.discriminator.normalization': 'none',
+  },
+  'facades_pix2pix': both(learning_rate=2e-4, b1=0.5) | {
+    'data.batch_size': 1,
+    'data.direction': 'b2a',
+    'data.load_size': 286,
+    'data.crop_size': 256,
+    'data.flip': True,
+    'model.generator.width': 64,
+    'model.discriminator.width': 64,
+    'model.discriminator.patch_size': 70,
+    'model.test_statistics': 'instance',
+    'model.test_dropout': True,
+    'loss.adversarial.name': 'non_saturating',
+    'loss.lambda_adversarial': 1.0,
+    'loss.lambda_discriminator': 0.5,
+    'loss.lambda_l1': 100.0,
+    'train.num_epochs': 200,
+  },
+  'facades_cyclegan': CYCLEGAN,
+  'horse2zebra_cyclegan': CYCLEGAN | {
+    'data.load_size': 286,
+    'data.crop_size': 256,
+    'model.generator.width': 64,
+    'model.generator.num_blocks': 9,
+    'model.discriminator.width': 64,
+    'model.discriminator.patch_size': 70,
+  },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('name', SPECIFIED)
+def test_a_config_has_the_values_that_it_repeats(name):
+  values = dict(flatten(load_config(str(FILES[0].parent / f'{name}.py'))))
+  for key, value in SPECIFIED[name].items():
+    assert values[key] == value, key
 
 
 @pytest.mark.parametrize('name', adversarial.LOSSES)
@@ -109,6 +223,8 @@ def test_smoke_trains_resumes_evaluates_and_samples(
     shutil.rmtree(workdir / f'checkpoints/{step}')
   again = train(config, workdir)
   assert again['sha256'] == result['sha256']
+  sessions = json.loads((workdir / 'environment.json').read_text())['sessions']
+  assert [s['from_step'] for s in sessions] == [0, num_steps - 4]
 
   scores = restore.evaluate(workdir, num_samples=5)
   assert scores['step'] == num_steps
@@ -123,3 +239,13 @@ def test_smoke_trains_resumes_evaluates_and_samples(
   for name in ('l1_b2a', 'cycle_a', 'cycle_b'):
     assert scores.get(name) == result.get(f'test_{name}')
   assert scores.keys() & {'error', 'samples_std', 'l1_b2a', 'cycle_a'}
+
+  if 'l1_b2a' in scores or 'cycle_a' in scores:
+    photo = tmp_path / 'photo.png'
+    Image.new('RGB', (23, 17), 'red').save(photo)
+    made = tmp_path / 'made'
+    assert translate_files(workdir, photo, made) == (1, [])
+    assert Image.open(made / 'photo.png').size == (23, 17)
+  for pool in restore.load_run(workdir).state.extra.values():
+    # Full long before the last step: old images have been exchanged for new.
+    assert pool.filled == config.model.pool_size < num_steps - 4

@@ -129,9 +129,9 @@ def check_examples(examples: Examples, num_classes: int, part: str) -> None:
       f'{part} images must be uint8 in 0..255, not {image.dtype}; convert '
       'them, e.g. np.uint8(np.round(255 * x)) for x in [0, 1]'
     )
-  if image.ndim != 4 or image.shape[-1] not in (1, 3) or not len(image):
+  if image.ndim != 4 or image.shape[-1] not in (1, 3) or not image.size:
     raise InputError(
-      f'{part} images must be [N, H, W, 1 or 3] with N > 0, not '
+      f'{part} images must be [N, H, W, 1 or 3] with N, H, W > 0, not '
       f'{list(image.shape)}'
     )
   if label.shape != image.shape[:1] or label.dtype.kind not in 'iu':

@@ -89,7 +89,10 @@ def _read_mat(data_dir: str | None, split: str) -> Examples:
   if shape[:-1] != (32, 32, 3):
     raise InputError(f'X in {path} must be [32, 32, 3, N], not {list(shape)}')
   image = np.ascontiguousarray(np.moveaxis(arrays['X'], -1, 0))
-  image, label = _examples(image, arrays['y'], str(path))
+  label = arrays['y']
+  if label.dtype.kind == 'f' and (label == np.round(label)).all():
+    label = label.astype(np.int32)  # as Matlab saves numbers
+  image, label = _examples(image, label, str(path))
   return Examples(image, np.where(label == 10, 0, label))
 
 

@@ -1,6 +1,8 @@
 """What systems and data must know of each other."""
 
-from typing import NamedTuple
+import typing
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 
 class DataSpec(NamedTuple):
@@ -19,6 +21,25 @@ class DomainSpec(NamedTuple):
   b_shape: tuple[int, int, int]
   aligned: bool  # whether each image of a has its counterpart in b
   steps_per_epoch: int
+
+
+def read_spec(
+  kind: type[DataSpec] | type[DomainSpec], values: Mapping[str, Any]
+) -> DataSpec | DomainSpec | None:
+  """The spec whose fields JSON gave back; None if they are no spec's."""
+  hints = typing.get_type_hints(kind)
+  if values.keys() != hints.keys():
+    return None
+  read = {}
+  for name, hint in hints.items():
+    value, parts = values[name], typing.get_args(hint)  # of a tuple, or none
+    items = value if parts and isinstance(value, list) else [value]
+    if [*map(type, items)] != [*(parts or [hint])]:
+      return None
+    if hint is not bool and not all(0 < n < 2**31 for n in items):
+      return None
+    read[name] = tuple(items) if parts else value
+  return kind(**read)
 
 
 class Stream(NamedTuple):

@@ -184,6 +184,7 @@ def make_system(
     networks={
       'generator a2b': (generators['a2b'], examples['a']),
       'generator b2a': (generators['b2a'], examples['b']),
+      'discriminator a': (discriminator, examples['a']),
       'discriminator b': (discriminator, examples['b']),
     },
     translate={way: translator(way) for way in generators},

@@ -222,6 +222,11 @@ def _networks(config, data_spec: DataSpec, axis_name: str | None):
     return network(**settings, **options)
 
   discriminator = build(DISCRIMINATORS, model.discriminator)
+  if config.optimizer.discriminator.ema_decay and loss.n_critic > 1:
+    raise InputError(
+      'the average of a discriminator that moves n_critic times a step is not '
+      'defined; set config.optimizer.discriminator.ema_decay to 0'
+    )
   penalised = loss.r1_gamma or loss.r2_gamma or loss.lambda_gp
   if penalised and getattr(discriminator, 'normalization', None) == 'batch':
     raise InputError(

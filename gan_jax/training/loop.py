@@ -183,6 +183,10 @@ def _summary(line: dict[str, Any], num_steps: int) -> str:
     'labelled_accuracy': 'labelled accuracy {:.1%}',
     'validation_error': 'validation error {:.1%}',
     'samples_std': 'std over z {:.3f}',
+    'validation_l1_a2b': 'validation L1 {:.3f}',
+    'validation_l1_b2a': 'validation L1 {:.3f}',
+    'validation_cycle_a': 'validation cycle a {:.3f}',
+    'validation_cycle_b': 'b {:.3f}',
     'step_seconds': '{:.3f} s/step',
   }
   parts = [f'step {line["step"]:>6}/{num_steps}']

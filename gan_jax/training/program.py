@@ -81,6 +81,12 @@ def build(
   """
   check(config)
   data = SYSTEMS[config.system].DATA(config.data, dataset)
+  if SYSTEMS[config.system].CLASSIFIES and data.spec.num_classes < 2:
+    raise InputError(
+      f'system {config.system} learns to tell classes apart, but '
+      f'{data.dataset.name} has {data.spec.num_classes}; give it data of two '
+      'classes or more, or choose system gan'
+    )
   program = Program(
     config=config,
     data=data,

@@ -9,12 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from gan_jax.data.batches import to_uint8, to_unit_range
 from gan_jax.data.dataset import crop_to_native
 from gan_jax.data.domains import DomainData
 from gan_jax.data.labelled import LabelledData
-from gan_jax.data.spec import DataSpec, DomainSpec
+from gan_jax.data.spec import DataSpec, DomainSpec, read_spec
 from gan_jax.errors import InputError
 from gan_jax.evaluation.classification import make_error_rate
 from gan_jax.evaluation.diversity import stddev_over_z
@@ -70,15 +71,9 @@ def _load(workdir: str | os.PathLike, **left_out: None) -> TrainedRun:
   config = directory.read_config()
   program.check(config)
   recorded = directory.read_data()
-  spec_type = SYSTEMS[config.system].DATA.SPEC
-  if recorded['spec'].keys() != set(spec_type._fields):
+  spec = read_spec(SYSTEMS[config.system].DATA.SPEC, recorded['spec'])
+  if spec is None:
     raise InputError(f'{directory.data} is not the file that a run writes')
-  spec = spec_type(
-    **{
-      k: tuple(v) if isinstance(v, list) else v
-      for k, v in recorded['spec'].items()
-    }
-  )
   system = make_system(config, spec)
   shapes = program.state_shapes(system, spec).replace(**left_out)
   restored = Checkpoints(directory.checkpoints).restore_latest(
@@ -226,7 +221,8 @@ def generate(run: TrainedRun, z: Array) -> dict[str, np.ndarray]:
   """
   one = jax.jit(run.system.generate)
   weights = run.state.generator.averaged
-  panels = [one(weights, z[i : i + 1]) for i in range(len(z))]
+  each = tqdm(range(len(z)), desc='generating', disable=not sys.stderr.isatty())
+  panels = [one(weights, z[i : i + 1]) for i in each]
   return {
     name: crop_to_native(
       np.concatenate([to_uint8(panel[name]) for panel in panels]),

@@ -347,7 +347,7 @@ def test_missing_arrays_are_named(tmp_path):
     ('svhn_mat', {'X': np.zeros((40, 32, 32, 3), np.uint8)}, r'\[32, 32, 3, N'),
     ('svhn_mat', {'X': {'a': 1}}, r'X in .* must be \[32, 32, 3, N\]'),
     ('svhn_mat', {'y': np.ones((1, 3), np.uint8)}, r'\[40\], not uint8 \[1, 3'),
-    ('svhn_mat', {'y': np.ones((40, 1))}, 'integers .* not float64'),
+    ('svhn_mat', {'y': np.full((40, 1), 0.5)}, 'integers .* not float64'),
     ('svhn_mat', {'y': 'nine'}, 'integers .* not <U4'),
   ],
 )
@@ -355,6 +355,15 @@ def test_other_contents_are_refused(tmp_path, name, more, message):
   WRITERS[name](tmp_path, **more)
   with pytest.raises(InputError, match=message):
     load(name, tmp_path)
+
+
+def test_labels_that_matlab_has_saved_again_are_whole_numbers(tmp_path):
+  write_svhn(tmp_path)
+  want = load('svhn_mat', tmp_path).train.label
+  path = tmp_path / 'train_32x32.mat'
+  arrays = io.loadmat(path)
+  io.savemat(path, {'X': arrays['X'], 'y': arrays['y'].astype(float)})
+  assert_array_equal(load('svhn_mat', tmp_path).train.label, want)
 
 
 def test_labels_beyond_the_digits_are_refused(tmp_path):

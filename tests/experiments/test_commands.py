@@ -143,6 +143,10 @@ def test_help_names_the_flags(command, name):
     (('--config.model.generator.base_size=3',), 'base_size'),
     (('--config.model.discriminator.strides=(2,2,2)',), 'leaves no pixel'),
     (('--config.train.num_epochs=3',), 'set one of config.train.num_steps'),
+    (
+      ('--config.data.name=npz', '--config.data.data_dir=~no such user/x'),
+      'names a home folder that does not exist',
+    ),
     (('--wokdir=x',), "Unknown command line flag 'wokdir'"),
     (('somewhere',), "unexpected argument 'somewhere'"),
     (('--config=configs/digits.py',), "no config file 'configs/digits.py'"),

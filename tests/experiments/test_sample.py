@@ -103,6 +103,8 @@ def test_each_sample_has_its_nearest_training_image_beside_it(sample, trained):
     (('--output=x.png', '--seeds=3-0'), 'runs backwards'),
     (('--output=x.png', f'--seeds={2**32}'), 'numbers below 2^32'),
     (('--output=x.png', '--data_dir=y'), 'with --neighbours only'),
+    (('--output=x.png', '--num=10000000'), '--num'),
+    (('--output=x.png', '--columns=10000000'), '--columns'),
   ],
 )  # fmt: skip
 def test_flags_that_do_not_go_together(command, args, message):
@@ -112,3 +114,10 @@ def test_flags_that_do_not_go_together(command, args, message):
   assert done.stderr.count('\n') == 1
   assert message in done.stderr
   assert 'nowhere' not in done.stderr
+
+
+def test_an_output_that_is_a_folder(command, tmp_path):
+  (tmp_path / 'a.png').mkdir()
+  output = f'--output={tmp_path / "a.png"}'
+  done = command('sample', '--workdir=nowhere', output, status=2)
+  assert done.stderr == (f'error: {output} is a folder; name a file\n')

@@ -241,6 +241,14 @@ def test_a_penalty_on_batch_norm_is_refused(config, tiny_dataset, key):
     build(config, tiny_dataset)
 
 
+def test_the_average_of_a_critic_is_refused(config, tiny_dataset):
+  config.optimizer.discriminator.ema_decay = 0.9
+  build(config, tiny_dataset)
+  config.loss.n_critic = 2
+  with pytest.raises(InputError, match=r'discriminator\.ema_decay to 0'):
+    build(config, tiny_dataset)
+
+
 @pytest.mark.parametrize('name', LOSSES)
 def test_each_loss_is_the_one_of_its_name(config, tiny_dataset, name):
   config.loss.adversarial.name = name

@@ -332,6 +332,19 @@ def test_a_second_process_is_refused(config, tiny_dataset, run_copy):
     loop.train(config, run_copy, dataset=tiny_dataset)
 
 
+def test_one_class_cannot_be_classified(config, tiny_dataset, tmp_path):
+  parts = {
+    part: getattr(tiny_dataset, part)._replace(
+      label=np.zeros_like(getattr(tiny_dataset, part).label)
+    )
+    for part in ('train', 'validation', 'test')
+  }
+  dataset = tiny_dataset._replace(num_classes=1, **parts)
+  with pytest.raises(InputError, match='tell classes apart, but tiny has 1'):
+    loop.train(config, tmp_path / 'run', dataset=dataset)
+  assert not (tmp_path / 'run').exists()
+
+
 def test_bad_data_stop_before_anything_is_made(config, tiny_dataset, tmp_path):
   config.data.batch_size = 31
   with pytest.raises(InputError, match='batch_size'):
