@@ -2,7 +2,7 @@
 
 Paper: Zhu et al. 2017, "Unpaired Image-to-Image Translation using
   Cycle-Consistent Adversarial Networks", https://arxiv.org/abs/1703.10593,
-  section 4 and appendix 7.
+  section 4 and appendix 7. Comments give the paper's values.
 Deviations: 64x64 images, six residual blocks and networks of half the width,
   for a CPU, where the paper has 128x128 or 256x256; patches of 34 pixels; the
   identity term, which is the default of the authors' code; validation images
@@ -22,15 +22,15 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
   adam = {
     'name': 'adam',
-    'learning_rate': 2e-4,
-    'b1': 0.5,
+    'learning_rate': 2e-4,  # 2e-4
+    'b1': 0.5,  # 0.5, of the authors' code, as b2
     'b2': 0.999,
     'eps': 1e-8,
     'eps_root': 0.0,
     'schedule': {
       'name': 'linear',
-      'constant_epochs': 100,
-      'decay_epochs': 100,
+      'constant_epochs': 100,  # 100
+      'decay_epochs': 100,  # 100
     },
     'ema_decay': 0.0,
   }
@@ -42,32 +42,32 @@ def get_config(arg: str = '') -> ConfigDict:
       'data': {
         'name': 'cycle_gan/facades',
         'data_dir': config_dict.placeholder(str),
-        'batch_size': 1,
+        'batch_size': 1,  # 1
         'num_validation': 10,
-        'load_size': 72,  # 286 in the paper,
+        'load_size': 72,  # 286
         'crop_size': 64,  # 256
         'flip': True,
         'memory_gb': 2.0,
       },
       'model': {
         'generator': {
-          'width': 32,  # 64 in the paper
-          'num_blocks': 6,
+          'width': 32,  # 64
+          'num_blocks': 6,  # 9 at 256x256
         },
         'discriminator': {
-          'width': 32,  # 64 in the paper
+          'width': 32,  # 64
           'patch_size': 34,  # 70
           'normalization': 'instance',
         },
-        'pool_size': 50,
+        'pool_size': 50,  # 50
       },
       'loss': {
         'adversarial': {'name': 'least_squares', 'label_smoothing': 0.0},
-        # The factor of 1/2 in our least squares is not in the paper's.
-        'lambda_adversarial': 2.0,  # 1 in the paper
-        'lambda_discriminator': 1.0,  # 0.5 in the paper
-        'lambda_cycle': 10.0,
-        'lambda_identity': 5.0,  # 0.5 lambda_cycle
+        # Our least squares have a factor of 1/2 that the paper's have not.
+        'lambda_adversarial': 2.0,  # 1
+        'lambda_discriminator': 1.0,  # 0.5
+        'lambda_cycle': 10.0,  # 10
+        'lambda_identity': 5.0,  # 0; 0.5 lambda_cycle in the authors' code
       },
       'optimizer': {
         'generator': dict(adam),
@@ -75,7 +75,7 @@ def get_config(arg: str = '') -> ConfigDict:
       },
       'train': {
         'num_steps': config_dict.placeholder(int),
-        'num_epochs': 200,
+        'num_epochs': 200,  # 200
         'steps_per_dispatch': 1,
       },
       'checkpoint': {

@@ -3,8 +3,12 @@
 Paper: Isola et al. 2017, "Image-to-Image Translation with Conditional
   Adversarial Networks", https://arxiv.org/abs/1611.07004, section 6.2 and the
   row "Facades" of appendix 6.2: batch 1, 200 epochs, jitter and flips.
-Deviations: BatchNorm's scale starts at 1; the number of validation images is
-  taken from the paper's 400 training images.
+  Comments give the paper's values.
+Deviations: BatchNorm's scale starts at 1, where the authors' code draws it from
+  N(1, 0.02^2); the validation images are taken from the paper's 400 training
+  images. With --config.loss.adversarial.name=least_squares (LSGAN, as in the
+  authors' code), set lambda_adversarial to 2 and lambda_discriminator to 1: our
+  least squares have a factor of 1/2 that theirs have not.
 Command:
   python -m experiments.train --config=configs/facades_pix2pix.py \
     --config.data.data_dir=FACADES --workdir=DIR
@@ -22,9 +26,9 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
   adam = {
     'name': 'adam',
-    'learning_rate': 2e-4,
-    'b1': 0.5,
-    'b2': 0.999,
+    'learning_rate': 2e-4,  # 2e-4
+    'b1': 0.5,  # 0.5
+    'b2': 0.999,  # 0.999
     'eps': 1e-8,
     'eps_root': 0.0,
     'schedule': {'name': 'constant'},
@@ -38,23 +42,23 @@ def get_config(arg: str = '') -> ConfigDict:
       'data': {
         'name': 'pairs',
         'data_dir': config_dict.placeholder(str),
-        'batch_size': 1,
+        'batch_size': 1,  # 1
         'num_validation': 10,
         'direction': 'b2a',
-        'load_size': 286,
-        'crop_size': 256,
+        'load_size': 286,  # 286
+        'crop_size': 256,  # 256
         'flip': True,
         'memory_gb': 2.0,
       },
       'model': {
         'sync_batch_norm': True,
         'generator': {
-          'width': 64,
+          'width': 64,  # 64
           'num_levels': config_dict.placeholder(int),  # 8 at 256x256
         },
         'discriminator': {
-          'width': 64,
-          'patch_size': 70,
+          'width': 64,  # 64
+          'patch_size': 70,  # 70
           'normalization': 'batch',
         },
         'test_statistics': 'instance',
@@ -62,11 +66,9 @@ def get_config(arg: str = '') -> ConfigDict:
       },
       'loss': {
         'adversarial': {'name': 'non_saturating', 'label_smoothing': 0.0},
-        # With least_squares, which has a factor of 1/2 that the authors' has
-        # not: 2 and 1.
-        'lambda_adversarial': 1.0,
-        'lambda_discriminator': 0.5,  # slows D down relative to G
-        'lambda_l1': 100.0,
+        'lambda_adversarial': 1.0,  # 1
+        'lambda_discriminator': 0.5,  # 0.5, which slows D down
+        'lambda_l1': 100.0,  # 100
       },
       'optimizer': {
         'generator': dict(adam),
@@ -74,7 +76,7 @@ def get_config(arg: str = '') -> ConfigDict:
       },
       'train': {
         'num_steps': config_dict.placeholder(int),
-        'num_epochs': 200,
+        'num_epochs': 200,  # 200
         'steps_per_dispatch': 1,
       },
       'checkpoint': {

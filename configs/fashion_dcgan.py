@@ -4,7 +4,9 @@ Paper: Radford et al. 2016, "Unsupervised Representation Learning with Deep
   Convolutional Generative Adversarial Networks",
   https://arxiv.org/abs/1511.06434, section 3 and figure 1.
 Networks: those of a well-known teaching notebook: a layer fewer than the
-  paper's, for 32x32 images; leaky ReLU in G too, where the paper has ReLU.
+  paper's, for 32x32 images; leaky ReLU in G too, where the paper has ReLU. G
+  answers with the samples that D has just seen, as dcgan.torch does.
+  Comments give the paper's values.
 Command:
   python -m experiments.train --config=configs/fashion_dcgan.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
@@ -20,8 +22,8 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
   adam = {
     'name': 'adam',
-    'learning_rate': 2e-4,
-    'b1': 0.5,
+    'learning_rate': 2e-4,  # 2e-4
+    'b1': 0.5,  # 0.5
     'b2': 0.999,
     'eps': 1e-8,
     'eps_root': 0.0,
@@ -36,33 +38,33 @@ def get_config(arg: str = '') -> ConfigDict:
       'data': {
         'name': 'fashion_mnist',
         'data_dir': config_dict.placeholder(str),
-        'batch_size': 128,
+        'batch_size': 128,  # 128
         'num_labels': config_dict.placeholder(int),
         'label_seed': 0,
         'num_validation': 5000,
         'image_size': 32,
       },
       'model': {
-        'z_dim': 100,
-        'z_prior': 'uniform',
+        'z_dim': 100,  # 100
+        'z_prior': 'uniform',  # uniform
         'sync_batch_norm': True,
         'generator': {
           'name': 'deconv',
-          'size_mult': 128,  # 512 channels at 4x4, then 256, 128
+          'size_mult': 128,  # 512 channels at 4x4, to 128; paper: 1024 to 128
           'base_size': 4,
-          'init_stddev': 0.02,
+          'init_stddev': 0.02,  # 0.02
         },
         'discriminator': {
           'name': 'conv',
-          'width': 64,  # then 128, 256
+          'width': 64,  # to 256; paper: 64 to 512
           'base_size': 4,
-          'normalization': 'batch',
-          'init_stddev': 0.02,
+          'normalization': 'batch',  # not on the first layer
+          'init_stddev': 0.02,  # 0.02
         },
       },
       'loss': {
         'adversarial': {'name': 'non_saturating', 'label_smoothing': 0.0},
-        'n_critic': 1,
+        'n_critic': 1,  # 1
         'r1_gamma': 0.0,
         'r2_gamma': 0.0,
         'lambda_gp': 0.0,

@@ -3,8 +3,11 @@
 Papers: Miyato et al. 2018, "Spectral Normalization for Generative Adversarial
   Networks", https://arxiv.org/abs/1802.05957, section 4 (hinge loss, Adam 2e-4
   with b1 0.5 and one update of D for one of G: its setting C, with n_dis 1).
-Deviations: networks of DCGAN's kind, a quarter of its width, for a CPU; the
-  averaged generator.
+  Comments give the paper's values.
+Deviations: networks of DCGAN's kind, a quarter (G) and half (D) of
+  fashion_dcgan's width, for a CPU; leaky ReLU of 0.2, where the paper has 0.1;
+  the averaged generator; G answers with the samples that D has just seen.
+Result: not run in full.
 Command:
   python -m experiments.train --config=configs/fashion_hinge.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
@@ -19,9 +22,9 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
   adam = {
     'name': 'adam',
-    'learning_rate': 2e-4,
-    'b1': 0.5,
-    'b2': 0.999,
+    'learning_rate': 2e-4,  # 2e-4
+    'b1': 0.5,  # 0.5
+    'b2': 0.999,  # 0.999
     'eps': 1e-8,
     'eps_root': 0.0,
     'schedule': {'name': 'constant'},
@@ -35,15 +38,15 @@ def get_config(arg: str = '') -> ConfigDict:
       'data': {
         'name': 'fashion_mnist',
         'data_dir': config_dict.placeholder(str),
-        'batch_size': 64,
+        'batch_size': 64,  # 64
         'num_labels': config_dict.placeholder(int),
         'label_seed': 0,
         'num_validation': 5000,
         'image_size': 32,
       },
       'model': {
-        'z_dim': 100,
-        'z_prior': 'normal',
+        'z_dim': 100,  # 128
+        'z_prior': 'normal',  # normal
         'sync_batch_norm': True,
         'generator': {
           'name': 'deconv',
@@ -61,13 +64,13 @@ def get_config(arg: str = '') -> ConfigDict:
       },
       'loss': {
         'adversarial': {'name': 'hinge', 'label_smoothing': 0.0},
-        'n_critic': 1,
+        'n_critic': 1,  # 1
         'r1_gamma': 0.0,
         'r2_gamma': 0.0,
         'lambda_gp': 0.0,
       },
       'optimizer': {
-        'generator': dict(adam, ema_decay=0.999),
+        'generator': dict(adam, ema_decay=0.999),  # no average
         'discriminator': dict(adam),
       },
       'train': {

@@ -2,14 +2,17 @@
 
 Paper: Gulrajani et al. 2017, "Improved Training of Wasserstein GANs",
   https://arxiv.org/abs/1704.00028, algorithm 1: lambda 10, n_critic 5, Adam
-  1e-4 with b1 0 and b2 0.9, batch 64.
-Deviations: networks of DCGAN's kind, a quarter of its width, for a CPU; no
-  normalisation in the critic (the paper suggests layer normalisation).
+  1e-4 with b1 0 and b2 0.9, batch 64. Comments give the paper's values.
+Deviations: networks of DCGAN's kind, a quarter (G) and half (D) of
+  fashion_dcgan's width, for a CPU; no
+  normalisation in the critic (the paper suggests layer normalisation); G
+  answers with the samples that the critic has seen last, not with new ones.
 Command:
   python -m experiments.train --config=configs/fashion_wgan_gp.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
   are put aside for validation), zero-padded to 32x32. An epoch is counted in
   updates of G; D sees five times as many images.
+Result: not run in full.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -20,9 +23,9 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
   adam = {
     'name': 'adam',
-    'learning_rate': 1e-4,
-    'b1': 0.0,
-    'b2': 0.9,
+    'learning_rate': 1e-4,  # 1e-4
+    'b1': 0.0,  # 0
+    'b2': 0.9,  # 0.9
     'eps': 1e-8,
     'eps_root': 0.0,
     'schedule': {'name': 'constant'},
@@ -36,15 +39,15 @@ def get_config(arg: str = '') -> ConfigDict:
       'data': {
         'name': 'fashion_mnist',
         'data_dir': config_dict.placeholder(str),
-        'batch_size': 64,
+        'batch_size': 64,  # 64
         'num_labels': config_dict.placeholder(int),
         'label_seed': 0,
         'num_validation': 5000,
         'image_size': 32,
       },
       'model': {
-        'z_dim': 128,
-        'z_prior': 'normal',
+        'z_dim': 128,  # 128
+        'z_prior': 'normal',  # normal
         'sync_batch_norm': True,
         'generator': {
           'name': 'deconv',
@@ -62,10 +65,10 @@ def get_config(arg: str = '') -> ConfigDict:
       },
       'loss': {
         'adversarial': {'name': 'wasserstein', 'label_smoothing': 0.0},
-        'n_critic': 5,
+        'n_critic': 5,  # 5
         'r1_gamma': 0.0,
         'r2_gamma': 0.0,
-        'lambda_gp': 10.0,
+        'lambda_gp': 10.0,  # 10
       },
       'optimizer': {
         'generator': dict(adam),

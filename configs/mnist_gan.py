@@ -3,8 +3,9 @@
 Paper: Goodfellow et al. 2014, "Generative Adversarial Nets",
   https://arxiv.org/abs/1406.2661; one-sided label smoothing from Salimans et
   al. 2016, https://arxiv.org/abs/1606.03498, section 3.4.
-Networks and settings: those of a well-known teaching notebook. The paper's own
-  MNIST networks are larger (maxout D with dropout).
+Networks and settings: those of a well-known teaching notebook, which the
+  comments give. The paper's own MNIST networks are larger (maxout D with
+  dropout), and it draws new z for G, where the notebook reuses D's.
 Command:
   python -m experiments.train --config=configs/mnist_gan.py --workdir=DIR
 Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 are put
@@ -20,8 +21,8 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
   adam = {
     'name': 'adam',
-    'learning_rate': 0.002,
-    'b1': 0.9,
+    'learning_rate': 0.002,  # 0.002
+    'b1': 0.9,  # its framework's default, as b2 and eps
     'b2': 0.999,
     'eps': 1e-8,
     'eps_root': 0.0,
@@ -36,22 +37,23 @@ def get_config(arg: str = '') -> ConfigDict:
       'data': {
         'name': 'mnist',
         'data_dir': config_dict.placeholder(str),
-        'batch_size': 100,
+        'batch_size': 100,  # 100
         'num_labels': config_dict.placeholder(int),
         'label_seed': 0,
         'num_validation': 5000,
         'image_size': config_dict.placeholder(int),
       },
       'model': {
-        'z_dim': 100,
-        'z_prior': 'uniform',
+        'z_dim': 100,  # 100
+        'z_prior': 'uniform',  # U(-1, 1)
         'sync_batch_norm': True,
-        'generator': {'name': 'mlp', 'hidden': 128},
-        'discriminator': {'name': 'mlp', 'hidden': 128},
+        'generator': {'name': 'mlp', 'hidden': 128},  # 100-128-784
+        'discriminator': {'name': 'mlp', 'hidden': 128},  # 784-128-1
       },
       'loss': {
+        # Real labels of 0.9
         'adversarial': {'name': 'non_saturating', 'label_smoothing': 0.1},
-        'n_critic': 1,
+        'n_critic': 1,  # 1
         'r1_gamma': 0.0,
         'r2_gamma': 0.0,
         'lambda_gp': 0.0,
@@ -62,7 +64,7 @@ def get_config(arg: str = '') -> ConfigDict:
       },
       'train': {
         'num_steps': config_dict.placeholder(int),
-        'num_epochs': 100,
+        'num_epochs': 100,  # 100
         'steps_per_dispatch': 1,
       },
       'checkpoint': {
@@ -72,7 +74,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'eval': {'batch_size': 500},
       'log': {
         'report_every_steps': config_dict.placeholder(int),  # each epoch
-        'grid': (4, 4),
+        'grid': (4, 4),  # 16 samples of one z
         'tensorboard': True,
       },
     }

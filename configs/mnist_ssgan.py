@@ -13,7 +13,9 @@ Result: 1.07 % test error after 120 epochs, one seed and label subset, 80
   minutes on one core of a CPU: experiments/results/mnist_ssgan/.
 Deviations: 55,000 images to train on instead of 60,000, since validation is
   taken from them; every unlabelled stream has its own random order where the
-  authors' loop reshuffles each epoch; the random labelled images differ.
+  authors' loop reshuffles each epoch; the random labelled images differ;
+  BatchNorm's epsilon is 1e-5, theirs 1e-6, and the l2 norm has none, where
+  theirs has 1e-6; averages are debiased, where theirs start at 0.
 """
 
 from ml_collections import ConfigDict, config_dict
@@ -25,10 +27,10 @@ def get_config(arg: str = '') -> ConfigDict:
   adam = {
     'name': 'adam',
     'learning_rate': 0.003,  # 0.003, constant
-    'b1': 0.5,
+    'b1': 0.5,  # 0.5
     'b2': 0.999,
     'eps': 0.0,
-    'eps_root': 1e-8,  # the authors' Adam has it inside the square root
+    'eps_root': 1e-8,  # 1e-8, inside the square root
     'schedule': {'name': 'constant'},
     'ema_decay': 0.0,
   }
@@ -49,21 +51,21 @@ def get_config(arg: str = '') -> ConfigDict:
       'model': {
         'z_dim': 100,  # 100, U(0, 1)
         'init_rows': 500,  # 500
-        'generator': {'hidden': (500, 500)},
+        'generator': {'hidden': (500, 500)},  # 500, 500
         'discriminator': {
-          'hidden': (1000, 500, 250, 250, 250),
-          'input_noise': 0.3,
-          'hidden_noise': 0.5,
+          'hidden': (1000, 500, 250, 250, 250),  # the same
+          'input_noise': 0.3,  # 0.3
+          'hidden_noise': 0.5,  # 0.5
         },
       },
-      'loss': {'unlabelled_weight': 1.0},
+      'loss': {'unlabelled_weight': 1.0},  # 1
       'optimizer': {
         'generator': dict(adam),
-        'discriminator': dict(adam, ema_decay=0.9999),
+        'discriminator': dict(adam, ema_decay=0.9999),  # 0.9999
       },
       'train': {
         'num_steps': config_dict.placeholder(int),
-        'num_epochs': 300,
+        'num_epochs': 300,  # 300
         'steps_per_dispatch': 1,
       },
       'checkpoint': {

@@ -5,7 +5,7 @@ Paper: Salimans et al. 2016, "Improved Techniques for Training GANs",
   larger networks than these.
 Networks and settings: those of a well-known teaching notebook, without its
   defects (see gan_jax/models/classifier.py), and with the labelled examples
-  drawn class by class.
+  drawn class by class. Comments give the notebook's values.
 Command:
   python -m experiments.train --config=configs/svhn_ssgan.py --workdir=DIR
 Data: svhn_cropped through TensorFlow Datasets (73,257 train, of which 5,000
@@ -23,14 +23,14 @@ def get_config(arg: str = '') -> ConfigDict:
     raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
   adam = {
     'name': 'adam',
-    'learning_rate': 3e-4,
-    'b1': 0.5,
+    'learning_rate': 3e-4,  # 3e-4
+    'b1': 0.5,  # 0.5
     'b2': 0.999,
     'eps': 1e-8,
     'eps_root': 0.0,
     'schedule': {
       'name': 'exponential',
-      'decay_rate': 0.9,
+      'decay_rate': 0.9,  # 0.9
       'decay_every_steps': config_dict.placeholder(int),  # each epoch
     },
     'ema_decay': 0.0,
@@ -43,31 +43,31 @@ def get_config(arg: str = '') -> ConfigDict:
       'data': {
         'name': 'svhn_cropped',
         'data_dir': config_dict.placeholder(str),
-        'batch_size': 128,
-        'num_labels': 1000,
+        'batch_size': 128,  # 128
+        'num_labels': 1000,  # 1,000
         'label_seed': 0,
         'num_validation': 5000,
         'image_size': config_dict.placeholder(int),
       },
       'model': {
-        'z_dim': 100,
+        'z_dim': 100,  # 100
         'extra_class': True,
-        'generator': {'size_mult': 32, 'base_size': 4},
+        'generator': {'size_mult': 32, 'base_size': 4},  # 32, 4
         'discriminator': {
-          'width': 64,
+          'width': 64,  # 64
           'strides': (2, 2, 2),
-          'dropout_rate': 0.5,
+          'dropout_rate': 0.5,  # 0.5
         },
       },
       'loss': {
-        'label_smoothing': 0.1,
-        'feature_matching': 'absolute',
+        'label_smoothing': 0.1,  # 0.1
+        'feature_matching': 'absolute',  # the same
         'play': 'simultaneous',
       },
       'optimizer': {'generator': dict(adam), 'discriminator': dict(adam)},
       'train': {
         'num_steps': config_dict.placeholder(int),
-        'num_epochs': 25,
+        'num_epochs': 25,  # 25
         'steps_per_dispatch': 1,
       },
       'checkpoint': {

@@ -357,7 +357,7 @@ def relativistic_discriminator_loss(
 
   References:
     Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4 (the
-    relativistic standard GAN); Huang et al. 2025,
+    relativistic standard GAN); Huang et al. 2024,
     https://arxiv.org/abs/2501.05441, section 2 (with R1 and R2: R3GAN).
 
   >>> import jax.numpy as jnp

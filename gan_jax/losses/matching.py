@@ -22,7 +22,8 @@ def feature_matching_loss(
   Args:
     real_features: f(x), [B, ...], floating point.
     fake_features: f(G(z)), [B', ...], the same trailing shape.
-    squared: p = 2, as in the paper; p = 1, the authors' code, otherwise.
+    squared: p = 2, as in the paper and the authors' code for MNIST; otherwise
+      p = 1, as in their code for CIFAR-10 and SVHN.
     axis_name: a mapped axis over which the batch is split, if any. The means
       are over the whole batch.
 

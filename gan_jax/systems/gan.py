@@ -2,8 +2,9 @@
 
 Goodfellow et al. 2014, "Generative Adversarial Nets",
 https://arxiv.org/abs/1406.2661, algorithm 1: D moves `n_critic` times, then G
-on the new D. The loss, the penalties and the networks make it a DCGAN, a
-WGAN-GP, an SNGAN, an R3GAN, ...
+on the new D, with the samples that D has seen last (the algorithm draws new
+ones; made once, they cost a pass of G less). The loss, the penalties and the
+networks make it a DCGAN, a WGAN-GP, an SNGAN, an R3GAN, ...
 """
 
 import functools
