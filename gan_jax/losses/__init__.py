@@ -19,15 +19,17 @@ from gan_jax.losses.adversarial import (
   minimax_generator_loss,
   non_saturating_discriminator_loss,
   non_saturating_generator_loss,
-  relativistic_average_discriminator_loss,
-  relativistic_average_generator_loss,
-  relativistic_discriminator_loss,
-  relativistic_generator_loss,
   wasserstein_discriminator_loss,
   wasserstein_generator_loss,
 )
 from gan_jax.losses.matching import feature_matching_loss
 from gan_jax.losses.reconstruction import l1_loss
+from gan_jax.losses.relativistic import (
+  relativistic_average_discriminator_loss,
+  relativistic_average_generator_loss,
+  relativistic_discriminator_loss,
+  relativistic_generator_loss,
+)
 from gan_jax.losses.semi_supervised import (
   class_probabilities,
   gan_logits,

@@ -33,6 +33,18 @@ def same_shape(name: str, x: Array, other_name: str, other: Array) -> None:
     )
 
 
+def logits(
+  real_logits: Array, fake_logits: Array
+) -> tuple[Array, Array, jnp.dtype]:
+  """Both logits in at least float32, and the dtype of their loss."""
+  dtype = result_type(real_logits, fake_logits)
+  real = floating('real_logits', real_logits)
+  fake = floating('fake_logits', fake_logits)
+  same_shape('real_logits', real, 'fake_logits', fake)
+  not_empty('real_logits', real)
+  return real, fake, dtype
+
+
 def in_range(name: str, value: float, low: float, high: float) -> None:
   """Checks low <= value < high for a number known while tracing."""
   if not isinstance(value, jax.core.Tracer) and not low <= value < high:

@@ -1,9 +1,9 @@
 """Adversarial losses: pairs of functions of (real_logits, fake_logits).
 
 Both members of a pair take both arrays and return element-wise values; the
-mean over the batch is the caller's, so that the pairs are interchangeable. A
-loss that ignores one of the two leaves it to XLA to drop the unused forward
-pass; the relativistic generators need D(x) too.
+mean over the batch is the caller's, so that the pairs are interchangeable, with
+those of `relativistic` too. A loss that ignores one of the two leaves it to XLA
+to drop the unused forward pass.
 """
 
 import jax
@@ -11,17 +11,6 @@ import jax.numpy as jnp
 
 from gan_jax.losses import _checks
 from gan_jax.types import Array
-
-
-def _checked(
-  real_logits: Array, fake_logits: Array
-) -> tuple[Array, Array, jnp.dtype]:
-  """Both logits in at least float32, and the dtype of the loss."""
-  dtype = _checks.result_type(real_logits, fake_logits)
-  real = _checks.floating('real_logits', real_logits)
-  fake = _checks.floating('fake_logits', fake_logits)
-  _checks.same_shape('real_logits', real, 'fake_logits', fake)
-  return real, fake, dtype
 
 
 def minimax_discriminator_loss(
@@ -45,7 +34,7 @@ def minimax_discriminator_loss(
 
   Raises:
     TypeError: logits that are not floating point.
-    ValueError: different shapes, or a smoothing out of range.
+    ValueError: different shapes, empty ones, or a smoothing out of range.
 
   References:
     Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, equation 1;
@@ -78,7 +67,7 @@ def minimax_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
 
   Raises:
     TypeError: logits that are not floating point.
-    ValueError: different shapes.
+    ValueError: different shapes, or empty ones.
 
   References:
     Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, equation 1.
@@ -88,7 +77,7 @@ def minimax_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
   >>> print(minimax_generator_loss(zero, zero).round(3))
   [-0.693 -0.693]
   """
-  _, fake, dtype = _checked(real_logits, fake_logits)
+  _, fake, dtype = _checks.logits(real_logits, fake_logits)
   return -jax.nn.softplus(fake).astype(dtype)
 
 
@@ -113,7 +102,7 @@ def non_saturating_discriminator_loss(
 
   Raises:
     TypeError: logits that are not floating point.
-    ValueError: different shapes, or a smoothing out of range.
+    ValueError: different shapes, empty ones, or a smoothing out of range.
 
   References:
     Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, equation 1;
@@ -124,7 +113,7 @@ def non_saturating_discriminator_loss(
   >>> print(non_saturating_discriminator_loss(zero, zero).round(3))
   [1.386 1.386]
   """
-  real, fake, dtype = _checked(real_logits, fake_logits)
+  real, fake, dtype = _checks.logits(real_logits, fake_logits)
   _checks.in_range('label_smoothing', label_smoothing, 0.0, 0.5)
   real_loss = (1.0 - label_smoothing) * jax.nn.softplus(-real)
   real_loss += label_smoothing * jax.nn.softplus(real)
@@ -147,7 +136,7 @@ def non_saturating_generator_loss(
 
   Raises:
     TypeError: logits that are not floating point.
-    ValueError: different shapes.
+    ValueError: different shapes, or empty ones.
 
   References:
     Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661, section 3.
@@ -157,7 +146,7 @@ def non_saturating_generator_loss(
   >>> print(non_saturating_generator_loss(zero, zero).round(3))
   [0.693 0.693]
   """
-  _, fake, dtype = _checked(real_logits, fake_logits)
+  _, fake, dtype = _checks.logits(real_logits, fake_logits)
   return jax.nn.softplus(-fake).astype(dtype)
 
 
@@ -177,7 +166,7 @@ def least_squares_discriminator_loss(
 
   Raises:
     TypeError: logits that are not floating point.
-    ValueError: different shapes.
+    ValueError: different shapes, or empty ones.
 
   References:
     Mao et al. 2016, https://arxiv.org/abs/1611.04076, equation 2 with a = 0
@@ -188,7 +177,7 @@ def least_squares_discriminator_loss(
   >>> print(least_squares_discriminator_loss(real, fake))
   [0. 5.]
   """
-  real, fake, dtype = _checked(real_logits, fake_logits)
+  real, fake, dtype = _checks.logits(real_logits, fake_logits)
   loss = 0.5 * jnp.square(real - 1.0) + 0.5 * jnp.square(fake)
   return loss.astype(dtype)
 
@@ -209,7 +198,7 @@ def least_squares_generator_loss(
 
   Raises:
     TypeError: logits that are not floating point.
-    ValueError: different shapes.
+    ValueError: different shapes, or empty ones.
 
   References:
     Mao et al. 2016, https://arxiv.org/abs/1611.04076, equation 2 with c = 1.
@@ -218,7 +207,7 @@ def least_squares_generator_loss(
   >>> print(least_squares_generator_loss(jnp.zeros(2), jnp.array([1.0, 3.0])))
   [0. 2.]
   """
-  _, fake, dtype = _checked(real_logits, fake_logits)
+  _, fake, dtype = _checks.logits(real_logits, fake_logits)
   return (0.5 * jnp.square(fake - 1.0)).astype(dtype)
 
 
@@ -238,7 +227,7 @@ def hinge_discriminator_loss(real_logits: Array, fake_logits: Array) -> Array:
 
   Raises:
     TypeError: logits that are not floating point.
-    ValueError: different shapes.
+    ValueError: different shapes, or empty ones.
 
   References:
     Lim and Ye 2017, https://arxiv.org/abs/1705.02894; Miyato et al. 2018,
@@ -249,7 +238,7 @@ def hinge_discriminator_loss(real_logits: Array, fake_logits: Array) -> Array:
   >>> print(hinge_discriminator_loss(real, fake))
   [2.  0.5]
   """
-  real, fake, dtype = _checked(real_logits, fake_logits)
+  real, fake, dtype = _checks.logits(real_logits, fake_logits)
   return (jax.nn.relu(1.0 - real) + jax.nn.relu(1.0 + fake)).astype(dtype)
 
 
@@ -265,7 +254,7 @@ def hinge_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
 
   Raises:
     TypeError: logits that are not floating point.
-    ValueError: different shapes.
+    ValueError: different shapes, or empty ones.
 
   References:
     Lim and Ye 2017, https://arxiv.org/abs/1705.02894; Miyato et al. 2018,
@@ -275,7 +264,7 @@ def hinge_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
   >>> print(hinge_generator_loss(jnp.zeros(2), jnp.array([2.0, -1.0])))
   [-2.  1.]
   """
-  _, fake, dtype = _checked(real_logits, fake_logits)
+  _, fake, dtype = _checks.logits(real_logits, fake_logits)
   return -fake.astype(dtype)
 
 
@@ -296,7 +285,7 @@ def wasserstein_discriminator_loss(
 
   Raises:
     TypeError: logits that are not floating point.
-    ValueError: different shapes.
+    ValueError: different shapes, or empty ones.
 
   References:
     Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875, algorithm 1.
@@ -306,7 +295,7 @@ def wasserstein_discriminator_loss(
   >>> print(wasserstein_discriminator_loss(real, fake))
   [-3.  3.]
   """
-  real, fake, dtype = _checked(real_logits, fake_logits)
+  real, fake, dtype = _checks.logits(real_logits, fake_logits)
   return (fake - real).astype(dtype)
 
 
@@ -322,7 +311,7 @@ def wasserstein_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
 
   Raises:
     TypeError: logits that are not floating point.
-    ValueError: different shapes.
+    ValueError: different shapes, or empty ones.
 
   References:
     Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875, algorithm 1.
@@ -331,156 +320,5 @@ def wasserstein_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
   >>> print(wasserstein_generator_loss(jnp.zeros(2), jnp.array([2.0, -1.0])))
   [-2.  1.]
   """
-  _, fake, dtype = _checked(real_logits, fake_logits)
+  _, fake, dtype = _checks.logits(real_logits, fake_logits)
   return -fake.astype(dtype)
-
-
-def relativistic_discriminator_loss(
-  real_logits: Array, fake_logits: Array
-) -> Array:
-  r"""Cross-entropy of "which of the two is real?", for pairs of elements.
-
-  .. math:: \zeta(-(D(x) - D(G(z)))), \quad \zeta(x) = \log(1 + e^x)
-
-  Each element of the one array is paired with the same element of the other.
-
-  Args:
-    real_logits: D(x), any shape, floating point; only differences matter.
-    fake_logits: D(G(z)), the same shape.
-
-  Returns:
-    The loss per pair, positive, of the logits' shape and dtype.
-
-  Raises:
-    TypeError: logits that are not floating point.
-    ValueError: different shapes.
-
-  References:
-    Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4 (the
-    relativistic standard GAN); Huang et al. 2024,
-    https://arxiv.org/abs/2501.05441, section 2 (with R1 and R2: R3GAN).
-
-  >>> import jax.numpy as jnp
-  >>> real, fake = jnp.array([7.0, 1.0]), jnp.array([7.0, -1.0])
-  >>> print(relativistic_discriminator_loss(real, fake).round(3))
-  [0.693 0.127]
-  """
-  real, fake, dtype = _checked(real_logits, fake_logits)
-  return jax.nn.softplus(fake - real).astype(dtype)
-
-
-def relativistic_generator_loss(
-  real_logits: Array, fake_logits: Array
-) -> Array:
-  r"""The generator's side: cross-entropy of its sample being the real one.
-
-  .. math:: \zeta(-(D(G(z)) - D(x))), \quad \zeta(x) = \log(1 + e^x)
-
-  Args:
-    real_logits: D(x), any shape, floating point; only differences matter.
-    fake_logits: D(G(z)), the same shape.
-
-  Returns:
-    The loss per pair, positive, of the logits' shape and dtype.
-
-  Raises:
-    TypeError: logits that are not floating point.
-    ValueError: different shapes.
-
-  References:
-    As `relativistic_discriminator_loss`.
-
-  >>> import jax.numpy as jnp
-  >>> real, fake = jnp.array([7.0, 1.0]), jnp.array([7.0, -1.0])
-  >>> print(relativistic_generator_loss(real, fake).round(3))
-  [0.693 2.127]
-  """
-  real, fake, dtype = _checked(real_logits, fake_logits)
-  return jax.nn.softplus(real - fake).astype(dtype)
-
-
-def _above_average(
-  real: Array, fake: Array, axis_name: str | None
-) -> tuple[Array, Array]:
-  """D(x) and D(G(z)), each less the other's mean over the whole batch."""
-  _checks.not_empty('real_logits', real)
-  means = real.mean(), fake.mean()
-  if axis_name is not None:
-    means = jax.lax.pmean(means, axis_name)
-  real_mean, fake_mean = means
-  return real - fake_mean, fake - real_mean
-
-
-def relativistic_average_discriminator_loss(
-  real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
-) -> Array:
-  r"""Cross-entropy of "more real than the others are on average?".
-
-  .. math:: \zeta(-(D(x) - \mathbb E_z D(G(z))))
-            + \zeta(D(G(z)) - \mathbb E_x D(x)),
-            \quad \zeta(x) = \log(1 + e^x)
-
-  The averages are over all elements of the batch, and the gradient flows
-  through them.
-
-  Args:
-    real_logits: D(x), any shape, floating point; only differences matter.
-    fake_logits: D(G(z)), the same shape.
-    axis_name: a mapped axis over which the batch is split, if any. The
-      averages are over the whole batch.
-
-  Returns:
-    The loss per element, positive, of the logits' shape and dtype.
-
-  Raises:
-    TypeError: logits that are not floating point.
-    ValueError: different shapes, or an empty batch.
-
-  References:
-    Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4 (the
-    relativistic average standard GAN).
-
-  >>> import jax.numpy as jnp
-  >>> real, fake = jnp.array([1.0, 3.0]), jnp.array([2.0, 2.0])
-  >>> loss = relativistic_average_discriminator_loss(real, fake)
-  >>> print(loss.round(3))
-  [2.006 1.006]
-  """
-  real, fake, dtype = _checked(real_logits, fake_logits)
-  real, fake = _above_average(real, fake, axis_name)
-  return (jax.nn.softplus(-real) + jax.nn.softplus(fake)).astype(dtype)
-
-
-def relativistic_average_generator_loss(
-  real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
-) -> Array:
-  r"""The generator's side: the same with data and samples exchanged.
-
-  .. math:: \zeta(D(x) - \mathbb E_z D(G(z)))
-            + \zeta(-(D(G(z)) - \mathbb E_x D(x))),
-            \quad \zeta(x) = \log(1 + e^x)
-
-  Args:
-    real_logits: D(x), any shape, floating point; only differences matter.
-    fake_logits: D(G(z)), the same shape.
-    axis_name: a mapped axis over which the batch is split, if any. The
-      averages are over the whole batch.
-
-  Returns:
-    The loss per element, positive, of the logits' shape and dtype.
-
-  Raises:
-    TypeError: logits that are not floating point.
-    ValueError: different shapes, or an empty batch.
-
-  References:
-    As `relativistic_average_discriminator_loss`.
-
-  >>> import jax.numpy as jnp
-  >>> real, fake = jnp.array([1.0, 3.0]), jnp.array([2.0, 2.0])
-  >>> print(relativistic_average_generator_loss(real, fake).round(3))
-  [1.006 2.006]
-  """
-  real, fake, dtype = _checked(real_logits, fake_logits)
-  real, fake = _above_average(real, fake, axis_name)
-  return (jax.nn.softplus(real) + jax.nn.softplus(-fake)).astype(dtype)

@@ -1,9 +1,8 @@
 """Losses that match statistics of features."""
 
-import jax
 import jax.numpy as jnp
 
-from gan_jax.losses import _checks
+from gan_jax.losses import _checks, _collectives
 from gan_jax.types import Array
 
 
@@ -55,7 +54,6 @@ def feature_matching_loss(
       f'the batch, got {real.shape} and {fake.shape}'
     )
   difference = real.mean(axis=0) - fake.mean(axis=0)
-  if axis_name is not None:
-    difference = jax.lax.pmean(difference, axis_name)
+  difference = _collectives.pmean(difference, axis_name)
   distance = jnp.square(difference) if squared else jnp.abs(difference)
   return distance.mean().astype(dtype)

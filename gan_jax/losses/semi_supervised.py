@@ -14,7 +14,7 @@ and gradients are finite for any logits that are.
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses import _checks
+from gan_jax.losses import _checks, _collectives
 from gan_jax.losses.adversarial import non_saturating_discriminator_loss
 from gan_jax.types import Array
 
@@ -187,10 +187,8 @@ def supervised_loss(
   picked = jnp.where(index[:, 0] < 0, jnp.nan, picked)  # K and above are NaN
   cross_entropy = jax.nn.logsumexp(real, axis=-1) - picked
   total = jnp.where(labelled, cross_entropy, 0).sum()
-  count = labelled.sum().astype(real.dtype)
-  if axis_name is not None:
-    total = jax.lax.psum(total, axis_name)
-    count = jax.lax.psum(count, axis_name)
+  total = _collectives.psum(total, axis_name)
+  count = _collectives.psum(labelled.sum().astype(real.dtype), axis_name)
   return (total / jnp.maximum(count, 1)).astype(dtype)
 
 
@@ -249,7 +247,6 @@ def semi_supervised_discriminator_loss(
     _gan_logits('fake_class_logits', fake_class_logits, extra_class),
     label_smoothing=label_smoothing,
   ).mean()
-  if axis_name is not None:
-    real_fake = jax.lax.pmean(real_fake, axis_name)
+  real_fake = _collectives.pmean(real_fake, axis_name)
   dtype = _checks.result_type(real_class_logits, fake_class_logits)
   return supervised, real_fake.astype(dtype)

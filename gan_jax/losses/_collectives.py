@@ -1,0 +1,32 @@
+"""Sums and means over a batch that is split over devices."""
+
+import jax
+
+from gan_jax.types import Array
+
+
+def pmean(x: Array, axis_name: str | None) -> Array:
+  """The mean over the mapped axis, if there is one."""
+  return (
+    x if axis_name is None else _vary(jax.lax.pmean(x, axis_name), axis_name)
+  )
+
+
+def psum(x: Array, axis_name: str | None) -> Array:
+  """The sum over the mapped axis, if there is one."""
+  return (
+    x if axis_name is None else _vary(jax.lax.psum(x, axis_name), axis_name)
+  )
+
+
+def _vary(x: Array, axis_name: str) -> Array:
+  """`x`, known to be a value of each replica's own.
+
+  Under `jax.shard_map` with check_vma a loss that is the same everywhere would
+  be differentiated once, not once a replica, and its gradients, averaged over
+  the replicas, would be too small by their number.
+  """
+  try:
+    return jax.lax.pcast(x, axis_name, to='varying')
+  except ValueError:  # an axis of vmap
+    return x

@@ -1,0 +1,158 @@
+"""Relativistic losses: is the one more real than the other?
+
+Pairs of functions of (real_logits, fake_logits), as in `adversarial`; only
+differences of logits count, and the generator's side needs D(x) too.
+"""
+
+import jax
+
+from gan_jax.losses import _checks, _collectives
+from gan_jax.types import Array
+
+
+def relativistic_discriminator_loss(
+  real_logits: Array, fake_logits: Array
+) -> Array:
+  r"""Cross-entropy of "which of the two is real?", for pairs of elements.
+
+  .. math:: \zeta(-(D(x) - D(G(z)))), \quad \zeta(x) = \log(1 + e^x)
+
+  Each element of the one array is paired with the same element of the other.
+
+  Args:
+    real_logits: D(x), any shape, floating point; only differences matter.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per pair, positive, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes, or empty ones.
+
+  References:
+    Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4 (the
+    relativistic standard GAN); Huang et al. 2024,
+    https://arxiv.org/abs/2501.05441, section 2 (with R1 and R2: R3GAN).
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([7.0, 1.0]), jnp.array([7.0, -1.0])
+  >>> print(relativistic_discriminator_loss(real, fake).round(3))
+  [0.693 0.127]
+  """
+  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  return jax.nn.softplus(fake - real).astype(dtype)
+
+
+def relativistic_generator_loss(
+  real_logits: Array, fake_logits: Array
+) -> Array:
+  r"""The generator's side: cross-entropy of its sample being the real one.
+
+  .. math:: \zeta(-(D(G(z)) - D(x))), \quad \zeta(x) = \log(1 + e^x)
+
+  Args:
+    real_logits: D(x), any shape, floating point; only differences matter.
+    fake_logits: D(G(z)), the same shape.
+
+  Returns:
+    The loss per pair, positive, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes, or empty ones.
+
+  References:
+    As `relativistic_discriminator_loss`.
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([7.0, 1.0]), jnp.array([7.0, -1.0])
+  >>> print(relativistic_generator_loss(real, fake).round(3))
+  [0.693 2.127]
+  """
+  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  return jax.nn.softplus(real - fake).astype(dtype)
+
+
+def _above_average(
+  real: Array, fake: Array, axis_name: str | None
+) -> tuple[Array, Array]:
+  """D(x) and D(G(z)), each less the other's mean over the whole batch."""
+  real_mean = _collectives.pmean(real.mean(), axis_name)
+  fake_mean = _collectives.pmean(fake.mean(), axis_name)
+  return real - fake_mean, fake - real_mean
+
+
+def relativistic_average_discriminator_loss(
+  real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+) -> Array:
+  r"""Cross-entropy of "more real than the others are on average?".
+
+  .. math:: \zeta(-(D(x) - \mathbb E_z D(G(z))))
+            + \zeta(D(G(z)) - \mathbb E_x D(x)),
+            \quad \zeta(x) = \log(1 + e^x)
+
+  The averages are over all elements of the batch, and the gradient flows
+  through them.
+
+  Args:
+    real_logits: D(x), any shape, floating point; only differences matter.
+    fake_logits: D(G(z)), the same shape.
+    axis_name: a mapped axis over which the batch is split, if any. The
+      averages are over the whole batch.
+
+  Returns:
+    The loss per element, positive, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes, or empty ones.
+
+  References:
+    Jolicoeur-Martineau 2018, https://arxiv.org/abs/1807.00734, section 4 (the
+    relativistic average standard GAN).
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([1.0, 3.0]), jnp.array([2.0, 2.0])
+  >>> loss = relativistic_average_discriminator_loss(real, fake)
+  >>> print(loss.round(3))
+  [2.006 1.006]
+  """
+  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  real, fake = _above_average(real, fake, axis_name)
+  return (jax.nn.softplus(-real) + jax.nn.softplus(fake)).astype(dtype)
+
+
+def relativistic_average_generator_loss(
+  real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+) -> Array:
+  r"""The generator's side: the same with data and samples exchanged.
+
+  .. math:: \zeta(D(x) - \mathbb E_z D(G(z)))
+            + \zeta(-(D(G(z)) - \mathbb E_x D(x))),
+            \quad \zeta(x) = \log(1 + e^x)
+
+  Args:
+    real_logits: D(x), any shape, floating point; only differences matter.
+    fake_logits: D(G(z)), the same shape.
+    axis_name: a mapped axis over which the batch is split, if any. The
+      averages are over the whole batch.
+
+  Returns:
+    The loss per element, positive, of the logits' shape and dtype.
+
+  Raises:
+    TypeError: logits that are not floating point.
+    ValueError: different shapes, or empty ones.
+
+  References:
+    As `relativistic_average_discriminator_loss`.
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([1.0, 3.0]), jnp.array([2.0, 2.0])
+  >>> print(relativistic_average_generator_loss(real, fake).round(3))
+  [1.006 2.006]
+  """
+  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  real, fake = _above_average(real, fake, axis_name)
+  return (jax.nn.softplus(real) + jax.nn.softplus(-fake)).astype(dtype)
