@@ -1,7 +1,9 @@
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -47,6 +49,12 @@ def test_it_can_be_imported_from_anywhere(installed, tmp_path):
   ).stdout.splitlines()  # fmt: skip
   assert out[0].startswith(str(installed))
   assert float(out[1]) == pytest.approx(1.3862944)
+
+
+def test_the_losses_need_jax_and_its_companions_only():
+  project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+  names = {re.split('[<>=~]', need)[0] for need in project['dependencies']}
+  assert names == {'jax', 'flax', 'optax', 'numpy'}
 
 
 def test_requirements_pin_everything_and_name_the_stack():

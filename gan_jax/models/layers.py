@@ -33,9 +33,9 @@ def _conv_general_dilated(
     n + sum(pad) < k for n, pad, k in zip(x.shape[1:3], pads, size, strict=True)
   ):
     raise InputError(
-      f'a {padding} convolution with a {size[0]}x{size[1]} kernel leaves no '
-      f'pixel of a {x.shape[1]}x{x.shape[2]} map; use larger images or fewer '
-      'strides'
+      f'a {size[0]}x{size[1]} kernel leaves no pixel of a '
+      f'{x.shape[1]}x{x.shape[2]} map, padded by {list(pads)}; use larger '
+      'images or fewer strides'
     )
   return convolution.conv(x, kernel, strides, pads)
 
