@@ -1,37 +1,62 @@
-"""Losses that match statistics of features."""
+"""Losses that match statistics: of features, and of a player's own past."""
 
+import jax
 import jax.numpy as jnp
 
 from gan_jax.losses import _checks, _collectives
-from gan_jax.types import Array
+from gan_jax.types import Array, Params
+
+
+def _pairs(
+  name: str, tree: Params, other_name: str, other: Params
+) -> list[tuple[str, Array, str, Array]]:
+  """The leaves of two pytrees side by side, each with its name."""
+  leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
+  other_leaves, other_structure = jax.tree.flatten(other)
+  if structure != other_structure:
+    raise ValueError(
+      f'{name} and {other_name} must have the same structure, '
+      f'got {structure} and {other_structure}'
+    )
+  if not leaves:
+    raise ValueError(f'{name} must hold at least one array, got {tree!r}')
+  pairs = []
+  for (path, x), y in zip(leaves, other_leaves, strict=True):
+    place = jax.tree_util.keystr(path)
+    pairs.append((name + place, x, other_name + place, y))
+  return pairs
 
 
 def feature_matching_loss(
-  real_features: Array,
-  fake_features: Array,
+  real_features: Params,
+  fake_features: Params,
   *,
   squared: bool = False,
   axis_name: str | None = None,
 ) -> Array:
   r"""Distance between the batch means of features on data and on samples.
 
-  .. math:: \frac1F \sum_f \left|\,\mathbb E_x f(x)_f - \mathbb E_z f(G(z))_f
-            \right|^p, \quad p = 1 \text{ or } 2
+  .. math:: \sum_l \frac1{F_l} \sum_f \left|\,\mathbb E_x f_l(x)_f
+            - \mathbb E_z f_l(G(z))_f \right|^p, \quad p = 1 \text{ or } 2
 
   Args:
-    real_features: f(x), [B, ...], floating point.
-    fake_features: f(G(z)), [B', ...], the same trailing shape.
+    real_features: f(x), [B, ...], floating point: one array, or a pytree with
+      one for each layer l.
+    fake_features: f(G(z)), [B', ...], the same structure and the same trailing
+      shapes.
     squared: p = 2, as in the paper and the authors' code for MNIST; otherwise
       p = 1, as in their code for CIFAR-10 and SVHN.
     axis_name: a mapped axis over which the batch is split, if any. The means
       are over the whole batch.
 
   Returns:
-    A scalar of the features' dtype: the mean over the features.
+    A scalar of the features' dtype: the mean over a layer's features, added up
+    over the layers.
 
   Raises:
     TypeError: features that are not floating point.
-    ValueError: other trailing shapes, or an empty batch.
+    ValueError: other structures or trailing shapes, no layer, or an empty
+      batch.
 
   References:
     Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.1.
@@ -42,18 +67,81 @@ def feature_matching_loss(
   2.5
   >>> print(feature_matching_loss(real, fake, squared=True))
   6.5
+  >>> print(feature_matching_loss([real, real], [fake, real]))
+  2.5
   """
-  dtype = _checks.result_type(real_features, fake_features)
-  real = _checks.floating('real_features', real_features)
-  fake = _checks.floating('fake_features', fake_features)
-  _checks.not_empty('real_features', real)
-  _checks.not_empty('fake_features', fake)
+  pairs = _pairs('real_features', real_features, 'fake_features', fake_features)
+  dtype = _checks.result_type(*jax.tree.leaves((real_features, fake_features)))
+  distances = [
+    _mean_distance(*pair, squared=squared, axis_name=axis_name)
+    for pair in pairs
+  ]
+  return sum(distances).astype(dtype)
+
+
+def _mean_distance(
+  real_name: str,
+  real: Array,
+  fake_name: str,
+  fake: Array,
+  *,
+  squared: bool,
+  axis_name: str | None,
+) -> Array:
+  """One layer's loss in at least float32."""
+  real = _checks.floating(real_name, real)
+  fake = _checks.floating(fake_name, fake)
+  _checks.not_empty(real_name, real)
+  _checks.not_empty(fake_name, fake)
   if real.shape[1:] != fake.shape[1:] or real.ndim < 2:
     raise ValueError(
-      'real_features and fake_features must be [B, ...] and agree in all but '
+      f'{real_name} and {fake_name} must be [B, ...] and agree in all but '
       f'the batch, got {real.shape} and {fake.shape}'
     )
   difference = real.mean(axis=0) - fake.mean(axis=0)
   difference = _collectives.pmean(difference, axis_name)
   distance = jnp.square(difference) if squared else jnp.abs(difference)
-  return distance.mean().astype(dtype)
+  return distance.mean()
+
+
+def historical_averaging_loss(params: Params, average: Params) -> Array:
+  r"""Squared distance of a player's parameters from those of its past.
+
+  .. math:: \left\|\theta - \tfrac1t \textstyle\sum_{i \le t} \theta_i
+            \right\|^2
+
+  The average is a constant here and gets no gradient. With the shares of
+  `gan_jax.ema.power_share` at gamma 0, `optax.incremental_update` keeps it.
+
+  Args:
+    params: theta, a pytree of arrays, floating point.
+    average: the mean of past parameters, of the same structure and shapes.
+
+  Returns:
+    A scalar of the arrays' dtype: the sum over all of them.
+
+  Raises:
+    TypeError: arrays that are not floating point.
+    ValueError: other structures or shapes, or no array.
+
+  References:
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.3.
+
+  >>> import jax.numpy as jnp
+  >>> params = {'kernel': jnp.array([1., 2.]), 'bias': jnp.array(3.)}
+  >>> average = {'kernel': jnp.array([0., 0.]), 'bias': jnp.array(1.)}
+  >>> print(historical_averaging_loss(params, average))
+  9.0
+  """
+  pairs = _pairs('params', params, 'average', average)
+  dtype = _checks.result_type(*jax.tree.leaves((params, average)))
+  return sum(_squared_distance(*pair) for pair in pairs).astype(dtype)
+
+
+def _squared_distance(
+  name: str, x: Array, average_name: str, average: Array
+) -> Array:
+  x = _checks.floating(name, x)
+  average = _checks.floating(average_name, jax.lax.stop_gradient(average))
+  _checks.same_shape(name, x, average_name, average)
+  return jnp.square(x - average).sum()

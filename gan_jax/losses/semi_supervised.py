@@ -127,6 +127,41 @@ def class_probabilities(
   return jax.nn.softmax(real, axis=-1).astype(dtype)
 
 
+def conditional_entropy(
+  class_logits: Array, *, extra_class: bool = False
+) -> Array:
+  r"""The entropy of the class of an example that is real.
+
+  .. math:: H = -\sum_{k \le K} p_k \log p_k, \quad
+            p = \text{softmax}(l_1, \dots, l_K)
+
+  A discriminator that minimises its mean over data, labelled or not, has to
+  decide for one class. The paper's discriminator maximises its objective, in
+  which the same term stands as -H.
+
+  Args:
+    class_logits: [..., K], or [..., K + 1] with the fake class last.
+    extra_class: whether the fake class has a logit of its own.
+
+  Returns:
+    Entropies [...] of the same dtype, in nats, from 0 to log K.
+
+  Raises:
+    TypeError, ValueError: as `gan_logits`.
+
+  References:
+    Dai et al. 2017, https://arxiv.org/abs/1705.09783, section 4.
+
+  >>> import jax.numpy as jnp
+  >>> print(conditional_entropy(jnp.array([[0., 0.], [0., 1e4]])).round(3))
+  [0.693 0.   ]
+  """
+  dtype = _checks.result_type(class_logits)
+  real, _ = _split('class_logits', class_logits, extra_class)
+  log_p = jax.nn.log_softmax(real, axis=-1)
+  return jnp.sum(-jnp.exp(log_p) * log_p, axis=-1).astype(dtype)
+
+
 def supervised_loss(
   class_logits: Array,
   labels: Array,
@@ -190,6 +225,56 @@ def supervised_loss(
   total = _collectives.psum(total, axis_name)
   count = _collectives.psum(labelled.sum().astype(real.dtype), axis_name)
   return (total / jnp.maximum(count, 1)).astype(dtype)
+
+
+def unlabelled_loss(
+  real_class_logits: Array,
+  fake_class_logits: Array,
+  *,
+  extra_class: bool = False,
+  axis_name: str | None = None,
+) -> Array:
+  r"""Half the cross-entropy of "real or fake?", on unlabelled examples.
+
+  .. math:: \tfrac12\,\mathbb E_x\,\zeta(-l(x))
+            + \tfrac12\,\mathbb E_z\,\zeta(l(G(z))),
+            \quad \zeta(x) = \log(1 + e^x)
+
+  with :math:`l` the `gan_logits`. Added to `supervised_loss` on a batch of
+  labelled examples, it is the loss in the paper's authors' code; the half is
+  theirs.
+
+  Args:
+    real_class_logits: on data, [..., K], or [..., K + 1] with the fake class
+      last.
+    fake_class_logits: on samples, the same shape.
+    extra_class: whether the fake class has a logit of its own.
+    axis_name: a mapped axis over which the batch is split, if any. The mean is
+      over the whole batch.
+
+  Returns:
+    A scalar of the logits' dtype.
+
+  Raises:
+    TypeError, ValueError: as `gan_logits`; shapes that do not agree.
+
+  References:
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5,
+    L_unsupervised.
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([[2., 0.]]), jnp.array([[-3., -3.]])
+  >>> print(unlabelled_loss(real, fake).round(3))
+  0.104
+  """
+  dtype = _checks.result_type(real_class_logits, fake_class_logits)
+  loss = 0.5 * jnp.mean(
+    non_saturating_discriminator_loss(
+      _gan_logits('real_class_logits', real_class_logits, extra_class),
+      _gan_logits('fake_class_logits', fake_class_logits, extra_class),
+    )
+  )
+  return _collectives.pmean(loss, axis_name).astype(dtype)
 
 
 def semi_supervised_discriminator_loss(

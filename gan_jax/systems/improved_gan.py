@@ -121,25 +121,23 @@ def make_system(
         return judge(params, d.model_state, image, noise_key).class_logits
 
       on_labelled = class_logits(to_zero_one(labelled['image']), 'noise1')
-      on_real = losses.gan_logits(
-        class_logits(to_zero_one(batch['unlabelled']['image']), 'noise2')
+      on_real = class_logits(
+        to_zero_one(batch['unlabelled']['image']), 'noise2'
       )
-      on_fake = losses.gan_logits(class_logits(fake, 'noise3'))
+      on_fake = class_logits(fake, 'noise3')
       supervised = losses.supervised_loss(
         on_labelled,
         labelled['label'],
         labelled['label_mask'],
         axis_name=axis_name,
       )
-      real_fake = 0.5 * jnp.mean(
-        losses.non_saturating_discriminator_loss(on_real, on_fake)
-      )
+      unlabelled = losses.unlabelled_loss(on_real, on_fake, axis_name=axis_name)
       metrics = {
-        'loss': supervised + config.loss.unlabelled_weight * real_fake,
+        'loss': supervised + config.loss.unlabelled_weight * unlabelled,
         'loss_supervised': supervised,
-        'loss_real_fake': real_fake,
-        'real_probability': jax.nn.sigmoid(on_real).mean(),
-        'fake_probability': jax.nn.sigmoid(on_fake).mean(),
+        'loss_real_fake': unlabelled,
+        'real_probability': losses.real_probability(on_real).mean(),
+        'fake_probability': losses.real_probability(on_fake).mean(),
       }
       return metrics['loss'], Aux(metrics, d.model_state)
 

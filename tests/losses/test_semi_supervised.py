@@ -6,17 +6,20 @@ from jax.test_util import check_grads
 
 from gan_jax.losses import (
   class_probabilities,
+  conditional_entropy,
   gan_logits,
   non_saturating_discriminator_loss,
   real_probability,
   semi_supervised_discriminator_loss,
   supervised_loss,
+  unlabelled_loss,
 )
-from tests.losses import oracle
+from tests.losses import oracle, replicas
 
 EXTRA_CLASS = pytest.mark.parametrize('extra_class', [False, True])
 OF_LOGITS = pytest.mark.parametrize(
-  'function', [gan_logits, real_probability, class_probabilities]
+  'function',
+  [gan_logits, real_probability, class_probabilities, conditional_entropy],
 )
 SCALES = pytest.mark.parametrize('scale', [1.0, 30.0, 1e3, 1e4])
 WRAP = pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
@@ -74,6 +77,148 @@ def test_semi_supervised_loss_by_hand():
   np.testing.assert_allclose(real_fake, on_real + on_fake, rtol=4e-7)
 
 
+def test_conditional_entropy_by_hand():
+  logits = jnp.log(jnp.array([[2.0, 1.0, 1.0], [5.0, 5.0, 5.0]]))
+  expected = [1.5 * np.log(2), np.log(3)]
+  np.testing.assert_allclose(conditional_entropy(logits), expected, rtol=2e-7)
+  np.testing.assert_allclose(
+    conditional_entropy(logits, extra_class=True),
+    [-(2 * np.log(2 / 3) + np.log(1 / 3)) / 3, np.log(2)],
+    rtol=2e-7,
+  )
+
+
+def test_a_decided_classifier_has_no_entropy():
+  logits = jnp.array([[1e4, -1e4, 0.0], [0.0, -1e4, 1e4]])
+  entropy, pull_back = jax.vjp(conditional_entropy, logits)
+  np.testing.assert_array_equal(entropy, [0, 0])
+  assert not np.signbit(entropy).any()
+  assert not pull_back(entropy + 1)[0].any()  # NaN would count
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float64'])
+def test_the_fake_logit_does_not_move_the_entropy(dtype):
+  with jax.enable_x64(True):
+    logits = class_logits(3.0, True, dtype=dtype)
+    _, pull_back = jax.vjp(
+      lambda x: conditional_entropy(x, extra_class=True), logits
+    )
+    (gradient,) = pull_back(jnp.ones(4, dtype))
+    assert not gradient[:, -1].any()
+    assert gradient[2:, :-1].all()
+    assert not gradient[:2].any()  # all classes alike: the maximum
+
+
+def test_unlabelled_loss_by_hand():
+  real = jnp.log(jnp.array([[1.0, 3.0], [2.0, 2.0]]))
+  fake = jnp.log(jnp.array([[0.5, 0.5], [1.0, 2.0]]))
+  loss = unlabelled_loss(real, fake)
+  assert loss.shape == ()
+  on_real, on_fake = np.log(5 / 4), (np.log(2) + np.log(4)) / 2
+  np.testing.assert_allclose(loss, (on_real + on_fake) / 2, rtol=4e-7)
+  fake_class = jnp.log(jnp.array([[2.0], [2.0]]))
+  loss = unlabelled_loss(
+    jnp.concatenate([real, fake_class], axis=1),
+    jnp.concatenate([fake, fake_class], axis=1),
+    extra_class=True,
+  )
+  on_real, on_fake = np.log(3 / 2), (np.log(3 / 2) + np.log(5 / 2)) / 2
+  np.testing.assert_allclose(loss, (on_real + on_fake) / 2, rtol=4e-7)
+
+
+@EXTRA_CLASS
+def test_unlabelled_loss_is_half_the_real_fake_term(extra_class):
+  real, fake = (class_logits(3.0, extra_class, seed=seed) for seed in (0, 1))
+  _, real_fake = semi_supervised_discriminator_loss(
+    real, fake, jnp.zeros(4, int), jnp.ones(4), extra_class=extra_class
+  )
+  loss = unlabelled_loss(real, fake, extra_class=extra_class)
+  np.testing.assert_array_equal(loss, real_fake / 2)
+  many = unlabelled_loss(
+    real.reshape(2, 2, -1), fake.reshape(2, 2, -1), extra_class=extra_class
+  )
+  np.testing.assert_allclose(many, loss, rtol=3e-7)
+
+
+@EXTRA_CLASS
+def test_unlabelled_gradient_is_finite_difference(extra_class):
+  with jax.enable_x64(True):
+    check_grads(
+      lambda *args: unlabelled_loss(*args, extra_class=extra_class),
+      tuple(
+        class_logits(3.0, extra_class, seed=seed, dtype='float64')
+        for seed in (0, 1)
+      ),
+      order=1,
+      eps=1e-5,
+      atol=1e-9,
+      rtol=1e-9,
+    )
+
+
+@EXTRA_CLASS
+def test_unlabelled_loss_of_extreme_logits_is_finite(extra_class):
+  real, fake = (class_logits(1e4, extra_class, seed=seed) for seed in (0, 1))
+  value, gradients = jax.value_and_grad(unlabelled_loss, (0, 1))(
+    real, fake, extra_class=extra_class
+  )
+  assert np.isfinite(value)
+  assert np.isfinite(gradients).all()
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float64'])
+def test_unlabelled_loss_keeps_the_dtype(dtype):
+  with jax.enable_x64(True):
+    logits = class_logits(3.0, False, dtype=dtype)
+    value, gradient = jax.value_and_grad(unlabelled_loss)(logits, logits)
+    assert value.dtype == gradient.dtype == dtype
+
+
+def test_jit_and_vmap_do_not_change_the_unlabelled_loss():
+  real, fake = (
+    class_logits(3.0, False, seed=seed, rows=8).reshape(2, 4, -1)
+    for seed in (0, 1)
+  )
+  expected = [unlabelled_loss(*pair) for pair in zip(real, fake, strict=True)]
+  losses = jax.jit(jax.vmap(unlabelled_loss))(real, fake)
+  np.testing.assert_allclose(losses, expected, rtol=1e-6)
+
+
+@WRAP
+@pytest.mark.parametrize(
+  ('real', 'fake', 'error', 'message'),
+  [
+    (np.zeros((4, 3), 'f'), np.zeros((2, 3), 'f'), ValueError, 'same shape'),
+    (np.zeros((4, 1), 'f'), np.zeros((4, 3), 'f'), ValueError, 'real_class_lo'),
+    (np.zeros((4, 3), 'f'), np.zeros((4, 1), 'f'), ValueError, 'fake_class_lo'),
+    (np.zeros((0, 3), 'f'), np.zeros((0, 3), 'f'), ValueError, 'real_class_lo'),
+    (np.zeros((4, 3), 'i'), np.zeros((4, 3), 'f'), TypeError, 'real_class_lo'),
+    (np.zeros((4, 3), 'f'), np.zeros((4, 3), 'i'), TypeError, 'fake_class_lo'),
+  ],
+)
+def test_bad_unlabelled_arguments_fail_while_tracing(
+  wrap, real, fake, error, message
+):
+  with pytest.raises(error, match=message):
+    wrap(unlabelled_loss)(real, fake)
+
+
+@replicas.MODES
+@EXTRA_CLASS
+def test_unlabelled_loss_of_two_devices_matches_one(mode, extra_class):
+  rng = np.random.default_rng(0)
+  x, z = jnp.asarray(rng.normal(size=(2, 6, 5)), 'float32')
+  replicas.assert_two_devices_match_one(
+    mode,
+    lambda weight, x, z, axis_name: unlabelled_loss(
+      x @ weight, z @ weight, extra_class=extra_class, axis_name=axis_name
+    ),
+    jnp.asarray(rng.normal(size=(5, K + extra_class)), 'float32'),
+    x,
+    z,
+  )
+
+
 @pytest.mark.parametrize('dtype', ['float32', 'float64'])
 @SCALES
 @EXTRA_CLASS
@@ -88,6 +233,10 @@ def test_functions_of_logits_match_oracle(extra_class, scale, dtype):
   def p_first(row):
     return oracle.class_given_real(row, 0, extra_class)
 
+  def entropy(row):
+    p = [oracle.class_given_real(row, k, extra_class) for k in range(K)]
+    return -oracle.mp.fsum(x * oracle.mp.log(x) for x in p)
+
   with jax.enable_x64(True):
     logits = class_logits(scale, extra_class, dtype=dtype)
     kwargs = {'extra_class': extra_class}
@@ -95,6 +244,7 @@ def test_functions_of_logits_match_oracle(extra_class, scale, dtype):
       (lambda x: gan_logits(x, **kwargs), gan_logit),
       (lambda x: real_probability(x, **kwargs), p_real),
       (lambda x: class_probabilities(x, **kwargs)[..., 0], p_first),
+      (lambda x: conditional_entropy(x, **kwargs), entropy),
     ):
       oracle.assert_close(
         function(logits), oracle.evaluate(expected, logits), logits
@@ -343,9 +493,11 @@ def test_losses_keep_the_dtype(extra_class, dtype):
   [
     gan_logits,
     class_probabilities,
+    conditional_entropy,
     lambda x, **kwargs: supervised_loss(
       x, jnp.arange(16) % K, jnp.ones(16), **kwargs
     ),
+    lambda x, **kwargs: unlabelled_loss(x, x / 4, **kwargs),
   ],
 )
 def test_bfloat16_is_computed_in_float32(function, extra_class):

@@ -1,0 +1,48 @@
+"""A batch split over two devices, in each of the ways that JAX has."""
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+
+MODES = pytest.mark.parametrize('mode', ['pmap', 'shard_map', 'check_vma'])
+
+
+def assert_two_devices_match_one(mode, loss, weight, *rows):
+  """The value on either device, and the mean of their gradients.
+
+  `loss` is a function of (weight, *rows, axis_name); each of `rows` is split.
+  """
+
+  def replica(weight, *rows):
+    if mode == 'check_vma':
+      weight = jax.lax.pcast(weight, 'batch', to='varying')
+    value, gradient = jax.value_and_grad(loss)(weight, *rows, 'batch')
+    return value[None], jax.lax.pmean(gradient, 'batch')[None]
+
+  if mode == 'pmap':
+    split = jax.pmap(
+      replica,
+      axis_name='batch',
+      in_axes=(None, *[0] * len(rows)),
+      devices=jax.devices()[:2],
+    )
+    halves = (x.reshape(2, len(x) // 2, *x.shape[1:]) for x in rows)
+    values, gradients = split(weight, *halves)
+    values, gradients = values[:, 0], gradients[:, 0]
+  else:
+    split = jax.shard_map(
+      replica,
+      mesh=jax.make_mesh((2,), ('batch',), axis_types=(AxisType.Auto,)),
+      in_specs=(P(), *[P('batch')] * len(rows)),
+      out_specs=P('batch'),
+      check_vma=mode == 'check_vma',
+    )
+    values, gradients = jax.jit(split)(weight, *rows)
+
+  value, gradient = jax.value_and_grad(loss)(weight, *rows, None)
+  assert np.abs(gradient).max() > 1e-3
+  # Sums in another order: a few roundings of numbers near 1.
+  np.testing.assert_allclose(values, [value] * 2, rtol=1e-6)
+  np.testing.assert_allclose(gradients, [gradient] * 2, rtol=1e-6, atol=1e-7)
