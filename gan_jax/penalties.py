@@ -1,4 +1,4 @@
-"""Gradient penalties: what a discriminator's slope at its inputs costs.
+"""Penalties on a discriminator: on its slope at its inputs, on its constancy.
 
 They know a function `d_fn` from a batch of inputs [B, ...] to logits [B, ...],
 not its parameters: close over those, and differentiate the penalty with respect
@@ -17,33 +17,51 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses import _checks
+from gan_jax import checks
 from gan_jax.types import Array
 
 DFn = Callable[[Array], Array]  # inputs [B, ...] to logits [B, ...]
 
 
+def _logits(d_fn: DFn, x: Array) -> Array:
+  """`d_fn`'s logits [B, ...] in at least float32."""
+  logits = checks.floating('d_fn(x)', d_fn(x))
+  if logits.shape[:1] != x.shape[:1]:
+    raise ValueError(
+      'd_fn must map inputs [B, ...] to logits [B, ...], '
+      f'got {x.shape} and {logits.shape}'
+    )
+  return logits
+
+
+def _sum_of_squares(x: Array) -> Array:
+  """||x||^2 of each row, [B]."""
+  return jnp.square(x).sum(axis=tuple(range(1, x.ndim)))
+
+
 def _squared_slope(d_fn: DFn, x: Array) -> Array:
   """||grad_x sum of a row's logits||^2, [B], in at least float32."""
+  slope = jax.grad(lambda x: _logits(d_fn, x).sum())(x)
+  return _sum_of_squares(checks.floating('the gradient', slope))
 
-  def total(x):
-    logits = _checks.floating('d_fn(x)', d_fn(x))
-    if logits.shape[:1] != x.shape[:1]:
-      raise ValueError(
-        'd_fn must map inputs [B, ...] to logits [B, ...], '
-        f'got {x.shape} and {logits.shape}'
-      )
-    return logits.sum()
 
-  slope = _checks.floating('the gradient', jax.grad(total)(x))
-  return jnp.square(slope).sum(axis=tuple(range(1, x.ndim)))
+def _slope_off_target(d_fn: DFn, x: Array, target: float) -> Array:
+  """(||grad_x sum of a row's logits|| - target)^2, [B], likewise."""
+  checks.in_range('target', target, 0.0, math.inf)
+  square = _squared_slope(d_fn, x)
+  # Both branches of a `where` are differentiated: neither may see sqrt(0).
+  flat = square == 0.0
+  norm = jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, square)))
+  return jnp.square(norm - target)
 
 
 def _batch(name: str, x: Array) -> Array:
   """`x` as given, or an error if it is not a batch of floating-point rows."""
-  if _checks.floating(name, x).ndim < 1:
+  if checks.floating(name, x).ndim < 1:
     raise ValueError(f'{name} must be [B, ...], got a scalar')
-  return jnp.asarray(x)
+  x = jnp.asarray(x)
+  checks.not_empty(name, x)
+  return x
 
 
 def _zero_centred(name: str, d_fn: DFn, x: Array) -> Array:
@@ -69,7 +87,7 @@ def r1_penalty(d_fn: DFn, real: Array) -> Array:
 
   Raises:
     TypeError: inputs or logits that are not floating point.
-    ValueError: a scalar, or logits whose first axis is not B.
+    ValueError: a scalar, an empty batch, or logits whose first axis is not B.
 
   References:
     Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, equation 9.
@@ -98,7 +116,7 @@ def r2_penalty(d_fn: DFn, fake: Array) -> Array:
 
   Raises:
     TypeError: inputs or logits that are not floating point.
-    ValueError: a scalar, or logits whose first axis is not B.
+    ValueError: a scalar, an empty batch, or logits whose first axis is not B.
 
   References:
     Mescheder et al. 2018, https://arxiv.org/abs/1801.04406, equation 10.
@@ -136,8 +154,8 @@ def gradient_penalty(
 
   Raises:
     TypeError: inputs, epsilon or logits that are not floating point.
-    ValueError: `real` and `fake` of different shapes, an epsilon that is not
-      [B], a target out of range, or logits whose first axis is not B.
+    ValueError: `real` and `fake` of different shapes or empty, an epsilon that
+      is not [B], a target out of range, or logits whose first axis is not B.
 
   References:
     Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028, equation 3 and
@@ -149,19 +167,97 @@ def gradient_penalty(
   [16. 16.]
   """
   real, fake = _batch('real', real), _batch('fake', fake)
-  _checks.same_shape('real', real, 'fake', fake)
-  _checks.in_range('target', target, 0.0, math.inf)
-  epsilon = _checks.floating('epsilon', epsilon)
+  checks.same_shape('real', real, 'fake', fake)
+  epsilon = checks.floating('epsilon', epsilon)
   if epsilon.shape != real.shape[:1]:
     raise ValueError(
       f'epsilon must be [B], one number per row of {real.shape}, '
       f'got {epsilon.shape}'
     )
-  dtype = _checks.result_type(real, fake)
+  dtype = checks.result_type(real, fake)
   epsilon = epsilon.reshape(-1, *[1] * (real.ndim - 1))
   between = (epsilon * real + (1.0 - epsilon) * fake).astype(dtype)
-  square = _squared_slope(d_fn, between)
-  # Both branches of a `where` are differentiated: neither may see sqrt(0).
-  flat = square == 0.0
-  norm = jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, square)))
-  return jnp.square(norm - target).astype(dtype)
+  return _slope_off_target(d_fn, between, target).astype(dtype)
+
+
+def dragan_penalty(
+  d_fn: DFn, real: Array, perturbation: Array, *, target: float = 1.0
+) -> Array:
+  r"""Squared distance of the discriminator's slope around data to 1.
+
+  .. math:: \left(\left\|\nabla_x \textstyle\sum_p D(x + \delta)_p\right\|
+            - t\right)^2
+
+  The paper draws delta from N(0, c I), with one number per pixel. The authors'
+  code, which is older, draws 0.5 std(batch) U(0, 1) per pixel, times another
+  U(0, 1) per row. As in `gradient_penalty`, the norm's gradient is taken to be
+  0 where the norm is.
+
+  Args:
+    d_fn: inputs [B, ...] to logits [B, ...], each row by itself.
+    real: x, [B, ...], floating point.
+    perturbation: delta, the same shape, floating point.
+    target: the wanted norm t, >= 0.
+
+  Returns:
+    The penalty per row, [B], >= 0, of the dtype of `real` and `perturbation`.
+
+  Raises:
+    TypeError: inputs or logits that are not floating point.
+    ValueError: `real` and `perturbation` of different shapes or empty, a target
+      out of range, or logits whose first axis is not B.
+
+  References:
+    Kodali et al. 2017, https://arxiv.org/abs/1705.07215, equation 1.
+
+  >>> import jax.numpy as jnp
+  >>> real, delta = jnp.array([[1.0], [2.0]]), jnp.array([[0.5], [-0.5]])
+  >>> print(dragan_penalty(lambda x: x**2, real, delta))
+  [4. 4.]
+  """
+  real, perturbation = (
+    _batch('real', real),
+    _batch('perturbation', perturbation),
+  )
+  checks.same_shape('real', real, 'perturbation', perturbation)
+  around = real + perturbation
+  return _slope_off_target(d_fn, around, target).astype(around.dtype)
+
+
+def consistency_penalty(d_fn: DFn, images: Array, augmented: Array) -> Array:
+  r"""Squared change of the discriminator's logits under augmentation.
+
+  .. math:: \textstyle\sum_p \left(D(x)_p - D(T(x))_p\right)^2
+
+  Consistency regularisation applies it to data; the balanced variant adds it,
+  with a weight of its own, on samples. The discriminator learns from both
+  terms of the difference.
+
+  Args:
+    d_fn: inputs [B, ...] to logits [B, ...].
+    images: x, [B, ...], floating point. `d_fn` is called with them as they are.
+    augmented: T(x), the same shape and dtype, row by row the augmented images.
+
+  Returns:
+    The penalty per row, [B], >= 0, of the dtype of the inputs.
+
+  Raises:
+    TypeError: inputs or logits that are not floating point.
+    ValueError: inputs of different shapes or empty, or logits whose first axis
+      is not B.
+
+  References:
+    Zhang et al. 2020, https://arxiv.org/abs/1910.12027, section 2.
+    Zhao et al. 2020, https://arxiv.org/abs/2002.04724, balanced consistency
+    regularisation.
+
+  >>> import jax.numpy as jnp
+  >>> weight, x = jnp.array([3.0, 4.0]), jnp.array([[1.0, 2.0]])
+  >>> print(consistency_penalty(lambda x: x @ weight, x, x[:, ::-1]))
+  [1.]
+  """
+  images, augmented = _batch('images', images), _batch('augmented', augmented)
+  checks.same_shape('images', images, 'augmented', augmented)
+  change = _logits(d_fn, images) - _logits(d_fn, augmented)
+  dtype = checks.result_type(images, augmented)
+  return _sum_of_squares(change).astype(dtype)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from gan_jax.penalties import gradient_penalty, r1_penalty, r2_penalty
+from gan_jax.penalties import (
+  consistency_penalty,
+  dragan_penalty,
+  gradient_penalty,
+  r1_penalty,
+  r2_penalty,
+)
 
 ZERO_CENTRED = pytest.mark.parametrize('penalty', [r1_penalty, r2_penalty])
 WRAP = pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
@@ -17,7 +23,20 @@ def between(d_fn, x):
   return gradient_penalty(d_fn, x, x, jnp.full(len(x), 0.5, x.dtype))
 
 
-EACH = pytest.mark.parametrize('penalty', [r1_penalty, r2_penalty, between])
+def around(d_fn, x):
+  """The fourth one likewise."""
+  return dragan_penalty(d_fn, x, jnp.zeros_like(x))
+
+
+def doubled(d_fn, x):
+  """The fifth one with an augmentation that doubles."""
+  return consistency_penalty(d_fn, x, 2.0 * x)
+
+
+ON_TARGET = pytest.mark.parametrize('penalty', [between, around])
+SLOPES = [r1_penalty, r2_penalty, between, around]
+EACH = pytest.mark.parametrize('penalty', SLOPES)
+ALL = pytest.mark.parametrize('penalty', [*SLOPES, doubled])
 
 
 def normal(*shape, seed=0, dtype='float32'):
@@ -71,6 +90,59 @@ def test_the_slope_is_taken_between_data_and_samples():
   np.testing.assert_allclose(value, (norms - 1) ** 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize(('target', 'by_hand'), [(1.0, 16), (0.0, 25), (7, 4)])
+def test_the_norm_of_a_linear_discriminator_by_hand(target, by_hand):
+  real, delta = normal(2, 5, 2)
+  value = dragan_penalty(
+    linear(jnp.array([3.0, 4.0])), real, delta, target=target
+  )
+  np.testing.assert_allclose(value, [by_hand] * 5, rtol=1e-6)
+
+
+def test_the_slope_is_taken_at_the_perturbed_data():
+  real, delta = normal(2, 3, 2, 2)
+  value = dragan_penalty(quadratic(2.0), real, delta)
+  norms = 2 * np.linalg.norm(np.reshape(real + delta, (3, 4)), axis=1)
+  np.testing.assert_allclose(value, (norms - 1) ** 2, rtol=1e-6)
+
+
+def test_the_change_of_a_rows_logits_by_hand():
+  """Of two patches, one changes by 3 and one by -4."""
+  images = jnp.array([[1.0, 2.0], [5.0, 6.0]])
+  augmented = jnp.array([[4.0, -2.0], [5.0, 6.5]])
+  value = consistency_penalty(lambda x: x[:, :, None, None], images, augmented)
+  np.testing.assert_allclose(value, [25.0, 0.25], rtol=2e-7)
+  value = consistency_penalty(linear(jnp.ones(2)), images, augmented)
+  np.testing.assert_allclose(value, [1.0, 0.25], rtol=1e-6)
+
+
+def test_gradient_of_the_consistency_penalty():
+  """The same with the two exchanged: neither side is held fixed."""
+  params = normal(3, 4), normal(4, 2, seed=1)
+  images, augmented = normal(2, 5, 3, seed=2)
+
+  def gradient(*pair):
+    return jax.grad(lambda p: consistency_penalty(mlp(p), *pair).sum())(params)
+
+  def by_hand(params):
+    return jnp.square(mlp(params)(images) - mlp(params)(augmented)).sum()
+
+  for pair in ((images, augmented), (augmented, images)):
+    for value, expected in zip(
+      gradient(*pair), jax.grad(by_hand)(params), strict=True
+    ):
+      np.testing.assert_allclose(value, expected, rtol=2e-5, atol=1e-5)
+
+
+def test_no_augmentation_costs_nothing():
+  params, x = (normal(3, 4), normal(4, 2, seed=1)), normal(5, 3, seed=2)
+  value, gradient = jax.value_and_grad(
+    lambda params: consistency_penalty(mlp(params), x, x).sum()
+  )(params)
+  assert value == 0.0
+  assert not any(g.any() for g in gradient)
+
+
 def test_the_logits_of_a_row_are_added():
   weight, x = normal(6, 4), normal(3, 2, 3)
 
@@ -80,12 +152,13 @@ def test_the_logits_of_a_row_are_added():
   square = np.square(weight.sum(axis=1)).sum()
   value = r1_penalty(patches, x)
   np.testing.assert_allclose(value, [0.5 * square] * 3, rtol=1e-6)
-  np.testing.assert_allclose(
-    between(patches, x), [(np.sqrt(square) - 1) ** 2] * 3, rtol=1e-6
-  )
+  for penalty in (between, around):
+    np.testing.assert_allclose(
+      penalty(patches, x), [(np.sqrt(square) - 1) ** 2] * 3, rtol=1e-6
+    )
 
 
-@EACH
+@ALL
 def test_a_row_costs_the_same_in_any_batch(penalty):
   d_fn, x = mlp((normal(3, 5), normal(5, 1, seed=1))), normal(4, 3, seed=2)
   rows = [penalty(d_fn, row[None])[0] for row in x]
@@ -101,12 +174,19 @@ def test_gradient_of_the_zero_centred_penalties(penalty):
   np.testing.assert_allclose(gradient, 3.0 * np.square(x).sum(), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+  'penalty',
+  [
+    functools.partial(gradient_penalty, epsilon=jnp.zeros(5)),
+    lambda d_fn, x, y, **kwargs: dragan_penalty(d_fn, x, y - x, **kwargs),
+  ],
+)
 @pytest.mark.parametrize('target', [1.0, 0.0, 5.0])
-def test_gradient_of_the_gradient_penalty(target):
+def test_gradient_of_the_penalties_with_a_target(penalty, target):
   weight, x = normal(3), normal(5, 3, seed=1)
 
   def loss(d_fn):
-    return gradient_penalty(d_fn, x, x, jnp.zeros(5), target=target)
+    return penalty(d_fn, x, x, target=target)
 
   gradient = jax.grad(lambda weight: loss(linear(weight)).mean())(weight)
   norm = np.linalg.norm(weight)
@@ -119,7 +199,7 @@ def test_gradient_of_the_gradient_penalty(target):
   np.testing.assert_allclose(gradient, expected, rtol=1e-5)
 
 
-@EACH
+@ALL
 def test_gradient_is_finite_difference(penalty):
   with jax.enable_x64(True):
     params = (
@@ -151,20 +231,23 @@ def test_a_flat_discriminator_has_a_finite_gradient(penalty, wrap, size):
     )
 
   value, gradient = value_and_gradient(weight)
-  np.testing.assert_allclose(value, float(penalty is between), atol=1e-15)
+  np.testing.assert_allclose(
+    value, float(penalty in (between, around)), atol=1e-15
+  )
   np.testing.assert_allclose(gradient, np.zeros(3), atol=1e-15)
 
 
-def test_a_flat_row_leaves_the_others_gradient():
+@ON_TARGET
+def test_a_flat_row_leaves_the_others_gradient(penalty):
   x = jnp.array([[0.0, 0.0], [3.0, 4.0]])
   value, gradient = jax.value_and_grad(
-    lambda a: between(quadratic(a), x).sum()
+    lambda a: penalty(quadratic(a), x).sum()
   )(2.0)
   np.testing.assert_allclose(value, 1.0 + 9.0**2, rtol=1e-6)
   np.testing.assert_allclose(gradient, 2 * 9.0 * 5.0, rtol=1e-6)
 
 
-@EACH
+@ALL
 def test_jit_and_vmap_change_nothing(penalty):
   weights, x = normal(2, 3), normal(5, 3, seed=1)
 
@@ -195,11 +278,12 @@ def test_descent_in_a_scan(penalty):
   np.testing.assert_allclose(descend(weight), weight * 0.9**10, rtol=1e-5)
 
 
-def test_descent_leads_to_the_target():
+@ON_TARGET
+def test_descent_leads_to_the_target(penalty):
   weight, x = normal(3), normal(5, 3, seed=1)
 
   def step(weight, _):
-    gradient = jax.grad(lambda w: between(linear(w), x).mean())(weight)
+    gradient = jax.grad(lambda w: penalty(linear(w), x).mean())(weight)
     return weight - 0.25 * gradient, None
 
   # The distance to the target halves in each step, the direction stays.
@@ -208,7 +292,7 @@ def test_descent_leads_to_the_target():
   np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-@EACH
+@ALL
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float64'])
 def test_dtype_is_kept(penalty, dtype):
   with jax.enable_x64(True):
@@ -225,19 +309,46 @@ def test_squares_of_bfloat16_are_added_in_float32(penalty):
   weight = jnp.full(301, 1 / 16, 'bfloat16').at[0].set(1.0)
   value = penalty(lambda x: x @ weight, jnp.zeros((1, 301), 'bfloat16'))
   square = 1 + 300 / 256
-  by_hand = (square**0.5 - 1) ** 2 if penalty is between else square / 2
+  by_hand = (
+    (square**0.5 - 1) ** 2 if penalty in (between, around) else square / 2
+  )
   expected = jnp.asarray([by_hand], 'bfloat16')
   np.testing.assert_array_equal(value, expected)
 
 
-@EACH
-def test_an_empty_batch_costs_nothing_per_row(penalty):
-  assert penalty(linear(jnp.ones(3)), jnp.zeros((0, 3))).shape == (0,)
+def test_changes_of_bfloat16_are_squared_and_added_in_float32():
+  images = jnp.zeros((1, 301), 'bfloat16')
+  augmented = jnp.full((1, 301), 1 / 16, 'bfloat16').at[0, 0].set(1.0)
+  value = consistency_penalty(lambda x: x, images, augmented)
+  np.testing.assert_array_equal(value, jnp.asarray([1 + 300 / 256], 'bfloat16'))
+
+
+@WRAP
+@pytest.mark.parametrize('shape', [(0, 3), (3, 0)])
+@pytest.mark.parametrize(
+  ('penalty', 'name'),
+  [
+    (r1_penalty, 'real'),
+    (r2_penalty, 'fake'),
+    (between, 'real'),
+    (around, 'real'),
+    (doubled, 'images'),
+  ],
+)
+def test_an_empty_batch_fails_while_tracing(wrap, penalty, name, shape):
+  with pytest.raises(ValueError, match=f'{name} must not be empty'):
+    wrap(functools.partial(penalty, quadratic(1.0)))(jnp.zeros(shape))
 
 
 @WRAP
 @pytest.mark.parametrize(
-  ('name', 'penalty'), [('real', r1_penalty), ('fake', r2_penalty)]
+  ('name', 'penalty'),
+  [
+    ('real', r1_penalty),
+    ('fake', r2_penalty),
+    ('real', around),
+    ('images', doubled),
+  ],
 )
 @pytest.mark.parametrize(
   ('d_fn', 'x', 'error', 'message'),
@@ -275,6 +386,32 @@ def test_bad_pairs_fail(wrap, real, fake, epsilon, error, message):
 
 
 @WRAP
+@pytest.mark.parametrize(
+  ('penalty', 'names'),
+  [
+    (dragan_penalty, ('real', 'perturbation')),
+    (consistency_penalty, ('images', 'augmented')),
+  ],
+)
+@pytest.mark.parametrize(
+  ('other', 'error', 'message'),
+  [
+    (
+      np.zeros((4, 1), 'f'),
+      ValueError,
+      r'{0} and {1} .* \(4, 2\) and \(4, 1\)',
+    ),
+    (np.zeros((4, 2), 'i'), TypeError, '{1} .* int32'),
+    (np.float32(0.0), ValueError, r'{1} must be \[B, ...\]'),
+    (np.zeros((0, 2), 'f'), ValueError, '{1} must not be empty'),
+  ],
+)
+def test_bad_second_inputs_fail(wrap, penalty, names, other, error, message):
+  with pytest.raises(error, match=message.format(*names)):
+    wrap(functools.partial(penalty, quadratic(1.0)))(jnp.zeros((4, 2)), other)
+
+
+@WRAP
 def test_an_integer_epsilon_fails_while_tracing(wrap):
   penalty = functools.partial(gradient_penalty, quadratic(1.0))
   x = jnp.zeros((4, 2))
@@ -283,9 +420,13 @@ def test_an_integer_epsilon_fails_while_tracing(wrap):
 
 
 @WRAP
+@pytest.mark.parametrize(
+  'penalty',
+  [functools.partial(gradient_penalty, epsilon=jnp.zeros(4)), dragan_penalty],
+)
 @pytest.mark.parametrize('target', [-1.0, float('nan'), float('inf')])
-def test_bad_targets_fail_while_tracing(wrap, target):
-  penalty = functools.partial(gradient_penalty, quadratic(1.0), target=target)
+def test_bad_targets_fail_while_tracing(wrap, penalty, target):
+  penalty = functools.partial(penalty, quadratic(1.0), target=target)
   x = jnp.zeros((4, 2))
   with pytest.raises(ValueError, match=rf'target .* {target}'):
-    wrap(penalty)(x, x, jnp.zeros(4))
+    wrap(penalty)(x, x)

@@ -9,7 +9,7 @@ to drop the unused forward pass.
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses import _checks
+from gan_jax import checks
 from gan_jax.types import Array
 
 
@@ -77,7 +77,7 @@ def minimax_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
   >>> print(minimax_generator_loss(zero, zero).round(3))
   [-0.693 -0.693]
   """
-  _, fake, dtype = _checks.logits(real_logits, fake_logits)
+  _, fake, dtype = checks.logits(real_logits, fake_logits)
   return -jax.nn.softplus(fake).astype(dtype)
 
 
@@ -113,8 +113,8 @@ def non_saturating_discriminator_loss(
   >>> print(non_saturating_discriminator_loss(zero, zero).round(3))
   [1.386 1.386]
   """
-  real, fake, dtype = _checks.logits(real_logits, fake_logits)
-  _checks.in_range('label_smoothing', label_smoothing, 0.0, 0.5)
+  real, fake, dtype = checks.logits(real_logits, fake_logits)
+  checks.in_range('label_smoothing', label_smoothing, 0.0, 0.5)
   real_loss = (1.0 - label_smoothing) * jax.nn.softplus(-real)
   real_loss += label_smoothing * jax.nn.softplus(real)
   return (real_loss + jax.nn.softplus(fake)).astype(dtype)
@@ -146,7 +146,7 @@ def non_saturating_generator_loss(
   >>> print(non_saturating_generator_loss(zero, zero).round(3))
   [0.693 0.693]
   """
-  _, fake, dtype = _checks.logits(real_logits, fake_logits)
+  _, fake, dtype = checks.logits(real_logits, fake_logits)
   return jax.nn.softplus(-fake).astype(dtype)
 
 
@@ -177,7 +177,7 @@ def least_squares_discriminator_loss(
   >>> print(least_squares_discriminator_loss(real, fake))
   [0. 5.]
   """
-  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  real, fake, dtype = checks.logits(real_logits, fake_logits)
   loss = 0.5 * jnp.square(real - 1.0) + 0.5 * jnp.square(fake)
   return loss.astype(dtype)
 
@@ -207,7 +207,7 @@ def least_squares_generator_loss(
   >>> print(least_squares_generator_loss(jnp.zeros(2), jnp.array([1.0, 3.0])))
   [0. 2.]
   """
-  _, fake, dtype = _checks.logits(real_logits, fake_logits)
+  _, fake, dtype = checks.logits(real_logits, fake_logits)
   return (0.5 * jnp.square(fake - 1.0)).astype(dtype)
 
 
@@ -238,7 +238,7 @@ def hinge_discriminator_loss(real_logits: Array, fake_logits: Array) -> Array:
   >>> print(hinge_discriminator_loss(real, fake))
   [2.  0.5]
   """
-  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  real, fake, dtype = checks.logits(real_logits, fake_logits)
   return (jax.nn.relu(1.0 - real) + jax.nn.relu(1.0 + fake)).astype(dtype)
 
 
@@ -264,7 +264,7 @@ def hinge_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
   >>> print(hinge_generator_loss(jnp.zeros(2), jnp.array([2.0, -1.0])))
   [-2.  1.]
   """
-  _, fake, dtype = _checks.logits(real_logits, fake_logits)
+  _, fake, dtype = checks.logits(real_logits, fake_logits)
   return -fake.astype(dtype)
 
 
@@ -295,7 +295,7 @@ def wasserstein_discriminator_loss(
   >>> print(wasserstein_discriminator_loss(real, fake))
   [-3.  3.]
   """
-  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  real, fake, dtype = checks.logits(real_logits, fake_logits)
   return (fake - real).astype(dtype)
 
 
@@ -320,5 +320,5 @@ def wasserstein_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
   >>> print(wasserstein_generator_loss(jnp.zeros(2), jnp.array([2.0, -1.0])))
   [-2.  1.]
   """
-  _, fake, dtype = _checks.logits(real_logits, fake_logits)
+  _, fake, dtype = checks.logits(real_logits, fake_logits)
   return -fake.astype(dtype)

@@ -10,7 +10,7 @@ samples, `low_density_loss` drives them off the data.
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses import _checks
+from gan_jax import checks
 from gan_jax.types import Array
 
 
@@ -43,9 +43,9 @@ def pull_away_loss(features: Array, *, axis_name: str | None = None) -> Array:
   >>> print(pull_away_loss(jnp.array([[1., 0.], [2., 0.], [0., 3.]])).round(3))
   0.333
   """
-  dtype = _checks.result_type(features)
-  features = _checks.floating('features', features)
-  _checks.not_empty('features', features)
+  dtype = checks.result_type(features)
+  features = checks.floating('features', features)
+  checks.not_empty('features', features)
   if features.ndim < 2:
     raise ValueError(f'features must be [B, ...], got {features.shape}')
   directions = _directions(features.reshape(len(features), -1))
@@ -105,9 +105,9 @@ def low_density_loss(log_density: Array, threshold: float | Array) -> Array:
   >>> print(low_density_loss(jnp.array([-1., -2., -4.]), -2.5))
   [-1. -2.  0.]
   """
-  dtype = _checks.result_type(log_density)
-  log_density = _checks.floating('log_density', log_density)
-  _checks.not_empty('log_density', log_density)
+  dtype = checks.result_type(log_density)
+  log_density = checks.floating('log_density', log_density)
+  checks.not_empty('log_density', log_density)
   if jnp.shape(threshold) != ():
     raise ValueError(f'threshold must be a scalar, got {jnp.shape(threshold)}')
   # NaN is not below the threshold: it shows.

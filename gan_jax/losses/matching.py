@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses import _checks, _collectives
+from gan_jax import checks
+from gan_jax.losses import _collectives
 from gan_jax.types import Array, Params
 
 
@@ -71,7 +72,7 @@ def feature_matching_loss(
   2.5
   """
   pairs = _pairs('real_features', real_features, 'fake_features', fake_features)
-  dtype = _checks.result_type(*jax.tree.leaves((real_features, fake_features)))
+  dtype = checks.result_type(*jax.tree.leaves((real_features, fake_features)))
   distances = [
     _mean_distance(*pair, squared=squared, axis_name=axis_name)
     for pair in pairs
@@ -89,10 +90,10 @@ def _mean_distance(
   axis_name: str | None,
 ) -> Array:
   """One layer's loss in at least float32."""
-  real = _checks.floating(real_name, real)
-  fake = _checks.floating(fake_name, fake)
-  _checks.not_empty(real_name, real)
-  _checks.not_empty(fake_name, fake)
+  real = checks.floating(real_name, real)
+  fake = checks.floating(fake_name, fake)
+  checks.not_empty(real_name, real)
+  checks.not_empty(fake_name, fake)
   if real.shape[1:] != fake.shape[1:] or real.ndim < 2:
     raise ValueError(
       f'{real_name} and {fake_name} must be [B, ...] and agree in all but '
@@ -134,14 +135,14 @@ def historical_averaging_loss(params: Params, average: Params) -> Array:
   9.0
   """
   pairs = _pairs('params', params, 'average', average)
-  dtype = _checks.result_type(*jax.tree.leaves((params, average)))
+  dtype = checks.result_type(*jax.tree.leaves((params, average)))
   return sum(_squared_distance(*pair) for pair in pairs).astype(dtype)
 
 
 def _squared_distance(
   name: str, x: Array, average_name: str, average: Array
 ) -> Array:
-  x = _checks.floating(name, x)
-  average = _checks.floating(average_name, jax.lax.stop_gradient(average))
-  _checks.same_shape(name, x, average_name, average)
+  x = checks.floating(name, x)
+  average = checks.floating(average_name, jax.lax.stop_gradient(average))
+  checks.same_shape(name, x, average_name, average)
   return jnp.square(x - average).sum()

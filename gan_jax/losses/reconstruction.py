@@ -2,7 +2,8 @@
 
 import jax.numpy as jnp
 
-from gan_jax.losses import _checks, _collectives
+from gan_jax import checks
+from gan_jax.losses import _collectives
 from gan_jax.types import Array
 
 
@@ -10,10 +11,10 @@ def _absolute_difference(
   output_name: str, output: Array, target_name: str, target: Array
 ) -> Array:
   """|output - target| in at least float32."""
-  output = _checks.floating(output_name, output)
-  target = _checks.floating(target_name, target)
-  _checks.same_shape(output_name, output, target_name, target)
-  _checks.not_empty(output_name, output)
+  output = checks.floating(output_name, output)
+  target = checks.floating(target_name, target)
+  checks.same_shape(output_name, output, target_name, target)
+  checks.not_empty(output_name, output)
   return jnp.abs(output - target)
 
 
@@ -43,7 +44,7 @@ def l1_loss(output: Array, target: Array) -> Array:
   >>> print(l1_loss(jnp.array([1.0, -1.0]), jnp.array([0.5, 1.0])))
   [0.5 2. ]
   """
-  dtype = _checks.result_type(output, target)
+  dtype = checks.result_type(output, target)
   return _absolute_difference('output', output, 'target', target).astype(dtype)
 
 
@@ -86,7 +87,7 @@ def cycle_consistency_loss(
   >>> print(cycle_consistency_loss(a, a + 0.5, b, b - 0.25))
   0.75
   """
-  dtype = _checks.result_type(a, a2b2a, b, b2a2b)
+  dtype = checks.result_type(a, a2b2a, b, b2a2b)
   of_a = _absolute_difference('a2b2a', a2b2a, 'a', a).mean()
   of_b = _absolute_difference('b2a2b', b2a2b, 'b', b).mean()
   return _collectives.pmean(of_a + of_b, axis_name).astype(dtype)
@@ -132,7 +133,7 @@ def identity_loss(
   >>> print(identity_loss(a, a + 0.5, b, b))
   0.5
   """
-  dtype = _checks.result_type(a, a_by_b2a, b, b_by_a2b)
+  dtype = checks.result_type(a, a_by_b2a, b, b_by_a2b)
   of_a = _absolute_difference('a_by_b2a', a_by_b2a, 'a', a).mean()
   of_b = _absolute_difference('b_by_a2b', b_by_a2b, 'b', b).mean()
   return _collectives.pmean(of_a + of_b, axis_name).astype(dtype)

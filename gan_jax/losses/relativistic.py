@@ -6,7 +6,8 @@ differences of logits count, and the generator's side needs D(x) too.
 
 import jax
 
-from gan_jax.losses import _checks, _collectives
+from gan_jax import checks
+from gan_jax.losses import _collectives
 from gan_jax.types import Array
 
 
@@ -40,7 +41,7 @@ def relativistic_discriminator_loss(
   >>> print(relativistic_discriminator_loss(real, fake).round(3))
   [0.693 0.127]
   """
-  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  real, fake, dtype = checks.logits(real_logits, fake_logits)
   return jax.nn.softplus(fake - real).astype(dtype)
 
 
@@ -70,7 +71,7 @@ def relativistic_generator_loss(
   >>> print(relativistic_generator_loss(real, fake).round(3))
   [0.693 2.127]
   """
-  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  real, fake, dtype = checks.logits(real_logits, fake_logits)
   return jax.nn.softplus(real - fake).astype(dtype)
 
 
@@ -118,7 +119,7 @@ def relativistic_average_discriminator_loss(
   >>> print(loss.round(3))
   [2.006 1.006]
   """
-  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  real, fake, dtype = checks.logits(real_logits, fake_logits)
   real, fake = _above_average(real, fake, axis_name)
   return (jax.nn.softplus(-real) + jax.nn.softplus(fake)).astype(dtype)
 
@@ -153,6 +154,6 @@ def relativistic_average_generator_loss(
   >>> print(relativistic_average_generator_loss(real, fake).round(3))
   [1.006 2.006]
   """
-  real, fake, dtype = _checks.logits(real_logits, fake_logits)
+  real, fake, dtype = checks.logits(real_logits, fake_logits)
   real, fake = _above_average(real, fake, axis_name)
   return (jax.nn.softplus(real) + jax.nn.softplus(-fake)).astype(dtype)

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.losses import _checks, _collectives
+from gan_jax import checks
+from gan_jax.losses import _collectives
 from gan_jax.types import Array
 
 
@@ -58,10 +59,10 @@ def top_k_mean(
   >>> print(top_k_mean(values, scores, 2))
   1.5
   """
-  dtype = _checks.result_type(values)
-  values = _checks.floating('values', values)
-  scores = _checks.floating('scores', scores)
-  _checks.not_empty('values', values)
+  dtype = checks.result_type(values)
+  values = checks.floating('values', values)
+  scores = checks.floating('scores', scores)
+  checks.not_empty('values', values)
   if values.ndim < 1 or scores.shape != values.shape[:1]:
     raise ValueError(
       'values must be [B, ...] and scores [B], got '
@@ -84,7 +85,7 @@ def top_k_mean(
 def _check_k(k: int | Array, num_rows: int) -> None:
   if jnp.shape(k) != () or not jnp.issubdtype(jnp.result_type(k), jnp.integer):
     raise TypeError(f'k must be an integer, got {k!r}')
-  _checks.in_range('k', k, 1, num_rows + 1)
+  checks.in_range('k', k, 1, num_rows + 1)
 
 
 def top_k_schedule(
@@ -126,10 +127,10 @@ def top_k_schedule(
   ):
     if not isinstance(value, int | np.integer):
       raise TypeError(f'{name} must be an integer, got {value!r}')
-  _checks.in_range('batch_size', batch_size, 1, math.inf)
-  _checks.in_range('minimum', minimum, 1, batch_size + 1)
-  _checks.in_range('every_steps', every_steps, 1, math.inf)
-  _checks.in_range('decay', decay, 0.0, 1.0)
+  checks.in_range('batch_size', batch_size, 1, math.inf)
+  checks.in_range('minimum', minimum, 1, batch_size + 1)
+  checks.in_range('every_steps', every_steps, 1, math.inf)
+  checks.in_range('decay', decay, 0.0, 1.0)
   counts, kept = [], decimal.Decimal(int(batch_size))
   while int(kept) > minimum:
     counts.append(int(kept))

@@ -14,7 +14,8 @@ and gradients are finite for any logits that are.
 import jax
 import jax.numpy as jnp
 
-from gan_jax.losses import _checks, _collectives
+from gan_jax import checks
+from gan_jax.losses import _collectives
 from gan_jax.losses.adversarial import non_saturating_discriminator_loss
 from gan_jax.types import Array
 
@@ -23,8 +24,8 @@ def _split(
   name: str, logits: Array, extra_class: bool
 ) -> tuple[Array, Array | float]:
   """Logits of the real classes [..., K] and of the fake one [...] (or 0)."""
-  logits = _checks.floating(name, logits)
-  _checks.not_empty(name, logits)
+  logits = checks.floating(name, logits)
+  checks.not_empty(name, logits)
   num_classes = logits.shape[-1] - int(extra_class) if logits.ndim else 0
   if num_classes < 2:
     raise ValueError(
@@ -69,7 +70,7 @@ def gan_logits(class_logits: Array, *, extra_class: bool = False) -> Array:
   >>> print(gan_logits(jnp.array([1., 1., 2.]), extra_class=True).round(3))
   -0.307
   """
-  dtype = _checks.result_type(class_logits)
+  dtype = checks.result_type(class_logits)
   return _gan_logits('class_logits', class_logits, extra_class).astype(dtype)
 
 
@@ -95,7 +96,7 @@ def real_probability(
   >>> print(f'{real_probability(jnp.zeros(3)):.3f}')
   0.750
   """
-  dtype = _checks.result_type(class_logits)
+  dtype = checks.result_type(class_logits)
   logits = _gan_logits('class_logits', class_logits, extra_class)
   return jax.nn.sigmoid(logits).astype(dtype)
 
@@ -122,7 +123,7 @@ def class_probabilities(
   >>> print(class_probabilities(jnp.array([0., 0., 9.]), extra_class=True))
   [0.5 0.5]
   """
-  dtype = _checks.result_type(class_logits)
+  dtype = checks.result_type(class_logits)
   real, _ = _split('class_logits', class_logits, extra_class)
   return jax.nn.softmax(real, axis=-1).astype(dtype)
 
@@ -156,7 +157,7 @@ def conditional_entropy(
   >>> print(conditional_entropy(jnp.array([[0., 0.], [0., 1e4]])).round(3))
   [0.693 0.   ]
   """
-  dtype = _checks.result_type(class_logits)
+  dtype = checks.result_type(class_logits)
   real, _ = _split('class_logits', class_logits, extra_class)
   log_p = jax.nn.log_softmax(real, axis=-1)
   return jnp.sum(-jnp.exp(log_p) * log_p, axis=-1).astype(dtype)
@@ -203,7 +204,7 @@ def supervised_loss(
   >>> print(supervised_loss(logits, labels, label_mask).round(3))
   0.127
   """
-  dtype = _checks.result_type(class_logits)
+  dtype = checks.result_type(class_logits)
   real, _ = _split('class_logits', class_logits, extra_class)
   labels = jnp.asarray(labels)
   if not jnp.issubdtype(labels.dtype, jnp.integer):
@@ -267,7 +268,7 @@ def unlabelled_loss(
   >>> print(unlabelled_loss(real, fake).round(3))
   0.104
   """
-  dtype = _checks.result_type(real_class_logits, fake_class_logits)
+  dtype = checks.result_type(real_class_logits, fake_class_logits)
   loss = 0.5 * jnp.mean(
     non_saturating_discriminator_loss(
       _gan_logits('real_class_logits', real_class_logits, extra_class),
@@ -333,5 +334,5 @@ def semi_supervised_discriminator_loss(
     label_smoothing=label_smoothing,
   ).mean()
   real_fake = _collectives.pmean(real_fake, axis_name)
-  dtype = _checks.result_type(real_class_logits, fake_class_logits)
+  dtype = checks.result_type(real_class_logits, fake_class_logits)
   return supervised, real_fake.astype(dtype)

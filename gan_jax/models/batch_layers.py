@@ -7,17 +7,15 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
+from gan_jax import checks
 from gan_jax.types import Array
 
 
 def _wide(name: str, x: Array) -> Array:
   """`x` in at least float32, or an error if it is no batch of numbers."""
-  x = jnp.asarray(x)
-  if not jnp.issubdtype(x.dtype, jnp.floating):
-    raise TypeError(f'{name} must be floating point, got {x.dtype}')
-  if x.size == 0:
-    raise ValueError(f'{name} must not be empty, got shape {x.shape}')
-  return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  x = checks.floating(name, x)
+  checks.not_empty(name, x)
+  return x
 
 
 class MinibatchDiscrimination(nn.Module):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax.ema import debiased_share
 from gan_jax.training.state import Player, Weights
 from gan_jax.types import Array, Metrics, Params
 
@@ -131,8 +132,7 @@ def apply_gradients(
   ema = player.ema
   if ema is not None:
     # Debiased, as Adam's averages are: the first step's weights count in full.
-    decay = optimizer.ema_decay
-    share = (1.0 - decay) / (1.0 - decay ** (step + 1))
+    share = debiased_share(step, optimizer.ema_decay)
     ema = optax.incremental_update(weights, ema, share)
   metrics = aux.metrics | {'grad_norm': optax.tree.norm(gradients)}
   return Player(params, opt_state, aux.model_state, ema), metrics

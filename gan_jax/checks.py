@@ -20,6 +20,7 @@ def result_type(*arrays: Array) -> jnp.dtype:
 
 
 def not_empty(name: str, x: Array) -> None:
+  """Refuses arrays without elements, whose mean would be NaN."""
   if x.size == 0:
     raise ValueError(f'{name} must not be empty, got shape {x.shape}')
 
