@@ -155,8 +155,6 @@ class WeightNormDense(nn.Module):
     from_data: whether `init` sets scale and bias so that the units have mean 0
       and variance 1 on its input; the scale is 1 and the bias 0 otherwise.
     train_scale: whether the scale is a parameter, or stays what it is.
-    direction_init: of the weights before they are normalised: the shorter they
-      are, the faster an optimiser turns them.
 
   References:
     Salimans and Kingma 2016, https://arxiv.org/abs/1602.07868, equations 2, 6.
@@ -165,12 +163,11 @@ class WeightNormDense(nn.Module):
   features: int
   from_data: bool = False
   train_scale: bool = True
-  direction_init: nn.initializers.Initializer = nn.initializers.normal(0.1)
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
     shape = (x.shape[-1], self.features)
-    direction = self.param('direction', self.direction_init, shape)
+    direction = self.param('direction', nn.initializers.normal(0.1), shape)
     y = x @ (direction / jnp.linalg.norm(direction, axis=0))
     mean, stddev = jnp.zeros(self.features), jnp.ones(self.features)
     if self.from_data and self.is_initializing():

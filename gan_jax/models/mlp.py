@@ -58,18 +58,19 @@ class SoftplusGenerator(nn.Module):
 
   @nn.compact
   def __call__(self, z: Array, *, train: bool) -> Array:
-    x, init = z, nn.initializers.glorot_uniform()
+    x = z
     for i, features in enumerate(self.hidden, start=1):
       x = nn.Dense(
-        features, use_bias=False, kernel_init=init, name=f'dense{i}'
+        features,
+        use_bias=False,
+        kernel_init=nn.initializers.glorot_uniform(),
+        name=f'dense{i}',
       )(x)
       x = BatchNorm(
         self.axis_name, momentum=0.9, use_scale=False, name=f'norm{i}'
       )(x, train=train)
       x = jax.nn.softplus(x)
-    x = WeightNormDense(
-      math.prod(self.image_shape), direction_init=init, name='pixels'
-    )(x)
+    x = WeightNormDense(math.prod(self.image_shape), name='pixels')(x)
     return jax.nn.sigmoid(x).reshape(-1, *self.image_shape)
 
 
