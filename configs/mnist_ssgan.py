@@ -13,7 +13,9 @@ Result: 1.07 % test error after 120 epochs, one seed and label subset, 80
   minutes on one core of a CPU: experiments/results/mnist_ssgan/.
 Deviations: 55,000 images to train on instead of 60,000, since validation is
   taken from them; every unlabelled stream has its own random order where the
-  authors' loop reshuffles each epoch; the random labelled images differ;
+  authors' loop reshuffles each epoch; the random labelled images differ; the
+  weights of G's last layer start from N(0, 0.1^2), theirs from Glorot's shorter
+  ones, with which seed 0 collapsed (see the result);
   BatchNorm's epsilon is 1e-5, theirs 1e-6, and the l2 norm has none, where
   theirs has 1e-6; averages are debiased, where theirs start at 0.
 """
