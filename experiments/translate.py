@@ -23,7 +23,7 @@ _OUTPUT = flags.DEFINE_string(
   required=True,
 )  # fmt: skip
 _DIRECTION = flags.DEFINE_enum(
-  'direction', None, ['a2b', 'b2a'], "If not the run's only one, or a2b."
+  'direction', None, ['a2b', 'b2a'], "Default: the run's only one, or a2b."
 )
 _SEED = flags.DEFINE_integer(
   'seed', 0, 'Seed of the noise.', lower_bound=0, upper_bound=2**32 - 1

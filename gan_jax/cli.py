@@ -106,12 +106,15 @@ def _explain_config(argv: Sequence[str]) -> str | None:
 
 def define_config() -> flags.FlagHolder:
   """The flag --config=FILE[:arg], with overrides --config.key=value."""
-  return config_flags.DEFINE_config_file(
+  holder = config_flags.DEFINE_config_file(
     'config',
     None,
     'Config file, e.g. configs/digits_ssgan.py, or configs/digits_ssgan.py:'
     'smoke for a tiny run; --config.train.num_steps=500 overrides a key.',
   )
+  # --help shows the main module's flags only; this one is another module's.
+  flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['config'])
+  return holder
 
 
 def config_of(flag: flags.FlagHolder) -> ConfigDict:

@@ -26,7 +26,6 @@ def _vary(x: Array, axis_name: str) -> Array:
   be differentiated once, not once a replica, and its gradients, averaged over
   the replicas, would be too small by their number.
   """
-  try:
+  if axis_name in jax.sharding.get_abstract_mesh().manual_axes:
     return jax.lax.pcast(x, axis_name, to='varying')
-  except ValueError:  # an axis of vmap
-    return x
+  return x  # an axis of vmap

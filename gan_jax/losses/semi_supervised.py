@@ -38,6 +38,16 @@ def _split(
   return logits, 0.0
 
 
+def _pair(
+  real_class_logits: Array, fake_class_logits: Array
+) -> tuple[Array, Array]:
+  """Both in at least float32, and of one shape."""
+  real = checks.floating('real_class_logits', real_class_logits)
+  fake = checks.floating('fake_class_logits', fake_class_logits)
+  checks.same_shape('real_class_logits', real, 'fake_class_logits', fake)
+  return real, fake
+
+
 def _gan_logits(name: str, logits: Array, extra_class: bool) -> Array:
   """`gan_logits` in at least float32, for what is computed further."""
   real, fake = _split(name, logits, extra_class)
@@ -269,10 +279,11 @@ def unlabelled_loss(
   0.104
   """
   dtype = checks.result_type(real_class_logits, fake_class_logits)
+  real, fake = _pair(real_class_logits, fake_class_logits)
   loss = 0.5 * jnp.mean(
     non_saturating_discriminator_loss(
-      _gan_logits('real_class_logits', real_class_logits, extra_class),
-      _gan_logits('fake_class_logits', fake_class_logits, extra_class),
+      _gan_logits('real_class_logits', real, extra_class),
+      _gan_logits('fake_class_logits', fake, extra_class),
     )
   )
   return _collectives.pmean(loss, axis_name).astype(dtype)
@@ -321,18 +332,16 @@ def semi_supervised_discriminator_loss(
   >>> print(supervised.round(3), real_fake.round(3))
   0.127 0.208
   """
+  dtype = checks.result_type(real_class_logits, fake_class_logits)
+  # Widened once: the gradient of the real logits is the sum of two terms'.
+  real, fake = _pair(real_class_logits, fake_class_logits)
   supervised = supervised_loss(
-    real_class_logits,
-    labels,
-    label_mask,
-    extra_class=extra_class,
-    axis_name=axis_name,
+    real, labels, label_mask, extra_class=extra_class, axis_name=axis_name
   )
   real_fake = non_saturating_discriminator_loss(
-    _gan_logits('real_class_logits', real_class_logits, extra_class),
-    _gan_logits('fake_class_logits', fake_class_logits, extra_class),
+    _gan_logits('real_class_logits', real, extra_class),
+    _gan_logits('fake_class_logits', fake, extra_class),
     label_smoothing=label_smoothing,
   ).mean()
   real_fake = _collectives.pmean(real_fake, axis_name)
-  dtype = checks.result_type(real_class_logits, fake_class_logits)
-  return supervised, real_fake.astype(dtype)
+  return supervised.astype(dtype), real_fake.astype(dtype)

@@ -62,9 +62,7 @@ def weights(num: int) -> list[float]:
   return [(1.0, 0.5, -2.0)[i % 3] for i in range(num)]
 
 
-def in_units(
-  actual, expected, floor: float, dtype: str, parts: float = 0.0
-) -> float:
+def in_units(actual, expected, floor: float, dtype: str) -> float:
   """The largest error, in units of its scale (`tests.losses.cases.Bound`)."""
   wide = jnp.finfo(cases.WIDE[dtype])
   assert actual.dtype == dtype
@@ -74,7 +72,7 @@ def in_units(
   return np.max(
     [
       float(
-        max(0, abs(a - b) - rounding * (abs(b) + parts))
+        max(0, abs(a - b) - rounding * abs(b))
         / (float(wide.eps) * max(abs(b), floor))
       )
       if mp.isfinite(a)
@@ -112,7 +110,7 @@ def errors(
     expected[i][...] = mp.mpf(0)
   floor = cases.FLOORS[bound.gradient_floor](moved)
   of_gradient = [
-    in_units(x, y.flat, floor, dtype, bound.parts)
+    in_units(x, y.flat, floor, dtype)
     for x, y in zip(gradients, expected, strict=True)
   ]
   return np.max(of_value), np.max(of_gradient)

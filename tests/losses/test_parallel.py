@@ -112,7 +112,7 @@ def test_a_named_axis_of_vmap_is_a_device(name):
     return value, jax.lax.pmean(gradient, 'batch')
 
   value, gradient = jax.value_and_grad(loss)(weight, *rows, None)
-  values, gradients = jax.vmap(replica, axis_name='batch')(
+  values, gradients = jax.jit(jax.vmap(replica, axis_name='batch'))(
     *(x.reshape(2, 3, *x.shape[1:]) for x in rows)
   )
   # Sums in another order: a few roundings of numbers near 1.
