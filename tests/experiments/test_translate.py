@@ -17,6 +17,8 @@ from gan_jax.training.restore import load_generator
 from gan_jax.training.translation import make_translator, translate_files
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow  # two systems are trained for it
+
 
 def picture(height, width, seed=0):
   """Waves of random colours and lengths, uint8 [H, W, 3]."""
@@ -81,7 +83,6 @@ def contents(folder):
 
 
 @pytest.mark.parametrize('run', ['cyclegan', 'pix2pix'])
-@pytest.mark.slow
 def test_sizes_are_kept(run, photos, made, request):
   sizes = {
     f'{height}x{width}.png': (height, width, 3)

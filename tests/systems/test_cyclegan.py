@@ -46,6 +46,7 @@ def batch_of(program, step=0):
   )
 
 
+@pytest.mark.slow
 def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(config):
   """Both generators on the old D; then both D on what the pools return."""
   program = build(config, made_up.two_domains(config.data))
@@ -125,6 +126,7 @@ def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(config):
   assert max(jax.tree.leaves(differences)) > 0.1  # the last ones: out of a pool
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('still', ['generator', 'discriminator'])
 def test_a_players_update_leaves_the_other_untouched(config, still):
   config.optimizer[still].learning_rate = 0.0
@@ -191,6 +193,7 @@ def test_the_pools_are_saved_and_restored(config, tmp_path):
   jax.tree.map(assert_array_equal, restored, pools)
 
 
+@pytest.mark.slow
 def test_resume_equals_uninterrupted(config, tmp_path, capsys):
   """From step 4 on, when eight images have gone through pools of three."""
   dataset = made_up.two_domains(config.data)

@@ -53,6 +53,7 @@ def test_no_convolution_dilates_its_input_on_the_cpu(path):
   assert not re.search('lhs_dilate=|base-dilated', text)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'name', [n for n, w in WORKLOADS.items() if ROOT / w.config in CONVOLUTIONAL]
 )
