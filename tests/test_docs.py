@@ -328,7 +328,7 @@ def ran():
 
 
 def test_the_code_prints_what_the_page_says(ran):
-  said = re.findall(r'^ *print\(.*\)  # (.*)$', PAGE, re.MULTILINE)
+  said = re.findall(r'^ *print\(.*\)\s+# (.*)$', PAGE, re.MULTILINE)
   assert len(said) == 2
   assert ran[1] == said
 

@@ -94,6 +94,7 @@ def test_a_run_killed_four_times_equals_an_undisturbed_one(
   assert lines[0] == lines[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('signum', [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_saves_and_stops(start, tmp_path, signum):
   workdir = tmp_path / 'run'

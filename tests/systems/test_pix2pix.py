@@ -46,6 +46,7 @@ SQUARES = (  # as the authors have them, without a factor of 1/2
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('direction', 'changes', 'game'),
   [
@@ -120,6 +121,7 @@ def test_the_step_by_hand(config, direction, changes, game):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('still', ['generator', 'discriminator'])
 def test_a_players_update_leaves_the_other_untouched(config, still):
   config.optimizer[still].learning_rate = 0.0

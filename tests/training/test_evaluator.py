@@ -35,6 +35,7 @@ def test_samples_are_scored_and_shown_without_padding(
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('name', 'panels'),
   [
