@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from gan_jax import checks
 from gan_jax.rng import key_for, row_keys, uniform_rows
-from gan_jax.types import Array, PRNGKey
+from gan_jax.types import Array, AxisName, PRNGKey
 
 
 def _images(images: Array) -> Array:
@@ -25,7 +25,7 @@ def _images(images: Array) -> Array:
 
 
 def random_color(
-  images: Array, key: PRNGKey, *, axis_name: str | None = None
+  images: Array, key: PRNGKey, *, axis_name: AxisName | None = None
 ) -> Array:
   r"""Changes the brightness, then the saturation, then the contrast.
 
@@ -70,7 +70,7 @@ def random_color(
 
 
 def random_translation(
-  images: Array, key: PRNGKey, *, axis_name: str | None = None
+  images: Array, key: PRNGKey, *, axis_name: AxisName | None = None
 ) -> Array:
   """Shifts by up to an eighth of the size; what comes in is zero.
 
@@ -91,7 +91,8 @@ def random_translation(
 
   References:
     Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3.2, and the
-    range of the authors' code.
+    range of the authors' first code; later code of theirs rounds it to the
+    nearest pixel, which differs for some sizes.
 
   >>> import jax
   >>> x = random_translation(jax.numpy.ones((1, 8, 8, 1)), jax.random.key(0))
@@ -113,7 +114,7 @@ def random_translation(
 
 
 def random_cutout(
-  images: Array, key: PRNGKey, *, axis_name: str | None = None
+  images: Array, key: PRNGKey, *, axis_name: AxisName | None = None
 ) -> Array:
   """Sets a box of half the height and half the width to zero.
 
@@ -134,7 +135,8 @@ def random_cutout(
 
   References:
     Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3.2, and the
-    range of the authors' code.
+    range of the authors' first code; later code of theirs rounds it to the
+    nearest pixel, which differs for some sizes.
 
   >>> import jax
   >>> x = random_cutout(jax.numpy.ones((1, 4, 4, 1)), jax.random.key(0))
@@ -171,7 +173,7 @@ def diff_augment(
   key: PRNGKey,
   *,
   policy: Sequence[str] = ('color', 'translation', 'cutout'),
-  axis_name: str | None = None,
+  axis_name: AxisName | None = None,
 ) -> Array:
   """DiffAugment: `random_color`, `random_translation` and `random_cutout`.
 

@@ -1,7 +1,10 @@
 """Checks that run while tracing and speak of the argument by its name."""
 
+import math
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gan_jax.types import Array
 
@@ -16,7 +19,7 @@ def floating(name: str, x: Array) -> Array:
 
 def result_type(*arrays: Array) -> jnp.dtype:
   """The dtype of a loss: that of its floating-point inputs."""
-  return jnp.result_type(*arrays)
+  return jnp.result_type(*map(jnp.asarray, arrays))
 
 
 def not_empty(name: str, x: Array) -> None:
@@ -46,7 +49,23 @@ def logits(
   return real, fake, dtype
 
 
+def number(name: str, value: float) -> None:
+  """Refuses what is no real number, known while tracing or not."""
+  if not isinstance(value, (int, float, jax.Array, np.ndarray, np.generic)):
+    raise TypeError(f'{name} must be a number, got {value!r}')
+  if jnp.shape(value) != ():
+    raise ValueError(f'{name} must be a scalar, got shape {jnp.shape(value)}')
+
+
 def in_range(name: str, value: float, low: float, high: float) -> None:
-  """Checks low <= value < high for a number known while tracing."""
+  """Checks low <= value < high for a number, if it is known while tracing."""
+  number(name, value)
   if not isinstance(value, jax.core.Tracer) and not low <= value < high:
     raise ValueError(f'{name} must lie in [{low}, {high}), got {value}')
+
+
+def positive(name: str, value: float) -> None:
+  """Checks 0 < value < inf for a number, if it is known while tracing."""
+  number(name, value)
+  if not isinstance(value, jax.core.Tracer) and not 0.0 < value < math.inf:
+    raise ValueError(f'{name} must lie in (0, inf), got {value}')

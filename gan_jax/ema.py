@@ -8,6 +8,7 @@ float32 is precise; near 1, where the decays are, it is not.
 
 import math
 
+import jax
 import jax.numpy as jnp
 
 from gan_jax import checks
@@ -18,12 +19,9 @@ def _count(step: Array | int) -> Array:
   step = jnp.asarray(step)
   if not jnp.issubdtype(step.dtype, jnp.integer):
     raise TypeError(f'step must be an integer, got {step.dtype}')
+  if not isinstance(step, jax.core.Tracer) and (step < 0).any():
+    raise ValueError(f'step must be >= 0, got {step}')
   return step
-
-
-def _positive(name: str, value: float) -> None:
-  if not 0.0 < value < math.inf:
-    raise ValueError(f'{name} must lie in (0, inf), got {value}')
 
 
 def debiased_share(step: Array | int, decay: float) -> Array:
@@ -44,7 +42,7 @@ def debiased_share(step: Array | int, decay: float) -> Array:
 
   Raises:
     TypeError: a step that is not an integer.
-    ValueError: a decay out of range.
+    ValueError: a negative step, a decay out of range.
 
   References:
     Kingma & Ba 2015, https://arxiv.org/abs/1412.6980, section 3.
@@ -72,7 +70,7 @@ def warmup_share(step: Array | int, decay: float) -> Array:
 
   Raises:
     TypeError: a step that is not an integer.
-    ValueError: a decay out of range.
+    ValueError: a negative step, a decay out of range.
 
   References:
     `num_updates` of `tf.train.ExponentialMovingAverage`,
@@ -111,7 +109,8 @@ def half_life_share(
 
   Raises:
     TypeError: a step that is not an integer.
-    ValueError: a batch size, half-life or ramp-up that is not positive.
+    ValueError: a negative step; a batch size, half-life or ramp-up that is not
+      positive.
 
   References:
     Karras et al. 2020, https://arxiv.org/abs/2006.06676, and Karras et al.
@@ -126,12 +125,12 @@ def half_life_share(
   0.5000
   0.2929
   """
-  _positive('batch_size', batch_size)
-  _positive('half_life', half_life)
+  checks.positive('batch_size', batch_size)
+  checks.positive('half_life', half_life)
   step = _count(step).astype(float)
   halvings = jnp.full_like(step, batch_size / half_life)  # B / h
   if ramp_up is not None:
-    _positive('ramp_up', ramp_up)
+    checks.positive('ramp_up', ramp_up)
     halvings = jnp.maximum(halvings, 1.0 / (ramp_up * step))  # inf at step 0
   return -jnp.expm1(-math.log(2.0) * halvings)
 
@@ -153,7 +152,7 @@ def power_share(step: Array | int, gamma: float) -> Array:
 
   Raises:
     TypeError: a step that is not an integer.
-    ValueError: a gamma out of range.
+    ValueError: a negative step, a gamma out of range.
 
   References:
     Karras et al. 2024, https://arxiv.org/abs/2312.02696, section 3.1 and

@@ -25,7 +25,13 @@ DFn = Callable[[Array], Array]  # inputs [B, ...] to logits [B, ...]
 
 def _logits(d_fn: DFn, x: Array) -> Array:
   """`d_fn`'s logits [B, ...] in at least float32."""
-  logits = checks.floating('d_fn(x)', d_fn(x))
+  logits = d_fn(x)
+  if not hasattr(logits, 'dtype'):  # asarray would stack a tuple of them
+    raise TypeError(
+      f'd_fn must return one array of logits, got {type(logits).__name__}; of '
+      'a network with several outputs, give a function that picks the logits'
+    )
+  logits = checks.floating('d_fn(x)', logits)
   if logits.shape[:1] != x.shape[:1]:
     raise ValueError(
       'd_fn must map inputs [B, ...] to logits [B, ...], '
@@ -208,7 +214,7 @@ def dragan_penalty(
       out of range, or logits whose first axis is not B.
 
   References:
-    Kodali et al. 2017, https://arxiv.org/abs/1705.07215, equation 1.
+    Kodali et al. 2017, https://arxiv.org/abs/1705.07215.
 
   >>> import jax.numpy as jnp
   >>> real, delta = jnp.array([[1.0], [2.0]]), jnp.array([[0.5], [-0.5]])

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 
 Array = jax.Array
+AxisName = str | tuple[str, ...]  # of mapped axes over which a batch is split
 PRNGKey = jax.Array  # a typed key, as made by `jax.random.key`
 Params = Any  # a pytree of arrays
 Metrics = dict[str, Array]  # scalars

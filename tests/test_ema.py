@@ -209,6 +209,18 @@ def test_a_step_that_is_no_integer_fails_while_tracing(wrap, schedule):
     wrap(schedule)(jnp.float32(1.0))
 
 
+@EACH
+@pytest.mark.parametrize('step', [-1, np.array([3, -1])])
+def test_negative_steps_fail(schedule, step):
+  with pytest.raises(ValueError, match='step must be >= 0'):
+    schedule(step)
+
+
+def test_a_half_life_may_be_traced():
+  share = jax.jit(lambda h: half_life_share(0, batch_size=8, half_life=h))
+  np.testing.assert_allclose(share(8.0), 0.5, rtol=2e-7)
+
+
 @pytest.mark.parametrize('schedule', [debiased_share, warmup_share])
 @pytest.mark.parametrize('decay', [-0.1, 1.0, float('nan')])
 def test_bad_decays_fail(schedule, decay):

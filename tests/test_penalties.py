@@ -358,6 +358,7 @@ def test_an_empty_batch_fails_while_tracing(wrap, penalty, name, shape):
     (jnp.sum, np.zeros((4, 2), 'f'), ValueError, r'd_fn .*\(4, 2\) and \(\)'),
     (lambda x: x[None], np.zeros((4, 2), 'f'), ValueError, r'\(1, 4, 2\)'),
     (lambda x: x.astype(int), np.zeros((4, 2), 'f'), TypeError, 'd_fn.* int'),
+    (lambda x: (x, x), np.zeros((2, 2), 'f'), TypeError, 'd_fn .* got tuple'),
   ],
 )
 def test_bad_arguments_fail_while_tracing(

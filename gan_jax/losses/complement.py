@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import checks
-from gan_jax.types import Array
+from gan_jax.types import Array, AxisName
 
 
-def pull_away_loss(features: Array, *, axis_name: str | None = None) -> Array:
+def pull_away_loss(
+  features: Array, *, axis_name: AxisName | None = None
+) -> Array:
   r"""How much the samples of a batch look in the same direction.
 
   .. math:: \frac{1}{N (N - 1)} \sum_{i \ne j} \left(
@@ -37,7 +39,7 @@ def pull_away_loss(features: Array, *, axis_name: str | None = None) -> Array:
 
   References:
     Zhao et al. 2016, https://arxiv.org/abs/1609.03126, section 2.4;
-    Dai et al. 2017, https://arxiv.org/abs/1705.09783, section 4.1.
+    Dai et al. 2017, https://arxiv.org/abs/1705.09783.
 
   >>> import jax.numpy as jnp
   >>> print(pull_away_loss(jnp.array([[1., 0.], [2., 0.], [0., 3.]])).round(3))
@@ -83,7 +85,9 @@ def low_density_loss(log_density: Array, threshold: float | Array) -> Array:
   .. math:: \log p(x)\, \mathbb 1[\log p(x) > \log \epsilon]
 
   The density model p is trained beforehand; the gradient flows through it to
-  the samples above the threshold, and to no others.
+  the samples above the threshold, and to no others. Under the mean over the
+  batch its weight falls with the share of samples that are above; the authors'
+  code takes the mean over those alone, of the excess over the threshold.
 
   Args:
     log_density: log p(G(z)), any shape, floating point.
@@ -99,7 +103,7 @@ def low_density_loss(log_density: Array, threshold: float | Array) -> Array:
     ValueError: an empty one, or a threshold that is not a scalar.
 
   References:
-    Dai et al. 2017, https://arxiv.org/abs/1705.09783, section 4.2.
+    Dai et al. 2017, https://arxiv.org/abs/1705.09783.
 
   >>> import jax.numpy as jnp
   >>> print(low_density_loss(jnp.array([-1., -2., -4.]), -2.5))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from gan_jax import checks
 from gan_jax.losses import _collectives
-from gan_jax.types import Array, Params
+from gan_jax.types import Array, AxisName, Params
 
 
 def _pairs(
@@ -33,12 +33,15 @@ def feature_matching_loss(
   fake_features: Params,
   *,
   squared: bool = False,
-  axis_name: str | None = None,
+  axis_name: AxisName | None = None,
 ) -> Array:
   r"""Distance between the batch means of features on data and on samples.
 
   .. math:: \sum_l \frac1{F_l} \sum_f \left|\,\mathbb E_x f_l(x)_f
             - \mathbb E_z f_l(G(z))_f \right|^p, \quad p = 1 \text{ or } 2
+
+  The paper's norm is a sum over the features; here it is their mean, as in the
+  authors' code.
 
   Args:
     real_features: f(x), [B, ...], floating point: one array, or a pytree with
@@ -87,7 +90,7 @@ def _mean_distance(
   fake: Array,
   *,
   squared: bool,
-  axis_name: str | None,
+  axis_name: AxisName | None,
 ) -> Array:
   """One layer's loss in at least float32."""
   real = checks.floating(real_name, real)

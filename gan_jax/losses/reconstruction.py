@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from gan_jax import checks
 from gan_jax.losses import _collectives
-from gan_jax.types import Array
+from gan_jax.types import Array, AxisName
 
 
 def _absolute_difference(
@@ -54,7 +54,7 @@ def cycle_consistency_loss(
   b: Array,
   b2a2b: Array,
   *,
-  axis_name: str | None = None,
+  axis_name: AxisName | None = None,
 ) -> Array:
   r"""How far images are from what comes back of them, in both directions.
 
@@ -99,7 +99,7 @@ def identity_loss(
   b: Array,
   b_by_a2b: Array,
   *,
-  axis_name: str | None = None,
+  axis_name: AxisName | None = None,
 ) -> Array:
   r"""How far the generators change images that are already in their domain.
 

@@ -8,7 +8,7 @@ import jax
 
 from gan_jax import checks
 from gan_jax.losses import _collectives
-from gan_jax.types import Array
+from gan_jax.types import Array, AxisName
 
 
 def relativistic_discriminator_loss(
@@ -76,7 +76,7 @@ def relativistic_generator_loss(
 
 
 def _above_average(
-  real: Array, fake: Array, axis_name: str | None
+  real: Array, fake: Array, axis_name: AxisName | None
 ) -> tuple[Array, Array]:
   """D(x) and D(G(z)), each less the other's mean over the whole batch."""
   real_mean = _collectives.pmean(real.mean(), axis_name)
@@ -85,7 +85,7 @@ def _above_average(
 
 
 def relativistic_average_discriminator_loss(
-  real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+  real_logits: Array, fake_logits: Array, *, axis_name: AxisName | None = None
 ) -> Array:
   r"""Cross-entropy of "more real than the others are on average?".
 
@@ -125,7 +125,7 @@ def relativistic_average_discriminator_loss(
 
 
 def relativistic_average_generator_loss(
-  real_logits: Array, fake_logits: Array, *, axis_name: str | None = None
+  real_logits: Array, fake_logits: Array, *, axis_name: AxisName | None = None
 ) -> Array:
   r"""The generator's side: the same with data and samples exchanged.
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from gan_jax import checks
 from gan_jax.losses import _collectives
-from gan_jax.types import Array
+from gan_jax.types import Array, AxisName
 
 
 def top_k_mean(
@@ -25,7 +25,7 @@ def top_k_mean(
   scores: Array,
   k: int | Array,
   *,
-  axis_name: str | None = None,
+  axis_name: AxisName | None = None,
 ) -> Array:
   r"""The mean over the k rows that score highest.
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from gan_jax import checks
 from gan_jax.losses import _collectives
 from gan_jax.losses.adversarial import non_saturating_discriminator_loss
-from gan_jax.types import Array
+from gan_jax.types import Array, AxisName
 
 
 def _split(
@@ -38,20 +38,29 @@ def _split(
   return logits, 0.0
 
 
-def _pair(
-  real_class_logits: Array, fake_class_logits: Array
-) -> tuple[Array, Array]:
-  """Both in at least float32, and of one shape."""
-  real = checks.floating('real_class_logits', real_class_logits)
-  fake = checks.floating('fake_class_logits', fake_class_logits)
-  checks.same_shape('real_class_logits', real, 'fake_class_logits', fake)
-  return real, fake
-
-
 def _gan_logits(name: str, logits: Array, extra_class: bool) -> Array:
   """`gan_logits` in at least float32, for what is computed further."""
   real, fake = _split(name, logits, extra_class)
   return jax.nn.logsumexp(real, axis=-1) - fake
+
+
+def _real_fake(
+  real_class_logits: Array,
+  fake_class_logits: Array,
+  extra_class: bool,
+  axis_name: AxisName | None,
+  label_smoothing: float = 0.0,
+) -> Array:
+  """The mean cross-entropy of "real or fake?" in at least float32."""
+  real = checks.floating('real_class_logits', real_class_logits)
+  fake = checks.floating('fake_class_logits', fake_class_logits)
+  checks.same_shape('real_class_logits', real, 'fake_class_logits', fake)
+  loss = non_saturating_discriminator_loss(
+    _gan_logits('real_class_logits', real, extra_class),
+    _gan_logits('fake_class_logits', fake, extra_class),
+    label_smoothing=label_smoothing,
+  ).mean()
+  return _collectives.pmean(loss, axis_name)
 
 
 def gan_logits(class_logits: Array, *, extra_class: bool = False) -> Array:
@@ -161,7 +170,7 @@ def conditional_entropy(
     TypeError, ValueError: as `gan_logits`.
 
   References:
-    Dai et al. 2017, https://arxiv.org/abs/1705.09783, section 4.
+    Dai et al. 2017, https://arxiv.org/abs/1705.09783.
 
   >>> import jax.numpy as jnp
   >>> print(conditional_entropy(jnp.array([[0., 0.], [0., 1e4]])).round(3))
@@ -179,14 +188,15 @@ def supervised_loss(
   label_mask: Array,
   *,
   extra_class: bool = False,
-  axis_name: str | None = None,
+  axis_name: AxisName | None = None,
 ) -> Array:
   r"""Cross-entropy over the K real classes, on the labelled examples only.
 
   .. math:: \frac{\sum_i m_i\,(\log\sum_k e^{l_{ik}} - l_{iy_i})}
                  {\max(1, \sum_i m_i)}
 
-  What an unlabelled row (mask 0) holds as its label does not matter.
+  A mask other than 0 counts as 1. What an unlabelled row (mask 0) holds, logits
+  that overflow included, does not matter.
 
   Args:
     class_logits: [B, K], or [B, K + 1] with the fake class last.
@@ -226,8 +236,10 @@ def supervised_loss(
       f'{class_logits.shape}, {labels.shape} and {label_mask.shape}'
     )
   labelled = label_mask.astype(bool)
-  # Unlabelled rows get a valid index: what they hold must not matter. A label
-  # out of range on a labelled row is an error that must show: NaN.
+  # Unlabelled rows get valid logits and a valid index: an infinite logit's
+  # gradient would be NaN, masked or not. A label out of range on a labelled row
+  # is an error that must show: NaN.
+  real = jnp.where(labelled[:, None], real, 0)
   index = jnp.where(labelled, labels, 0)[:, None]
   picked = jnp.take_along_axis(real, index, axis=-1)[:, 0]
   picked = jnp.where(index[:, 0] < 0, jnp.nan, picked)  # K and above are NaN
@@ -243,7 +255,7 @@ def unlabelled_loss(
   fake_class_logits: Array,
   *,
   extra_class: bool = False,
-  axis_name: str | None = None,
+  axis_name: AxisName | None = None,
 ) -> Array:
   r"""Half the cross-entropy of "real or fake?", on unlabelled examples.
 
@@ -252,8 +264,9 @@ def unlabelled_loss(
             \quad \zeta(x) = \log(1 + e^x)
 
   with :math:`l` the `gan_logits`. Added to `supervised_loss` on a batch of
-  labelled examples, it is the loss in the paper's authors' code; the half is
-  theirs.
+  labelled examples of its own, it is the loss in the authors' code. The half is
+  theirs: the paper's L_unsupervised, and the second term of
+  `semi_supervised_discriminator_loss`, are twice this.
 
   Args:
     real_class_logits: on data, [..., K], or [..., K + 1] with the fake class
@@ -279,14 +292,10 @@ def unlabelled_loss(
   0.104
   """
   dtype = checks.result_type(real_class_logits, fake_class_logits)
-  real, fake = _pair(real_class_logits, fake_class_logits)
-  loss = 0.5 * jnp.mean(
-    non_saturating_discriminator_loss(
-      _gan_logits('real_class_logits', real, extra_class),
-      _gan_logits('fake_class_logits', fake, extra_class),
-    )
+  loss = _real_fake(
+    real_class_logits, fake_class_logits, extra_class, axis_name
   )
-  return _collectives.pmean(loss, axis_name).astype(dtype)
+  return (0.5 * loss).astype(dtype)
 
 
 def semi_supervised_discriminator_loss(
@@ -297,13 +306,13 @@ def semi_supervised_discriminator_loss(
   *,
   label_smoothing: float = 0.0,
   extra_class: bool = False,
-  axis_name: str | None = None,
+  axis_name: AxisName | None = None,
 ) -> tuple[Array, Array]:
   r"""The two terms of a classifying discriminator's loss.
 
   The supervised cross-entropy (`supervised_loss`) and the mean real/fake
   cross-entropy (`non_saturating_discriminator_loss` on `gan_logits`). Their
-  sum is the loss.
+  sum is the loss, as the paper has it; `unlabelled_loss` is half the second.
 
   Args:
     real_class_logits: on data, [B, K], or [B, K + 1] with the fake class last.
@@ -334,14 +343,11 @@ def semi_supervised_discriminator_loss(
   """
   dtype = checks.result_type(real_class_logits, fake_class_logits)
   # Widened once: the gradient of the real logits is the sum of two terms'.
-  real, fake = _pair(real_class_logits, fake_class_logits)
+  real = checks.floating('real_class_logits', real_class_logits)
   supervised = supervised_loss(
     real, labels, label_mask, extra_class=extra_class, axis_name=axis_name
   )
-  real_fake = non_saturating_discriminator_loss(
-    _gan_logits('real_class_logits', real, extra_class),
-    _gan_logits('fake_class_logits', fake, extra_class),
-    label_smoothing=label_smoothing,
-  ).mean()
-  real_fake = _collectives.pmean(real_fake, axis_name)
+  real_fake = _real_fake(
+    real, fake_class_logits, extra_class, axis_name, label_smoothing
+  )
   return supervised.astype(dtype), real_fake.astype(dtype)

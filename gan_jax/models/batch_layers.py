@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from gan_jax import checks
-from gan_jax.types import Array
+from gan_jax.types import Array, AxisName
 
 
 def _wide(name: str, x: Array) -> Array:
@@ -47,7 +47,7 @@ class MinibatchDiscrimination(nn.Module):
 
   Raises:
     TypeError: features that are not floating point.
-    ValueError: features that are not [B, F], or empty ones.
+    ValueError: features that are not [B, F], or empty ones; no kernel.
 
   References:
     Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.2.
@@ -62,13 +62,18 @@ class MinibatchDiscrimination(nn.Module):
 
   num_kernels: int
   kernel_dim: int
-  axis_name: str | None = None
+  axis_name: AxisName | None = None
 
   @nn.compact
   def __call__(self, features: Array) -> Array:
     x = _wide('features', features)
     if x.ndim != 2:
       raise ValueError(f'features must be [B, F], got {x.shape}')
+    if min(self.num_kernels, self.kernel_dim) < 1:
+      raise ValueError(
+        'num_kernels and kernel_dim must be positive, got '
+        f'{self.num_kernels} and {self.kernel_dim}'
+      )
     kernel = self.param(
       'kernel',
       nn.initializers.lecun_normal(in_axis=0, out_axis=(1, 2)),

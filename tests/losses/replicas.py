@@ -6,7 +6,9 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-MODES = pytest.mark.parametrize('mode', ['pmap', 'shard_map', 'check_vma'])
+MODES = pytest.mark.parametrize(
+  'mode', ['pmap', 'shard_map', 'check_vma', 'two axes']
+)
 
 
 def assert_two_devices_match_one(mode, loss, weight, *rows):
@@ -15,11 +17,13 @@ def assert_two_devices_match_one(mode, loss, weight, *rows):
   `loss` is a function of (weight, *rows, axis_name); each of `rows` is split.
   """
 
+  axis_name = ('rows', 'batch') if mode == 'two axes' else 'batch'
+
   def replica(weight, *rows):
-    if mode == 'check_vma':
-      weight = jax.lax.pcast(weight, 'batch', to='varying')
-    value, gradient = jax.value_and_grad(loss)(weight, *rows, 'batch')
-    return value[None], jax.lax.pmean(gradient, 'batch')[None]
+    if mode in ('check_vma', 'two axes'):
+      weight = jax.lax.pcast(weight, axis_name, to='varying')
+    value, gradient = jax.value_and_grad(loss)(weight, *rows, axis_name)
+    return value[None], jax.lax.pmean(gradient, axis_name)[None]
 
   if mode == 'pmap':
     split = jax.pmap(
@@ -32,12 +36,16 @@ def assert_two_devices_match_one(mode, loss, weight, *rows):
     values, gradients = split(weight, *halves)
     values, gradients = values[:, 0], gradients[:, 0]
   else:
+    axes = {'rows': 1, 'batch': 2} if mode == 'two axes' else {'batch': 2}
+    mesh = jax.make_mesh(
+      tuple(axes.values()), tuple(axes), axis_types=(AxisType.Auto,) * len(axes)
+    )
     split = jax.shard_map(
       replica,
-      mesh=jax.make_mesh((2,), ('batch',), axis_types=(AxisType.Auto,)),
-      in_specs=(P(), *[P('batch')] * len(rows)),
-      out_specs=P('batch'),
-      check_vma=mode == 'check_vma',
+      mesh=mesh,
+      in_specs=(P(), *[P(axis_name)] * len(rows)),
+      out_specs=P(axis_name),
+      check_vma=mode != 'shard_map',
     )
     values, gradients = jax.jit(split)(weight, *rows)
 

@@ -428,3 +428,24 @@ def test_bad_smoothing_fails_while_tracing(loss, wrap, smoothing):
   smoothed = functools.partial(loss, label_smoothing=smoothing)
   with pytest.raises(ValueError, match=rf'label_smoothing .* {smoothing}'):
     wrap(smoothed)(zero, zero)
+
+
+@SMOOTHED
+def test_smoothing_is_one_number(loss):
+  def smoothed(smoothing):
+    return loss(jnp.zeros(2), jnp.zeros(2), label_smoothing=smoothing)
+
+  assert jax.jit(smoothed)(0.1).shape == (2,)
+  with pytest.raises(ValueError, match=r'label_smoothing .* \(2, 1\)'):
+    jax.jit(smoothed)(jnp.full((2, 1), 0.1))
+  for bad in (None, '0.1', [0.1]):
+    with pytest.raises(TypeError, match='label_smoothing must be a number'):
+      smoothed(bad)
+
+
+@ALL
+def test_lists_are_arrays(loss):
+  np.testing.assert_array_equal(
+    loss([1.0, 2.0], [0.5, -1.0]),
+    loss(jnp.array([1.0, 2.0]), jnp.array([0.5, -1.0])),
+  )

@@ -408,9 +408,13 @@ def test_unlabelled_rows_hold_any_label(junk, extra_class):
 
 
 def test_unlabelled_rows_may_overflow():
-  logits = jnp.array([[1.0, 2.0], [jnp.inf, 0.0], [3e38, -3e38]])
-  loss = supervised_loss(logits, jnp.array([0, 1, 1]), jnp.array([1, 0, 0]))
+  logits = jnp.array([[1.0, 2.0], [jnp.inf, 0.0], [3e38, 3e38]])
+  loss, gradient = jax.value_and_grad(supervised_loss)(
+    logits, jnp.array([0, 1, 1]), jnp.array([1, 0, 0])
+  )
   np.testing.assert_allclose(loss, np.log1p(np.e), rtol=4e-7)
+  p = 1 / (1 + np.exp(-1.0))
+  np.testing.assert_allclose(gradient, [[-p, p], [0, 0], [0, 0]], rtol=4e-7)
 
 
 @EXTRA_CLASS

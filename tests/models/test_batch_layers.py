@@ -163,6 +163,15 @@ def test_bad_features_fail_while_tracing(wrap, x, error, message):
     wrap(functools.partial(discriminate, normal(3, 2, 2)))(x)
 
 
+@pytest.mark.parametrize('counts', [(0, 3), (3, 0)])
+def test_no_kernel_fails(counts):
+  layer = MinibatchDiscrimination(*counts)
+  with pytest.raises(
+    ValueError, match='num_kernels and kernel_dim must be pos'
+  ):
+    layer.init(KEY, jnp.zeros((2, 3)))
+
+
 @pytest.mark.parametrize('how', ['pmap', 'unchecked', 'checked'])
 def test_discrimination_on_two_devices_matches_one(how):
   kernel, x = normal(4, 3, 2), normal(6, 4, seed=1)
