@@ -195,8 +195,8 @@ def supervised_loss(
   .. math:: \frac{\sum_i m_i\,(\log\sum_k e^{l_{ik}} - l_{iy_i})}
                  {\max(1, \sum_i m_i)}
 
-  A mask other than 0 counts as 1. What an unlabelled row (mask 0) holds, logits
-  that overflow included, does not matter.
+  A mask other than 0 counts as 1. What an unlabelled row (mask 0) holds as its
+  label does not matter; an infinite logit in it makes its gradient NaN.
 
   Args:
     class_logits: [B, K], or [B, K + 1] with the fake class last.
@@ -236,10 +236,8 @@ def supervised_loss(
       f'{class_logits.shape}, {labels.shape} and {label_mask.shape}'
     )
   labelled = label_mask.astype(bool)
-  # Unlabelled rows get valid logits and a valid index: an infinite logit's
-  # gradient would be NaN, masked or not. A label out of range on a labelled row
-  # is an error that must show: NaN.
-  real = jnp.where(labelled[:, None], real, 0)
+  # Unlabelled rows get a valid index: what they hold must not matter. A label
+  # out of range on a labelled row is an error that must show: NaN.
   index = jnp.where(labelled, labels, 0)[:, None]
   picked = jnp.take_along_axis(real, index, axis=-1)[:, 0]
   picked = jnp.where(index[:, 0] < 0, jnp.nan, picked)  # K and above are NaN
