@@ -70,8 +70,18 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_epochs': config_dict.placeholder(int),
         'steps_per_dispatch': 1,
       },
-      'checkpoint': {'save_every_steps': 250, 'keep': 3},
-      'eval': {'batch_size': 540},
+      'checkpoint': {
+        'save_every_steps': 250,
+        'keep': 3,
+        'best_metric': config_dict.placeholder(str),
+      },
+      'eval': {
+        'batch_size': 540,
+        'metrics': config_dict.placeholder(str),
+        'extractor': config_dict.placeholder(str),
+        'num_samples': 1000,
+        'eval_every_steps': config_dict.placeholder(int),
+      },
       # An epoch is 10 steps: a report every five.
       'log': {'report_every_steps': 50, 'grid': (5, 10), 'tensorboard': True},
     }

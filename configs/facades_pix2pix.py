@@ -82,8 +82,15 @@ def get_config(arg: str = '') -> ConfigDict:
       'checkpoint': {
         'save_every_steps': 1950,  # five epochs
         'keep': 1,
+        'best_metric': config_dict.placeholder(str),
       },
-      'eval': {'batch_size': 10},
+      'eval': {
+        'batch_size': 10,
+        'metrics': config_dict.placeholder(str),
+        'extractor': config_dict.placeholder(str),
+        'num_samples': 1000,
+        'eval_every_steps': config_dict.placeholder(int),
+      },
       'log': {
         'report_every_steps': config_dict.placeholder(int),  # each epoch
         'grid': (5, 2),

@@ -73,8 +73,15 @@ def get_config(arg: str = '') -> ConfigDict:
       'checkpoint': {
         'save_every_steps': config_dict.placeholder(int),  # each epoch
         'keep': 3,
+        'best_metric': config_dict.placeholder(str),
       },
-      'eval': {'batch_size': 500},
+      'eval': {
+        'batch_size': 500,
+        'metrics': config_dict.placeholder(str),
+        'extractor': config_dict.placeholder(str),
+        'num_samples': 1000,
+        'eval_every_steps': config_dict.placeholder(int),
+      },
       'log': {
         'report_every_steps': config_dict.placeholder(int),  # each epoch
         'grid': (5, 10),

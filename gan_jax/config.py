@@ -137,8 +137,19 @@ COMMON_SCHEMA = {
   'checkpoint': {
     'save_every_steps': optional(integer(1)),  # None: each epoch
     'keep': integer(1),
+    # Of the reports, on validation: the checkpoint with its best value is kept
+    # too. None: no other than the latest.
+    'best_metric': optional(string),
   },
-  'eval': {'batch_size': integer(1)},
+  'eval': {
+    'batch_size': integer(1),
+    # What made images are compared with validation images by, such as
+    # 'fid,prdc', in the features of the extractor; None: by nothing.
+    'metrics': optional(string),
+    'extractor': optional(string),
+    'num_samples': integer(4),
+    'eval_every_steps': optional(integer(1)),  # None: with each report
+  },
   'log': {
     'report_every_steps': optional(integer(1)),  # None: each epoch
     'grid': integers(1, 100, length=2),  # rows and columns of samples

@@ -11,7 +11,7 @@ from gan_jax.config import differences, flatten, load_config
 from gan_jax.data import domain_sets
 from gan_jax.data.labelled import DATASETS
 from gan_jax.systems import SYSTEMS, adversarial
-from gan_jax.training import restore
+from gan_jax.training import restore, scoring
 from gan_jax.training.loop import train
 from gan_jax.training.program import build, check
 from gan_jax.training.translation import translate_files
@@ -226,7 +226,7 @@ def test_smoke_trains_resumes_evaluates_and_samples(
   sessions = json.loads((workdir / 'environment.json').read_text())['sessions']
   assert [s['from_step'] for s in sessions] == [0, num_steps - 4]
 
-  scores = restore.evaluate(workdir, num_samples=5)
+  scores = scoring.evaluate(workdir, num_samples=5)
   assert scores['step'] == num_steps
   assert ('test_error' in result) == SYSTEMS[config.system].CLASSIFIES
   if 'test_error' in result:

@@ -44,7 +44,7 @@ def ours(path):
     ('ops', ('gan_jax.ops',)),
     ('models', ('gan_jax.models', 'gan_jax.ops')),
     ('data', ('gan_jax.data', 'gan_jax.config')),
-    ('evaluation', ('gan_jax.evaluation', 'gan_jax.data',
+    ('evaluation', ('gan_jax.evaluation', 'gan_jax.data', 'gan_jax.models',
                     'gan_jax.training.state')),
     ('reporting', ('gan_jax.reporting', 'gan_jax.losses')),
   ],

@@ -1,5 +1,6 @@
 """Classification error, counted exactly."""
 
+import statistics
 from collections.abc import Callable
 
 import jax
@@ -43,3 +44,37 @@ def make_error_rate(
     return mistakes / total
 
   return error_rate
+
+
+def wilson_interval(
+  mistakes: int, total: int, *, confidence: float = 0.95
+) -> tuple[float, float]:
+  """The interval in which the error lies, by the test images' number alone.
+
+  It does not speak of other seeds, labels or training images.
+
+  Args:
+    mistakes: in 0..total.
+    total: images, > 0.
+    confidence: in (0, 1).
+
+  Returns:
+    The lower and the upper end, in [0, 1].
+
+  Raises:
+    ValueError: a number out of range.
+
+  References:
+    Wilson 1927, "Probable inference, the law of succession, and statistical
+    inference".
+  """
+  if not 0 <= mistakes <= total or total < 1:
+    raise ValueError(f'{mistakes} mistakes of {total} are not possible')
+  if not 0.0 < confidence < 1.0:
+    raise ValueError(f'confidence must lie in (0, 1), got {confidence}')
+  z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
+  share = mistakes / total
+  middle = share + z * z / (2 * total)
+  half = z * (share * (1 - share) / total + (z / (2 * total)) ** 2) ** 0.5
+  scale = 1 + z * z / total
+  return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)

@@ -109,6 +109,16 @@ class TranslationEvaluator:
       for name, parts in differences.items()
     }
 
+  def names(self, split: str) -> list[str]:
+    """What a report calls the values of `errors` on a split."""
+    names = []
+    for way in self._ways:
+      if self._aligned:
+        names.append(f'{split}_l1_{way}')
+      if way[::-1] in self._ways:
+        names.append(f'{split}_cycle_{way[0]}')
+    return names
+
   def pictures(
     self, weights: Weights, images: Domains, num: int
   ) -> dict[str, tuple[np.ndarray, int]]:

@@ -83,14 +83,18 @@ def make_system(
     state = state.replace(step=state.step + 1, discriminator=new_d)
     return state, prefixed('d_', metrics)
 
-  def predict(weights, image):
+  def embed(weights, image):
     output, _ = apply_network(classifier, weights, image, train=False)
-    return output.class_logits
+    return output.features, output.class_logits
+
+  def predict(weights, image):
+    return embed(weights, image)[1]
 
   return System(
     batch_spec={'labelled': Stream('labelled', config.data.batch_size)},
     init=init,
     train_step=train_step,
     predict=predict,
+    embed=embed,
     networks={'discriminator': (classifier, image_example)},
   )

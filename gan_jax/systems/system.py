@@ -28,6 +28,9 @@ class System(NamedTuple):
   generate: Callable[[Weights, Array], dict[str, Array]] | None = None
   # (the discriminator's weights, images [B, H, W, C]): class logits [B, K]
   predict: Callable[[Weights, Array], Array] | None = None
+  # the same to the features [B, D] before the last layer, and the logits: what
+  # a trained classifier measures other images by
+  embed: Callable[[Weights, Array], tuple[Array, Array]] | None = None
   # 'a2b' and 'b2a', or one of them, to functions of (the generator's weights,
   # images [B, H, W, C] in [-1, 1], key) to images of the other domain
   translate: Mapping[str, Callable[[Weights, Array, PRNGKey], Array]] | None = (

@@ -18,8 +18,11 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from gan_jax.errors import InputError
+from gan_jax.evaluation.quality import lower_is_better
 from gan_jax.training.fingerprint import part_fingerprints, sha256_of_json
 from gan_jax.training.state import TrainState
+
+_VALUE = 'value'  # what orbax ranks a checkpoint by
 
 
 class Restored(NamedTuple):
@@ -46,11 +49,14 @@ class Checkpoints:
   Args:
     directory: their folder; made when the first one is saved.
     keep: how many of the latest to keep when saving.
+    best: the name of a value: the checkpoint with the best one is kept too.
   """
 
-  def __init__(self, directory: pathlib.Path, *, keep: int = 1):
+  def __init__(
+    self, directory: pathlib.Path, *, keep: int = 1, best: str | None = None
+  ):
     self._directory = directory.absolute()  # orbax wants it so
-    self._keep = keep
+    self._keep, self._best = keep, best
     self._writer = None
 
   def steps(self) -> list[int]:
@@ -66,14 +72,23 @@ class Checkpoints:
   def path(self, step: int) -> pathlib.Path:
     return self._directory / str(step)
 
-  def save(self, state: TrainState, progress: dict[str, Any]) -> None:
-    """Starts to save; returns when the state may be donated again."""
+  def save(
+    self,
+    state: TrainState,
+    progress: dict[str, Any],
+    value: float | None = None,
+  ) -> None:
+    """Starts to save; returns when the state may be donated again.
+
+    Args:
+      state: what to save.
+      progress: JSON values to save beside it.
+      value: what `best` names, if it was computed for this state.
+    """
     if self._writer is None:
       self._writer = ocp.training.Checkpointer(
         self._directory,
-        preservation_policy=ocp.training.preservation_policies.LatestN(
-          self._keep
-        ),
+        preservation_policy=self._policy(),
         cleanup_tmp_directories=True,
       )
     progress = copy.deepcopy(progress)  # orbax writes it later, by reference
@@ -83,12 +98,27 @@ class Checkpoints:
       int(state.step),
       _folders(state),
       force=True,
+      metrics=None if value is None else {_VALUE: value},
       custom_metadata={
         'progress': progress,
         'parts': parts,
         'sha256': _seal(parts, progress),
       },
     )
+
+  def _policy(self):
+    """Which checkpoints orbax keeps."""
+    policies = ocp.training.preservation_policies
+    latest = policies.LatestN(self._keep)
+    if self._best is None:
+      return latest
+    best = policies.BestN(
+      n=1,
+      get_metric_fn=lambda metrics: metrics[_VALUE],
+      reverse=lower_is_better(self._best),  # it keeps the last of the order
+      keep_checkpoints_without_metrics=False,
+    )
+    return policies.AnyPreservationPolicy([latest, best])
 
   def close(self) -> None:
     """Waits until what was saved is committed."""

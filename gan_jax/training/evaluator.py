@@ -4,20 +4,22 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from gan_jax.data.batches import to_uint8
 from gan_jax.data.dataset import Examples, crop_to_native
-from gan_jax.data.spec import DomainSpec
-from gan_jax.evaluation.classification import make_error_rate
+from gan_jax.errors import InputError, choice
+from gan_jax.evaluation.classification import make_error_rate, wilson_interval
 from gan_jax.evaluation.diversity import stddev_over_z
-from gan_jax.evaluation.translation import TranslationEvaluator
 from gan_jax.reporting import images
-from gan_jax.systems import System
 from gan_jax.training.fingerprint import fingerprints
 from gan_jax.training.program import Program
+from gan_jax.training.scoring import (
+  QualityEvaluator,
+  flat,
+  translation_evaluator,
+)
 from gan_jax.training.state import TrainState
-from gan_jax.types import Array, PRNGKey
+from gan_jax.types import Array
 
 _NUM_SCORED = 100  # samples
 
@@ -34,9 +36,45 @@ class Evaluator:
       )
     if system.generate is not None:
       self._generate = jax.jit(system.generate)
+    config, data = program.config, program.data
     self._translation = translation_evaluator(
-      system, program.config, program.data.spec, program.key('fixed samples')
+      system, config, data.spec, program.key('fixed samples')
     )
+    self._quality = None
+    if config.eval.metrics is not None:
+      self._quality = QualityEvaluator(
+        system,
+        config,
+        data.spec,
+        data.dataset,
+        self._translation,
+        metrics=config.eval.metrics,
+        extractor=config.eval.extractor,
+      )
+      for split in ('validation', 'test'):
+        self._quality.check(split, config.eval.num_samples)
+    self._check_best()
+
+  def _check_best(self) -> None:
+    """Raises InputError for a best checkpoint that cannot be chosen."""
+    name = self._program.config.checkpoint.best_metric
+    if name is None:
+      return
+    every = self._program.plan.report_every
+    names = ['validation_error'] if self._program.system.predict else []
+    if self._translation is not None:
+      names += self._translation.names('validation')
+    if self._quality is not None and name not in names:
+      every = self._program.plan.eval_every
+      names += self._quality.names('validation')
+    if name not in names:
+      raise choice('config.checkpoint.best_metric', name, names)
+    if self._program.plan.save_every % every:
+      raise InputError(
+        f'config.checkpoint.best_metric = {name} is computed every {every} '
+        f'steps, but checkpoints are saved every '
+        f'{self._program.plan.save_every}; make that a multiple'
+      )
 
   def error(self, state: TrainState, split: str) -> float:
     """The share of mistakes on 'train', 'validation' or 'test'."""
@@ -64,6 +102,36 @@ class Evaluator:
       scores[f'{name}_std'] = stddev_over_z(native)
     return scores
 
+  def quality(self, state: TrainState, split: str) -> dict[str, Any]:
+    """What made images are like, by `config.eval`; {} if by nothing."""
+    if self._quality is None:
+      return {}
+    config = self._program.config
+    scores = self._quality.scores(
+      state.generator.averaged,
+      split,
+      num_samples=config.eval.num_samples,
+      seed=config.seed,
+    )
+    return {'extractor': self._quality.describe(), **flat(scores, split)}
+
+  def line(
+    self, step: int, state: TrainState, means: dict[str, float]
+  ) -> dict[str, Any]:
+    """A report as metrics.jsonl keeps it, without the times.
+
+    Args:
+      step: that of the state.
+      state: it is looked at by what is due at the step.
+      means: of the steps' own metrics.
+    """
+    plan = self._program.plan
+    line = {'step': step, 'epoch': step / plan.steps_per_epoch, **means}
+    line |= self.scores(state)
+    if step % plan.eval_every == 0:
+      line |= self.quality(state, 'validation')
+    return line
+
   def result(self, state: TrainState) -> dict[str, Any]:
     """All of result.json that a second run must reproduce.
 
@@ -72,10 +140,17 @@ class Evaluator:
     program = self._program
     classification = {}
     if program.system.predict is not None:
+      error, total = (
+        self.error(state, 'test'),
+        len(program.data.dataset.test.label),
+      )
       classification = {
         'num_labels': int(program.data.mask.sum()),
-        'test_error': self.error(state, 'test'),
-        'num_test': len(program.data.dataset.test.label),
+        'test_error': error,
+        'test_error_interval': list(
+          wilson_interval(round(error * total), total)
+        ),
+        'num_test': total,
       }
     return {
       'system': program.config.system,
@@ -84,6 +159,7 @@ class Evaluator:
       **classification,
       **self._translation_errors(state, 'test'),
       **self.scores(state),
+      **self.quality(state, 'test'),
       'sha256': fingerprints(jax.device_get(state)),
       'data_sha256': program.describe_data()['sha256'],
     }
@@ -130,17 +206,3 @@ class Evaluator:
       return {}
     z = system.sample_z(self._program.key('fixed samples'), num)
     return self._generate(state.generator.averaged, z)
-
-
-def translation_evaluator(
-  system: System, config: ConfigDict, spec: DomainSpec, key: PRNGKey
-) -> TranslationEvaluator | None:
-  """The evaluator of a system that translates; None for any other."""
-  if system.translate is None:
-    return None
-  return TranslationEvaluator(
-    system.translate,
-    aligned=spec.aligned,
-    batch_size=config.eval.batch_size,
-    key=key,
-  )

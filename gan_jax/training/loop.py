@@ -1,6 +1,7 @@
 """The training loop: from a config to a finished run directory."""
 
 import contextlib
+import json
 import sys
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from gan_jax import config as cfg
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.errors import InputError
@@ -52,12 +54,15 @@ def train(
     Stopped: SIGTERM or Ctrl-C came; the state was saved.
   """
   program = build(config, dataset)
+  evaluator = Evaluator(program)
   directory = RunDirectory(workdir)
   with directory.locked():
     data = program.describe_data()
     directory.check(config, data)
     checkpoints = Checkpoints(
-      directory.checkpoints, keep=config.checkpoint.keep
+      directory.checkpoints,
+      keep=config.checkpoint.keep,
+      best=config.checkpoint.best_metric,
     )
     restored = checkpoints.restore_latest(
       state_template(program), report=_to_stderr
@@ -83,7 +88,6 @@ def train(
     if restored:
       print(f'resuming {directory.path} from step {start}', flush=True)
     clock = Clock(config.data.batch_size, program.plan.steps_per_epoch)
-    evaluator = Evaluator(program)
     with StopRequest() as request:
       log = MetricsLog(directory.path, start, config.log.tensorboard)
       with contextlib.closing(log), contextlib.closing(checkpoints):
@@ -96,6 +100,8 @@ def train(
       result = {
         **evaluator.result(state),
         'images_per_second': clock.images_per_second(),
+        'config': json.loads(cfg.to_json(config)),  # without tuples
+        'sessions': directory.sessions(),
       }
       write_json(directory.result, result)
       if request.received is not None:  # whoever called must not go on
@@ -137,17 +143,12 @@ def _train_steps(
       save = step % plan.save_every == 0 or done or stop is not None
       if report or save:
         meter.flush()
+        line = {}
         if save and not all_finite(state):
           raise Diverged(f'a weight is not finite at step {step}')
         clock.pause()
         if report:
-          line = {
-            'step': step,
-            'epoch': step / plan.steps_per_epoch,
-            **meter.means(),
-            **evaluator.scores(state),
-            **clock.lap(),
-          }
+          line = evaluator.line(step, state, meter.means()) | clock.lap()
           log.write(line)
           for name, grid in evaluator.grids(state).items():
             log.write_sample(name, step, grid)
@@ -157,7 +158,8 @@ def _train_steps(
           # On disk before the checkpoint can be: every checkpoint has its line.
           sha256 = fingerprints(jax.device_get(state))['state']
           log.write({'step': step, 'state_sha256': sha256})
-          checkpoints.save(state, meter.saved())
+          value = line.get(program.config.checkpoint.best_metric)
+          checkpoints.save(state, meter.saved(), value)
         clock.resume()
       if done:
         break

@@ -77,6 +77,8 @@ class Clock:
     steps_per_epoch: for `lap`.
   """
 
+  TIMES = ('step_seconds', 'epoch_seconds')  # what a lap returns
+
   def __init__(self, batch_size: int, steps_per_epoch: int):
     self._batch_size = batch_size
     self._steps_per_epoch = steps_per_epoch

@@ -33,6 +33,7 @@ class Plan(NamedTuple):
   steps_per_epoch: int
   steps_per_dispatch: int
   report_every: int
+  eval_every: int  # a multiple of report_every
   save_every: int
 
 
@@ -107,12 +108,14 @@ def build(
 
 def _plan(config: ConfigDict, steps_per_epoch: int) -> Plan:
   chunk = config.train.steps_per_dispatch
+  report_every = config.log.report_every_steps or steps_per_epoch
   plan = Plan(
     num_steps=config.train.num_steps
     or config.train.num_epochs * steps_per_epoch,
     steps_per_epoch=steps_per_epoch,
     steps_per_dispatch=chunk,
-    report_every=config.log.report_every_steps or steps_per_epoch,
+    report_every=report_every,
+    eval_every=config.eval.eval_every_steps or report_every,
     save_every=config.checkpoint.save_every_steps or steps_per_epoch,
   )
   # Whatever happens between dispatches must happen at the same steps in a
@@ -127,6 +130,11 @@ def _plan(config: ConfigDict, steps_per_epoch: int) -> Plan:
         f'{name} is {steps} steps, not a multiple of '
         f'config.train.steps_per_dispatch = {chunk}'
       )
+  if plan.eval_every % report_every:
+    raise InputError(
+      f'config.eval.eval_every_steps is {plan.eval_every}, not a multiple of '
+      f'the {report_every} steps between two reports, which its scores are in'
+    )
   return plan
 
 

@@ -11,23 +11,22 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from gan_jax.data.batches import to_uint8, to_unit_range
+from gan_jax.data.batches import to_uint8
 from gan_jax.data.dataset import crop_to_native
 from gan_jax.data.domains import DomainData
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, DomainSpec, read_spec
-from gan_jax.errors import InputError
-from gan_jax.evaluation.classification import make_error_rate
-from gan_jax.evaluation.diversity import stddev_over_z
+from gan_jax.errors import InputError, choice
+from gan_jax.evaluation.quality import lower_is_better
 from gan_jax.evaluation.samples import nearest_neighbours
+from gan_jax.reporting.metrics import read_lines
 from gan_jax.rng import key_for
 from gan_jax.systems import SYSTEMS, System, make_system
 from gan_jax.training import parallel, program
 from gan_jax.training.checkpoint import Checkpoints, abstract
-from gan_jax.training.evaluator import translation_evaluator
 from gan_jax.training.fingerprint import data_fingerprints
 from gan_jax.training.run_directory import RunDirectory, data_changes
-from gan_jax.training.state import Player, TrainState
+from gan_jax.training.state import TrainState
 from gan_jax.types import Array
 
 
@@ -42,13 +41,20 @@ class TrainedRun(NamedTuple):
   step: int
 
 
-def load_run(workdir: str | os.PathLike) -> TrainedRun:
+def load_run(
+  workdir: str | os.PathLike, checkpoint: str = 'latest'
+) -> TrainedRun:
   """Opens a run directory, without its data and without changing it.
 
+  Args:
+    workdir: the run directory.
+    checkpoint: 'latest', 'best' by its config's `checkpoint.best_metric`, or a
+      step.
+
   Raises:
-    InputError: it is no run directory, or has no checkpoint that is whole.
+    InputError: it is no run directory, or has no such checkpoint that is whole.
   """
-  return _load(workdir)
+  return _load(workdir, checkpoint)
 
 
 def load_generator(workdir: str | os.PathLike) -> TrainedRun:
@@ -60,13 +66,15 @@ def load_generator(workdir: str | os.PathLike) -> TrainedRun:
   Raises:
     InputError: as `load_run`, or the system has no generator.
   """
-  run = _load(workdir, discriminator=None, extra=None)
+  run = _load(workdir, 'latest', discriminator=None, extra=None)
   if run.system.generate is None and run.system.translate is None:
     raise InputError(f'system {run.config.system} has no generator')
   return run
 
 
-def _load(workdir: str | os.PathLike, **left_out: None) -> TrainedRun:
+def _load(
+  workdir: str | os.PathLike, checkpoint: str, **left_out: None
+) -> TrainedRun:
   directory = RunDirectory(workdir)
   config = directory.read_config()
   program.check(config)
@@ -76,15 +84,48 @@ def _load(workdir: str | os.PathLike, **left_out: None) -> TrainedRun:
     raise InputError(f'{directory.data} is not the file that a run writes')
   system = make_system(config, spec)
   shapes = program.state_shapes(system, spec).replace(**left_out)
-  restored = Checkpoints(directory.checkpoints).restore_latest(
-    abstract(shapes, parallel.replicated('jit')),
-    report=lambda text: print(text, file=sys.stderr),
-  )
-  if restored is None:
+  checkpoints = Checkpoints(directory.checkpoints)
+  template = abstract(shapes, parallel.replicated('jit'))
+  if not checkpoints.steps():
     raise InputError(f'{directory.path} has no checkpoint yet')
+  if checkpoint == 'latest':
+    restored = checkpoints.restore_latest(
+      template, report=lambda text: print(text, file=sys.stderr)
+    )
+  else:
+    step = _choose(checkpoint, config, directory, checkpoints.steps())
+    restored = checkpoints.restore(step, template)
   return TrainedRun(
     directory, config, spec, system, restored.state, restored.step
   )
+
+
+def _choose(
+  checkpoint: str,
+  config: ConfigDict,
+  directory: RunDirectory,
+  steps: list[int],
+) -> int:
+  """The step that 'best' or a number means, one of `steps`."""
+  if checkpoint == 'best':
+    name = config.checkpoint.best_metric
+    if name is None:
+      raise InputError(
+        f'{directory.path} chose no best checkpoint: its '
+        'config.checkpoint.best_metric is None'
+      )
+    values = {
+      line['step']: line[name]
+      for line in read_lines(directory.metrics)
+      if line.get(name) is not None and line['step'] in steps
+    }
+    if not values:
+      raise InputError(f'no checkpoint in {directory.path} has a {name} yet')
+    sign = 1 if lower_is_better(name) else -1
+    return min(values, key=lambda step: (sign * values[step], -step))
+  if not checkpoint.isdecimal() or int(checkpoint) not in steps:
+    raise choice('checkpoint', checkpoint, ['latest', 'best', *map(str, steps)])
+  return int(checkpoint)
 
 
 def load_run_data(
@@ -109,68 +150,6 @@ def load_run_data(
       f'{"; ".join(changes)}'
     )
   return data
-
-
-def evaluate(
-  workdir: str,
-  *,
-  split: str = 'test',
-  num_samples: int = 500,
-  data_dir: str | None = None,
-) -> dict:
-  """Scores of a run's newest checkpoint.
-
-  Args:
-    workdir: the run directory.
-    split: 'test' or 'validation'.
-    num_samples: how many samples to score, and how many examples beside them.
-    data_dir: where the data are now, if not where the config says.
-
-  Returns:
-    The step and the split; of a system that classifies, the error in [0, 1] and
-    the number of examples; of one that generates, the samples' deviation over z
-    and their median distance to the nearest training image, each beside the
-    same figure of the split's examples; and which weights, 'averaged' or 'raw'.
-  """
-  run = load_run(workdir)
-  dataset = load_run_data(run, data_dir).dataset
-  examples = getattr(dataset, split)
-  result = {'step': run.step, 'split': split}
-  if run.system.predict is not None:
-    player = run.state.discriminator
-    error_rate = make_error_rate(run.system.predict, run.config.eval.batch_size)
-    result |= {
-      'num_examples': len(examples.label),
-      'error': error_rate(player.averaged, examples),
-      'weights': _kind(player),
-    }
-  translation = translation_evaluator(
-    run.system,
-    run.config,
-    run.spec,
-    key_for(jax.random.key(run.config.seed), 'fixed samples'),
-  )
-  if translation is not None:
-    generator = run.state.generator
-    result |= translation.errors(generator.averaged, examples)
-    result['generator_weights'] = _kind(generator)
-  if run.system.generate is not None:
-    result['num_samples'] = num_samples
-    result['generator_weights'] = _kind(run.state.generator)
-    train_image = crop_to_native(dataset.train.image, run.spec.native_size)
-    panels = generate(run, latents(run, [0], num_samples))
-    panels['data'] = crop_to_native(
-      examples.image[:num_samples], run.spec.native_size
-    )
-    for name, image in panels.items():
-      _, distance = nearest_neighbours(image, train_image)
-      result[f'{name}_std'] = stddev_over_z(to_unit_range(image))
-      result[f'{name}_to_train'] = float(np.median(distance)) / 255.0
-  return result
-
-
-def _kind(player: Player) -> str:
-  return 'raw' if player.ema is None else 'averaged'
 
 
 def sample(workdir: str, *, num: int, seed: int) -> dict[str, np.ndarray]:

@@ -1,7 +1,7 @@
-"""Proof of a run from its directory: train it again and compare every hash."""
+"""Proof of a run from its directory: train it again and compare."""
 
 import sys
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 from tqdm import tqdm
@@ -10,9 +10,11 @@ from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.errors import InputError
 from gan_jax.reporting.environment import environment, environment_changes
+from gan_jax.reporting.metrics import read_lines
 from gan_jax.training.checkpoint import Checkpoints
 from gan_jax.training.evaluator import Evaluator
 from gan_jax.training.fingerprint import fingerprints
+from gan_jax.training.meter import Clock, Meter
 from gan_jax.training.parallel import mode_in_use
 from gan_jax.training.program import (
   Program,
@@ -42,9 +44,9 @@ def verify(
   """Trains a run again, from its config.json alone, and compares.
 
   Nothing in the directory is changed. Compared are: the hash of the data, the
-  state's hash at every checkpoint step that the run recorded, the checkpoints
-  that are still there, and all of result.json but the speed. The lines of
-  metrics.jsonl that report losses are not compared.
+  state's hash at every checkpoint step that the run recorded, every value of
+  every report in metrics.jsonl but the times, the checkpoints that are still
+  there, and all of result.json but the speed.
 
   Args:
     workdir: the run directory.
@@ -69,7 +71,12 @@ def verify(
   causes = list(dict.fromkeys([f'data: {c}' for c in changed] + causes))
 
   saved = _compare_checkpoints(directory, program, recorded)
-  trained, state = _train_again(program, recorded)
+  reports = {
+    line['step']: line
+    for line in read_lines(directory.metrics)
+    if 'epoch' in line
+  }
+  trained, state = _train_again(program, recorded, reports)
   found = min((x for x in (trained, saved) if x is not None), default=None)
   finding = found and f'step {found[0]}: {found[1]}'
   if finding is None and directory.result.exists():
@@ -95,23 +102,45 @@ def _compare_checkpoints(
 
 
 def _train_again(
-  program: Program, recorded: dict[int, str]
+  program: Program,
+  hashes: dict[int, str],
+  reports: dict[int, dict[str, Any]],
 ) -> tuple[tuple[int, str] | None, TrainState]:
-  """The first recorded step at which the state differs, and the last state."""
-  last = max(recorded)
+  """The first step whose report or state differs, and the last state."""
+  last = max(hashes)
   state = init_state(program)
+  meter, evaluator = Meter({}), Evaluator(program)
   bar = tqdm(
     total=last, unit='step', disable=not sys.stderr.isatty(), leave=False
   )
   with bar:
-    for step, state, _ in advance(program, state, 0):  # noqa: B020
+    for step, state, metrics in advance(program, state, 0):  # noqa: B020
       bar.update(program.plan.steps_per_dispatch)
-      if step in recorded:
+      meter.add(step, metrics)
+      if step in hashes:
         sha256 = fingerprints(jax.device_get(state))['state']
-        if sha256 != recorded[step]:
+        if sha256 != hashes[step]:
           return (step, 'the state differs'), state
+      if step in reports:  # their interval is free to change within a run
+        meter.flush()
+        line = evaluator.line(step, state, meter.means())
+        difference = _compare_report(reports[step], line)
+        if difference is not None:
+          return (step, difference), state
       if step >= last:
         return None, state
+
+
+def _compare_report(
+  recorded: dict[str, Any], line: dict[str, Any]
+) -> str | None:
+  """The first value of a report that is not reproduced; times are none."""
+  for name in sorted((recorded.keys() | line.keys()) - set(Clock.TIMES)):
+    if recorded.get(name) != line.get(name):
+      return (
+        f'{name} in metrics.jsonl is {recorded.get(name)}, not {line.get(name)}'
+      )
+  return None
 
 
 def _compare_result(

@@ -1,9 +1,10 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from gan_jax.data.dataset import Examples
-from gan_jax.evaluation.classification import make_error_rate
+from gan_jax.evaluation.classification import make_error_rate, wilson_interval
 
 
 def predict(weights, image):
@@ -21,3 +22,38 @@ def test_mistakes_are_counted_exactly(batch_size):
   assert error_rate(0, Examples(image, label)) == 2 / 7
   assert error_rate(-1, Examples(image, label)) == 1.0
   assert error_rate(0, Examples(image[:1], label[:1])) == 0.0
+
+
+@pytest.mark.parametrize(
+  ('mistakes', 'total'), [(0, 10), (10, 10), (1, 10), (20, 540), (107, 10_000)]
+)
+@pytest.mark.parametrize('confidence', [0.5, 0.95, 0.99])
+def test_wilson_interval_matches_scipy(mistakes, total, confidence):
+  expected = scipy.stats.binomtest(mistakes, total).proportion_ci(
+    confidence, method='wilson'
+  )
+  found = wilson_interval(mistakes, total, confidence=confidence)
+  np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+  ('mistakes', 'total', 'lower', 'upper'),
+  [
+    (81, 263, 0.2553, 0.3662),
+    (15, 148, 0.0624, 0.1605),
+    (0, 20, 0.0, 0.1611),
+    (1, 29, 0.0061, 0.1718),
+  ],
+)
+def test_wilson_interval_is_the_textbooks(mistakes, total, lower, upper):
+  """Newcombe 1998, table I, the score method without correction."""
+  found = wilson_interval(mistakes, total)
+  np.testing.assert_allclose(found, (lower, upper), atol=5.1e-5)
+
+
+@pytest.mark.parametrize(
+  'bad', [(-1, 10, 0.95), (11, 10, 0.95), (0, 0, 0.95), (1, 10, 1.0)]
+)
+def test_bad_counts_have_no_interval(bad):
+  with pytest.raises(ValueError, match=r'not possible|confidence'):
+    wilson_interval(*bad[:2], confidence=bad[2])

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.evaluation.diversity import stddev_over_z
+from gan_jax.evaluation.diversity import pairwise_diversity, stddev_over_z
 
 
 def test_one_image_for_all_z_has_none():
@@ -31,3 +31,41 @@ def test_uniform_noise_has_its_known_deviation():
   # Four deviations of the mean of 64 estimates: 4 * sqrt(1/180) / (2 * 12^-1/2)
   # / sqrt(64000) = 0.002.
   assert_allclose(stddev_over_z(images), 12**-0.5, atol=0.002)
+
+
+def test_pairwise_diversity_by_hand():
+  # Distances 5, 5 and 0 for one input, 1 thrice for the other.
+  a = [[[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 0.0]]]
+  b = [[[1.0, 0.0]], [[0.0, 0.0]], [[0.5, 0.75**0.5]]]
+  found = pairwise_diversity(np.array([a, b]))
+  np.testing.assert_allclose(found, (10 / 3 + 1) / 2)
+
+
+def test_pairwise_diversity_of_noise_is_within_inputs_only():
+  # Inputs far apart, whose outputs are independent normal numbers: the mean of
+  # |N(0, 2)| is 2 / sqrt(pi).
+  noise = np.random.default_rng(0).normal(size=(200, 10, 1))
+  samples = noise + 100.0 * np.arange(200)[:, None, None]
+  # Four deviations of it, from the spread over inputs, each with 10 outputs.
+  assert_allclose(pairwise_diversity(samples), 2 / np.pi**0.5, atol=0.08)
+
+
+def test_pairwise_diversity_is_the_same_for_images_and_for_rows():
+  images = np.random.default_rng(1).normal(size=(3, 4, 5, 2, 1))
+  rows = images.reshape(3, 4, 10)
+  assert pairwise_diversity(images) == pairwise_diversity(rows)
+  expected = np.mean([
+    np.sqrt(sum((p - q) ** 2 for p, q in zip(x[i], x[j], strict=True)))
+    for x in rows for i in range(4) for j in range(4) if i != j
+  ])  # fmt: skip
+  assert_allclose(pairwise_diversity(rows), expected, rtol=1e-12)
+
+
+def test_one_output_for_all_noise_has_no_diversity():
+  assert pairwise_diversity(np.ones((3, 4, 2))) == 0.0
+
+
+@pytest.mark.parametrize('shape', [(2, 1, 3), (0, 2, 3), (2, 3)])
+def test_bad_samples_have_no_diversity(shape):
+  with pytest.raises(ValueError, match='samples must be'):
+    pairwise_diversity(np.zeros(shape))

@@ -119,6 +119,7 @@ def test_comparison_makes_a_table_and_does_not_repeat_itself(command, tmp_path):
 
 @pytest.mark.parametrize('name', [
   'train', 'evaluate', 'sample', 'translate', 'verify', 'compare', 'plot',
+  'report', 'sweep',
 ])  # fmt: skip
 def test_help_names_the_flags(command, name):
   out = command(name, '--help', status=1).stdout  # absl's status for --help
@@ -172,6 +173,10 @@ def test_bad_input_is_one_line_and_makes_nothing(
     ('train', ('--workdir=x',), 'give --config=FILE'),
     ('evaluate', (), '--workdir'),
     ('evaluate', ('--workdir=configs',), 'is not a run directory'),
+    ('evaluate', ('--real=configs',), 'both --real and --fake'),
+    ('evaluate', ('--real=a', '--fake=b'), 'give --metrics'),
+    ('evaluate', ('--real=a', '--fake=b', '--metrics=is'), "metric 'is'"),
+    ('report', ('--workdir=configs',), 'is not a run directory'),
     ('sample', ('--workdir=configs', '--output=x.jpg'), 'ends in .png'),
     ('plot', ('--workdir=nowhere', '--output=x.png'), 'is not a run directory'),
     ('plot', ('--workdir=x', '--output=x.jpg'), 'ends in .png'),

@@ -11,8 +11,9 @@ from gan_jax.errors import InputError
 from gan_jax.reporting.metrics import read_lines
 from gan_jax.training import loop
 from gan_jax.training.meter import Diverged
-from gan_jax.training.restore import evaluate, sample
+from gan_jax.training.restore import sample
 from gan_jax.training.run_directory import RunDirectory
+from gan_jax.training.scoring import evaluate
 from gan_jax.training.signals import Stopped
 
 

@@ -96,6 +96,24 @@ def test_a_rate_off_by_a_millionth_is_found(run, tiny_dataset):
   assert verdict.causes == []
 
 
+def test_a_prettier_curve_is_found(run, tiny_dataset):
+  path = run / 'metrics.jsonl'
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  (report,) = [x for x in lines if x['step'] == 4 and 'epoch' in x]
+  report['validation_error'] /= 2
+  path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+  verdict = verify(run, dataset=tiny_dataset)
+  assert 'step 4: validation_error in metrics.jsonl is' in verdict.finding
+
+
+def test_times_need_not_be_reproduced(run, tiny_dataset):
+  path = run / 'metrics.jsonl'
+  text = path.read_text()
+  assert text.count('"step_seconds": ') == 2
+  path.write_text(text.replace('"step_seconds": ', '"step_seconds": 1'))
+  assert verify(run, dataset=tiny_dataset).finding is None
+
+
 def test_a_better_result_than_was_reached_is_found(run, tiny_dataset):
   edit_json(run / 'result.json', lambda result: result.update(test_error=0.0))
   verdict = verify(run, dataset=tiny_dataset)

@@ -1,0 +1,94 @@
+"""What a classifier of real images says of made ones."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class ModeCoverage(NamedTuple):
+  """Classes as modes."""
+
+  num_modes: int  # classes of which there is a sample
+  kl: float  # of the samples' classes from the data's, in nats
+
+
+def classifier_score(class_logits: np.ndarray) -> float:
+  r"""How sure the classifier is of each sample, and how unlike they are.
+
+  .. math:: \exp\left(\mathbb E_x\, \text{KL}(p(y | x) \,\|\, p(y))\right)
+
+  With Inception's classes it is the Inception score; papers give the mean over
+  ten splits of 50,000 samples, this is that of all samples at once.
+
+  Args:
+    class_logits: of the samples, [N, K].
+
+  Returns:
+    The score, from 1 to K.
+
+  Raises:
+    ValueError: another shape, no sample, or a number that is not finite.
+
+  References:
+    Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 4.
+  """
+  logits = np.asarray(class_logits, np.float64)
+  if logits.ndim != 2 or not logits.size or not np.isfinite(logits).all():
+    raise ValueError(
+      f'class_logits must be [N, K] and finite, got {logits.shape}'
+    )
+  logits = logits - logits.max(axis=1, keepdims=True)
+  log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+  p = np.exp(log_p)
+  mean = p.mean(axis=0)
+  # A class that no sample can be adds nothing.
+  log_mean = np.log(mean, where=mean > 0, out=np.zeros_like(mean))
+  return float(np.exp((p * (log_p - log_mean)).sum(axis=1).mean()))
+
+
+def mode_coverage(
+  fake_labels: np.ndarray, real_labels: np.ndarray, num_classes: int
+) -> ModeCoverage:
+  r"""Which classes the samples have, and how their shares differ from data's.
+
+  .. math:: \text{KL} = \sum_k f_k \log \frac{f_k}{r_k}
+
+  with f and r the shares of class k among samples and data.
+
+  Args:
+    fake_labels: the classes that a classifier finds in samples, integers [N].
+    real_labels: those of data, [M].
+    num_classes: K; labels lie in 0..K - 1.
+
+  Returns:
+    The number of classes with a sample, and the divergence: infinity if
+    samples have a class that data do not.
+
+  Raises:
+    ValueError: no labels, or labels out of range.
+
+  References:
+    Metz et al. 2016, https://arxiv.org/abs/1611.02163, and Lin et al. 2017,
+    https://arxiv.org/abs/1712.04086.
+  """
+  fake, real = (
+    _shares(name, labels, num_classes)
+    for name, labels in (
+      ('fake_labels', fake_labels),
+      ('real_labels', real_labels),
+    )
+  )
+  there = fake > 0
+  with np.errstate(divide='ignore'):
+    kl = np.sum(fake[there] * np.log(fake[there] / real[there]))
+  return ModeCoverage(int(there.sum()), float(kl))
+
+
+def _shares(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
+  labels = np.asarray(labels)
+  good = labels.ndim == 1 and labels.size and labels.dtype.kind in 'iu'
+  if not good or labels.min() < 0 or labels.max() >= num_classes:
+    raise ValueError(
+      f'{name} must be integers [N] in 0..{num_classes - 1}, N > 0'
+    )
+  return np.bincount(labels, minlength=num_classes) / len(labels)

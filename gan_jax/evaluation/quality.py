@@ -1,0 +1,221 @@
+"""How near made images are to real ones, in an extractor's features."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from gan_jax.errors import InputError, choice
+from gan_jax.evaluation.classes import classifier_score, mode_coverage
+from gan_jax.evaluation.distances import (
+  Moments,
+  frechet_distance,
+  kernel_distance,
+)
+from gan_jax.evaluation.extractors import Extractor
+from gan_jax.evaluation.manifold import density_coverage, precision_recall
+
+_NEIGHBOURS = 3  # of precision and recall, as in their paper
+_COVERAGE_NEIGHBOURS = 5  # of density and coverage, as in theirs
+_KERNEL_SUBSET = 1000  # images, of the 100 subsets of the kernel distance
+
+
+_Values = dict[str, float | None]
+
+
+class Features(NamedTuple):
+  """What an extractor sees in a set of images."""
+
+  features: np.ndarray  # [N, D]
+  logits: np.ndarray | None  # [N, K]
+
+
+def _distances(real: Features, fake: Features, seed: int) -> _Values:
+  num = min(len(real.features), len(fake.features))
+  kernel = kernel_distance(
+    real.features,
+    fake.features,
+    # Subsets of all images would be one and the same, without a deviation.
+    subset_size=min(_KERNEL_SUBSET, num // 2),
+    seed=seed,
+  )
+  return {
+    'kid': kernel.value,
+    'kid_std': kernel.std,
+    'kid_subset_size': kernel.subset_size,
+  }
+
+
+def _frechet(real: Features, fake: Features, seed: int) -> _Values:
+  moments = [Moments().update(each.features) for each in (real, fake)]
+  return {'fid': frechet_distance(*moments), **_distances(real, fake, seed)}
+
+
+def _manifold(real: Features, fake: Features, seed: int) -> _Values:
+  del seed  # nothing is drawn
+  pair = real.features, fake.features
+  precision, recall = precision_recall(*pair, k=_NEIGHBOURS)
+  density, coverage = density_coverage(*pair, k=_COVERAGE_NEIGHBOURS)
+  return {
+    'precision': precision,
+    'recall': recall,
+    'density': density,
+    'coverage': coverage,
+  }
+
+
+def _score(real: Features, fake: Features, seed: int) -> _Values:
+  del seed
+  return {
+    'score': classifier_score(fake.logits),
+    'real_score': classifier_score(real.logits),
+  }
+
+
+def _modes(real: Features, fake: Features, seed: int) -> _Values:
+  del seed
+  fake_labels, real_labels = (x.logits.argmax(-1) for x in (fake, real))
+  coverage = mode_coverage(fake_labels, real_labels, real.logits.shape[1])
+  # JSON has no infinity.
+  kl = coverage.kl if math.isfinite(coverage.kl) else None
+  return {'num_modes': coverage.num_modes, 'modes_kl': kl}
+
+
+class _Metric(NamedTuple):
+  compute: Callable[[Features, Features, int], _Values]
+  least: int  # images of either kind that it takes
+  classifies: bool  # whether the extractor must
+  values: tuple[str, ...]  # those of its values that one may choose by
+
+
+METRICS = {
+  # Never without the kernel distance beside it.
+  'fid': _Metric(_frechet, 4, False, ('fid', 'kid')),
+  'kid': _Metric(_distances, 4, False, ('kid',)),
+  'prdc': _Metric(
+    _manifold,
+    _COVERAGE_NEIGHBOURS + 1,
+    False,
+    ('precision', 'recall', 'density', 'coverage'),
+  ),
+  'score': _Metric(_score, 1, True, ('score',)),
+  'modes': _Metric(_modes, 1, True, ('num_modes', 'modes_kl')),
+}
+
+_HIGHER_IS_BETTER = (
+  'precision',
+  'recall',
+  'density',
+  'coverage',
+  'score',
+  'num_modes',
+)
+
+
+def lower_is_better(name: str) -> bool:
+  """Of a value by its name, such as 'validation_fid'; errors included."""
+  return not name.endswith(_HIGHER_IS_BETTER)
+
+
+def parse_metrics(text: str) -> list[str]:
+  """'fid,prdc' as names of METRICS; InputError for any other."""
+  names = [name.strip() for name in text.split(',')]
+  for name in names:
+    if name not in METRICS:
+      raise choice('metric', name, METRICS)
+  return list(dict.fromkeys(names))
+
+
+class Quality:
+  """Compares sets of images by the named metrics.
+
+  Args:
+    metrics: names of METRICS.
+    extractor: what sees the images.
+    batch_size: images that the extractor sees at once.
+    seed: of the subsets of the kernel distance.
+
+  Raises:
+    InputError: a metric that needs a classifier, and an extractor that is none.
+  """
+
+  def __init__(
+    self,
+    metrics: list[str],
+    extractor: Extractor,
+    *,
+    batch_size: int,
+    seed: int = 0,
+  ):
+    self._metrics = {name: METRICS[name] for name in metrics}
+    for name, metric in self._metrics.items():
+      if metric.classifies and not extractor.classifies:
+        raise InputError(
+          f'{name} needs a classifier, and extractor {extractor.name} is none; '
+          'leave the metric out, or choose another extractor'
+        )
+    self._extractor, self._batch_size = extractor, batch_size
+    self._seed = seed
+
+  def check(self, num: int, shape: tuple[int, ...], what: str) -> None:
+    """Raises InputError for images that cannot be compared.
+
+    Args:
+      num: how many there are.
+      shape: H, W, C of each.
+      what: their name in the message.
+    """
+    for name, metric in self._metrics.items():
+      if num < metric.least:
+        raise InputError(
+          f'{name} needs {metric.least} images or more of either kind, not '
+          f'{num} {what}'
+        )
+    wanted = self._extractor.image_shape
+    if wanted is not None and tuple(shape) != wanted:
+      raise InputError(
+        f'extractor {self._extractor.name} takes images of '
+        f'{"x".join(map(str, wanted))}, not {what} of '
+        f'{"x".join(map(str, shape))}'
+      )
+
+  def features(self, images: np.ndarray, what: str) -> Features:
+    """What the extractor sees.
+
+    Args:
+      images: uint8 [N, H, W, C].
+      what: their name in the progress bar.
+
+    Raises:
+      InputError: as `check`.
+    """
+    self.check(len(images), images.shape[1:], what)
+    features, logits = zip(*self._batches(images, what), strict=True)
+    return Features(
+      np.concatenate(features),
+      np.concatenate(logits) if self._extractor.classifies else None,
+    )
+
+  def _batches(self, images: np.ndarray, what: str) -> Iterator[tuple]:
+    """Features and logits of each batch; the last is filled up with zeros."""
+    size = min(self._batch_size, len(images))
+    starts = range(0, len(images), size)
+    for start in tqdm(
+      starts, desc=f'{what}', leave=False, disable=not sys.stderr.isatty()
+    ):
+      batch = images[start : start + size]
+      fill = [(0, size - len(batch))] + [(0, 0)] * 3
+      seen = self._extractor.extract(np.pad(batch, fill))
+      yield tuple(
+        None if x is None else np.asarray(x)[: len(batch)] for x in seen
+      )
+
+  def compare(self, real: Features, fake: Features) -> _Values:
+    """The metrics' values by name; `fid` brings the kernel distance along."""
+    scores = {}
+    for metric in self._metrics.values():
+      scores |= metric.compute(real, fake, self._seed)
+    return scores

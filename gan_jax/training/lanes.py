@@ -1,0 +1,278 @@
+"""Seeds of one config trained together: `jax.vmap` of the training step.
+
+Each lane is a run with its own directory, and saves its own checkpoints, as if
+it were alone: it can be evaluated, and even go on alone, at any time. Its
+numbers are those of the single run with its seed up to rounding.
+"""
+
+import contextlib
+import itertools
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from gan_jax.data.batches import read_ahead
+from gan_jax.data.dataset import Dataset
+from gan_jax.data.domain_sets import DomainDataset
+from gan_jax.errors import InputError
+from gan_jax.reporting.metrics import MetricsLog
+from gan_jax.training import loop, parallel
+from gan_jax.training.checkpoint import Checkpoints, all_finite
+from gan_jax.training.evaluator import Evaluator
+from gan_jax.training.fingerprint import fingerprints
+from gan_jax.training.meter import Clock, Diverged, Meter
+from gan_jax.training.program import (
+  Program,
+  build,
+  init_state,
+  state_shapes,
+  state_template,
+)
+from gan_jax.training.run_directory import RunDirectory
+from gan_jax.training.signals import Stopped, StopRequest
+from gan_jax.training.state import TrainState
+
+Outcome = dict[str, Any] | Diverged | InputError
+
+
+def check_one_device(config: ConfigDict) -> None:
+  """Raises InputError if the config's batches are split over devices."""
+  if parallel.axis_name(config.parallel) is not None:
+    raise InputError(
+      'runs in one program need one device; set --config.parallel=jit, or '
+      'train them in turn'
+    )
+
+
+def has_convolutions(program: Program) -> bool:
+  """Whether a network has one: they alone have weights of four dimensions."""
+  shapes = state_shapes(program.system, program.data.spec)
+  weights = shapes.generator.params, shapes.discriminator.params
+  return any(leaf.ndim >= 4 for leaf in jax.tree.leaves(weights))
+
+
+def train_lanes(
+  configs: Sequence[ConfigDict],
+  workdirs: Sequence[str],
+  *,
+  dataset: Dataset | DomainDataset | None = None,
+) -> list[Outcome]:
+  """Trains configs that differ in `seed` and `data.label_seed` alone.
+
+  Args:
+    configs: one for each lane.
+    workdirs: their run directories; made, or gone on with.
+    dataset: instead of the one that `config.data.name` names.
+
+  Returns:
+    For each, the contents of result.json, or the error that ended it. It does
+    not end the others.
+
+  Raises:
+    InputError: the configs split their batches over devices.
+    Stopped: SIGTERM or Ctrl-C came; every lane's state was saved.
+  """
+  check_one_device(configs[0])
+  lanes, errors = {}, {}
+  with contextlib.ExitStack() as stack:
+    for i, (config, workdir) in enumerate(zip(configs, workdirs, strict=True)):
+      try:
+        opened = _Lane.opened(config, workdir, dataset, len(configs))
+        lanes[i] = stack.enter_context(opened)
+        dataset = lanes[i].program.data.dataset
+      except InputError as error:
+        errors[i] = error
+    with StopRequest() as request:
+      _train(list(lanes.values()), request)
+  errors |= {i: lane.error for i, lane in lanes.items() if lane.error}
+  outcomes = []
+  for i, (config, workdir) in enumerate(zip(configs, workdirs, strict=True)):
+    try:
+      # All steps are done: this writes what there is at the end of a run.
+      finished = errors.get(i) or loop.train(config, workdir, dataset=dataset)
+    except InputError as error:
+      finished = error
+    outcomes.append(finished)
+  return outcomes
+
+
+class _Lane:
+  """One run: what it has beside the steps that it shares."""
+
+  def __init__(self, program: Program, step: int, state: TrainState):
+    self.program, self.step, self.state = program, step, state
+    self.error: Diverged | None = None
+
+  @classmethod
+  @contextlib.contextmanager
+  def opened(
+    cls,
+    config: ConfigDict,
+    workdir: str,
+    dataset: Dataset | DomainDataset | None,
+    num_lanes: int,
+  ) -> Iterator['_Lane']:
+    """A lane that goes on from its newest checkpoint, and locks its run."""
+    program = build(config, dataset)
+    directory = RunDirectory(workdir)
+    with directory.locked():
+      data = program.describe_data()
+      directory.check(config, data)
+      checkpoints = Checkpoints(
+        directory.checkpoints,
+        keep=config.checkpoint.keep,
+        best=config.checkpoint.best_metric,
+      )
+      restored = checkpoints.restore_latest(
+        state_template(program),
+        report=lambda text: print(text, file=sys.stderr),
+      )
+      step = restored.step if restored else 0
+      state = restored.state if restored else init_state(program)
+      lane = cls(program, step, state)
+      if step >= program.plan.num_steps:
+        yield lane
+        return
+      directory.recorded_hashes()  # unreadable files, before any change
+      checkpoints.set_aside(after=step)
+      directory.define(config, data)
+      directory.result.unlink(missing_ok=True)
+      directory.record_environment(step, f'vmap of {num_lanes} runs')
+      lane._evaluator = Evaluator(program)
+      lane._meter = Meter(restored.progress if restored else {})
+      lane._checkpoints = checkpoints
+      lane._log = MetricsLog(directory.path, step, config.log.tensorboard)
+      with contextlib.closing(lane._log), contextlib.closing(checkpoints):
+        yield lane
+
+  def add(self, step: int, metrics: dict[str, np.ndarray]) -> None:
+    """Takes the metrics [steps] of the dispatch that ended at `step`."""
+    if self.error is None:
+      try:
+        self._meter.add(step, metrics)
+        self._meter.flush()
+      except Diverged as error:
+        self.error = error
+
+  def record(
+    self,
+    step: int,
+    state: TrainState,
+    times: dict[str, float] | None,
+    save: bool,
+  ) -> None:
+    """Writes a report if there are `times` for it, and saves if it is to."""
+    if save and not all_finite(state):
+      self.error = Diverged(f'a weight is not finite at step {step}')
+      return
+    line = {}
+    if times is not None:
+      line = self._evaluator.line(step, state, self._meter.means()) | times
+      self._log.write(line)
+      for name, grid in self._evaluator.grids(state).items():
+        self._log.write_sample(name, step, grid)
+    if save:
+      # On disk before the checkpoint can be: every checkpoint has its line.
+      sha256 = fingerprints(jax.device_get(state))['state']
+      self._log.write({'step': step, 'state_sha256': sha256})
+      best = line.get(self.program.config.checkpoint.best_metric)
+      self._checkpoints.save(state, self._meter.saved(), best)
+      self.step, self.state = step, state
+
+
+def _train(lanes: Sequence[_Lane], request: StopRequest) -> None:
+  """Trains all to the end.
+
+  A kill may have come when some had saved and others had not: those that are
+  behind go on first, until they are where the next ones are.
+  """
+  while True:
+    going = [
+      lane
+      for lane in lanes
+      if lane.error is None and lane.step < lane.program.plan.num_steps
+    ]
+    if not going:
+      return
+    start = min(lane.step for lane in going)
+    ahead = [lane.step for lane in going if lane.step > start]
+    until = min(ahead, default=going[0].program.plan.num_steps)
+    last = [lane for lane in going if lane.step == start]
+    _train_together(last, start, until, request)
+
+
+def _train_together(
+  lanes: Sequence[_Lane], start: int, until: int, request: StopRequest
+) -> None:
+  """Trains lanes that have done `start` steps; all are saved at `until`."""
+  plan, config = lanes[0].program.plan, lanes[0].program.config
+  clock = Clock(config.data.batch_size, plan.steps_per_epoch)
+  bar = tqdm(
+    total=until,
+    initial=start,
+    unit='step',
+    disable=not sys.stderr.isatty(),
+    dynamic_ncols=True,
+    leave=False,
+  )
+  pending = None
+  with bar:
+    for step, state, metrics in _advance(lanes, start):
+      clock.step(plan.steps_per_dispatch)
+      bar.update(plan.steps_per_dispatch)
+      _read(lanes, pending)  # the device is at work on the next one
+      pending = step, metrics
+      stop = request.received
+      report = step % plan.report_every == 0
+      save = step % plan.save_every == 0 or step == until or stop is not None
+      if report or save:
+        _read(lanes, pending)
+        pending = None
+        clock.pause()
+        times = clock.lap() if report else None
+        for i, lane in enumerate(lanes):
+          if lane.error is None:
+            lane.record(step, jax.tree.map(lambda x: x[i], state), times, save)  # noqa: B023
+        clock.resume()
+      if stop is not None:
+        raise Stopped(stop, step)
+      if step == until or all(lane.error for lane in lanes):
+        return
+
+
+def _advance(
+  lanes: Sequence[_Lane], start: int
+) -> Iterator[tuple[int, TrainState, Any]]:
+  """As `program.advance`; states have an axis of lanes, metrics a second."""
+  programs = [lane.program for lane in lanes]
+  train_step = jax.vmap(programs[0].system.train_step)
+  run = parallel.compile_step(train_step, 'jit').run
+  state = jax.tree.map(lambda *x: jnp.stack(x), *(x.state for x in lanes))
+  keys = jnp.stack([program.key('train') for program in programs])
+  batches = zip(
+    *(read_ahead(program.sampler(), start) for program in programs),
+    strict=True,
+  )
+  chunk = programs[0].plan.steps_per_dispatch
+  for step in itertools.count(start + chunk, chunk):
+    several = [
+      jax.tree.map(lambda *x: np.stack(x), *each)
+      for each in itertools.islice(batches, chunk)
+    ]
+    state, metrics = run(state, several, keys)
+    yield step, state, metrics
+
+
+def _read(lanes: Sequence[_Lane], pending: tuple[int, Any] | None) -> None:
+  """Waits for a dispatch's metrics [steps, lanes] and hands them out."""
+  if pending is not None:
+    step, metrics = pending
+    values = jax.device_get(metrics)
+    for i, lane in enumerate(lanes):
+      lane.add(step, {name: value[:, i] for name, value in values.items()})

@@ -1,0 +1,133 @@
+import numpy as np
+import pytest
+
+from gan_jax.errors import InputError
+from gan_jax.evaluation.classes import classifier_score
+from gan_jax.evaluation.distances import (
+  Moments,
+  frechet_distance,
+  kernel_distance,
+)
+from gan_jax.evaluation.extractors import Extractor
+from gan_jax.evaluation.quality import (
+  METRICS,
+  Quality,
+  lower_is_better,
+  parse_metrics,
+)
+
+
+def pixels(images):
+  """Features are four pixels, logits two of them."""
+  flat = np.asarray(images, np.float32).reshape(len(images), -1)
+  return flat[:, :4], flat[:, :2] / 50
+
+
+def make_extractor(**changes):
+  values = {
+    'name': 'pixels',
+    'version': '1',
+    'resizer': 'none',
+    'sha256': 'none',
+    'extract': pixels,
+    'image_shape': None,
+    'classifies': True,
+  }
+  return Extractor(**(values | changes))
+
+
+def images(num=30, seed=0, high=256):
+  rng = np.random.default_rng(seed)
+  return rng.integers(0, high, (num, 2, 3, 1), np.uint8)
+
+
+def quality(metrics, batch_size=7, **changes):
+  return Quality(metrics, make_extractor(**changes), batch_size=batch_size)
+
+
+def compare(metrics, real, fake, **options):
+  found = quality(metrics, **options)
+  return found.compare(
+    found.features(real, 'real'), found.features(fake, 'fake')
+  )
+
+
+def test_each_metric_is_that_of_the_features():
+  real, fake = images(), images(20, seed=1, high=200)
+  found = compare(['fid', 'score'], real, fake)
+  (real_features, _), (fake_features, logits) = pixels(real), pixels(fake)
+  moments = [Moments().update(x) for x in (real_features, fake_features)]
+  np.testing.assert_allclose(found['fid'], frechet_distance(*moments))
+  kernel = kernel_distance(real_features, fake_features, subset_size=10)
+  assert (found['kid'], found['kid_std']) == kernel[:2]
+  assert found['kid_subset_size'] == 10
+  assert found['score'] == classifier_score(logits)
+
+
+@pytest.mark.parametrize('batch_size', [1, 4, 1000])
+def test_batches_do_not_matter(batch_size):
+  names = list(METRICS)
+  one = compare(names, images(), images(20, seed=1), batch_size=batch_size)
+  assert one == compare(names, images(), images(20, seed=1))
+
+
+def test_the_order_does_not_matter():
+  real, fake = images(), images(20, seed=1)
+  shuffled = np.random.default_rng(2).permutation(fake)
+  one, other = (compare(list(METRICS), real, x) for x in (fake, shuffled))
+  assert one.keys() == other.keys()
+  for name, value in one.items():
+    np.testing.assert_allclose(other[name], value, rtol=1e-9, err_msg=name)
+
+
+def test_all_that_one_may_choose_by_is_there():
+  for name, metric in METRICS.items():
+    found = compare([name], images(), images(20, seed=1))
+    assert set(metric.values) <= found.keys()
+
+
+def test_an_infinite_divergence_is_none():
+  black, white = np.zeros((6, 2, 3, 1), np.uint8), np.zeros((6, 2, 3, 1), 'u1')
+  white[:, 0, 1] = 255  # the second logit is the larger one
+  assert compare(['modes'], black, white)['modes_kl'] is None
+  assert compare(['modes'], black, black) == {'num_modes': 1, 'modes_kl': 0.0}
+
+
+def test_lower_is_better_for_errors_and_distances():
+  assert lower_is_better('validation_error')
+  assert lower_is_better('validation_fid')
+  assert lower_is_better('validation_a2b_modes_kl')
+  assert not lower_is_better('validation_precision')
+  assert not lower_is_better('validation_num_modes')
+
+
+def test_parsing():
+  assert parse_metrics('fid, prdc,fid') == ['fid', 'prdc']
+  for bad in ('', 'fid,', 'FID'):
+    with pytest.raises(InputError, match=r'unknown metric .* fid, kid, modes'):
+      parse_metrics(bad)
+
+
+@pytest.mark.parametrize(
+  ('metrics', 'num', 'message'),
+  [
+    (['fid'], 3, 'fid needs 4 images or more of either kind, not 3 made'),
+    (['kid'], 3, 'kid needs 4'),
+    (['prdc'], 5, 'prdc needs 6'),
+  ],
+)
+def test_too_few_images_fail(metrics, num, message):
+  with pytest.raises(InputError, match=message):
+    quality(metrics).features(images(num), 'made')
+  quality(metrics).features(images(num + 1), 'made')
+
+
+def test_another_size_fails():
+  with pytest.raises(InputError, match='takes images of 2x3x3, not made of 2x'):
+    quality(['fid'], image_shape=(2, 3, 3)).features(images(), 'made')
+
+
+@pytest.mark.parametrize('metric', ['score', 'modes'])
+def test_classes_need_a_classifier(metric):
+  with pytest.raises(InputError, match=f'{metric} needs a classifier'):
+    quality([metric], classifies=False)

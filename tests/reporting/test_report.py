@@ -1,0 +1,453 @@
+"""The HTML report: what stands in it, and that nothing in it is alive."""
+
+import base64
+import hashlib
+import html.parser
+import io
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_jax.errors import InputError
+from gan_jax.reporting import panels
+from gan_jax.reporting.curves import Curve, panel_svg
+from gan_jax.reporting.html import Html, element, picture
+from gan_jax.reporting.images import save_png
+from gan_jax.reporting.report import Run, write_comparison, write_report
+
+EVIL = '</script><img src=x onerror="alert(1)">\'&'
+VOID = {'img', 'input', 'meta', 'link'}
+
+
+@pytest.fixture(autouse=True, scope='module')
+def drawn_once():
+  """The same curves are drawn once for all tests: drawing takes most time."""
+  drawn = {}
+
+  def draw(*args, **options):
+    key = repr((args, options))
+    if key not in drawn:
+      drawn[key] = panel_svg(*args, **options)
+    return drawn[key]
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(panels, 'panel_svg', draw)
+    yield
+
+
+class Page(html.parser.HTMLParser):
+  """A page's tags, and its text by the heading that it stands under."""
+
+  def __init__(self, path):
+    super().__init__()
+    self.tags, self.open, self.text, self.raw = [], [], {}, {}
+    self.heading = ''
+    self.source = path.read_text()
+    self.feed(self.source)
+    self.close()
+    assert not self.open
+
+  def handle_starttag(self, tag, attrs):
+    self.tags.append((tag, dict(attrs)))
+    if tag not in VOID:
+      self.open.append(tag)
+    if tag == 'h2':
+      self.heading = ''
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag  # well nested
+
+  def handle_data(self, data):
+    if self.open and self.open[-1] in ('script', 'style'):
+      self.raw[self.open[-1]] = data
+      return
+    if self.open and self.open[-1] == 'h2':
+      self.heading += data
+      return
+    before = self.text.get(self.heading, '')
+    self.text[self.heading] = before + data + '\n'
+
+  def all(self, name):
+    return [attrs for tag, attrs in self.tags if tag == name]
+
+
+def grid(path, value):
+  save_png(path, np.full((8, 12, 3), value, np.uint8))
+
+
+def make_run(path, name='a run', **changes):
+  for step in (2, 4, 6):
+    grid(path / f'samples/samples_{step:08d}.png', step)
+  reports = [
+    {'step': 2 * i, 'epoch': 0.5 * i, 'd_loss': 2.0 / i, 'g_loss': 0.1 * i,
+     'd_grad_norm': 1.0, 'samples_std': 0.2, 'step_seconds': 0.01,
+     'epoch_seconds': 0.1, 'd_odd': 1.0}
+    for i in (1, 2, 3)
+  ]  # fmt: skip
+  run = Run(
+    name=name,
+    path=path,
+    config={'system': 'gan', 'data.name': 'mnist', 'seed': 3},
+    data={'spec': {'num_classes': 10}, 'sha256': {'train': 'abc'}},
+    sessions=[
+      {'from_step': 0, 'device_kind': 'cpu', 'packages': {'jax': '0.10.1'}},
+      {'from_step': 4, 'device_kind': 'cpu', 'packages': {'jax': '0.10.2'}},
+    ],
+    reports=reports,
+    hashes={2: 'hash-two', 6: 'hash-six'},
+    result={'steps': 6, 'samples_std': 0.123456, 'sha256': {'state': 'x'}},
+  )
+  return run._replace(**changes)
+
+
+def insights(path, **changes):
+  """What training.insights writes, of two classes."""
+  folder = path / 'report'
+  for name in ('neighbours_samples', 'interpolation_samples', 'hardest_00'):
+    grid(folder / f'{name}.png', 77)
+  found = {
+    'step': 6,
+    'weights': 'averaged',
+    'num_compared': 1000,
+    'data': {'num': 100, 'std': 0.25, 'to_train': 2.0, 'identical': 0},
+    'samples': {
+      'samples': {'num': 24, 'std': 0.2, 'to_train': 1.9, 'identical': 0}
+    },
+    'classification': {
+      'weights': 'raw', 'split': 'validation', 'num': 9, 'of': 20,
+      'error': 1 / 9,
+      'classes': ['0', EVIL], 'confusion': [[5, 1], [0, 3]],
+      'hardest': [{'label': '0', 'predicted': EVIL, 'probability': 0.98}],
+    },
+  }  # fmt: skip
+  found |= changes
+  (folder / 'insights.json').write_text(json.dumps(found))
+
+
+def written(run, tmp_path):
+  write_report(run, tmp_path / 'report.html')
+  return Page(tmp_path / 'report.html')
+
+
+def test_what_ran_stands_in_it(tmp_path):
+  page = written(make_run(tmp_path), tmp_path)
+  summary = page.text['Summary']
+  for words in ('gan', 'mnist', 'step 6, epoch 1.5', 'finished', 'hash-six'):
+    assert words in summary
+  assert 'hash-two' not in summary
+  ran = page.text['What ran']
+  for words in ('seed', '3', 'sha256.train', 'abc', 'hash-two', 'from step 0',
+                'from step 4; changed: jax: 0.10.1 -> 0.10.2'):  # fmt: skip
+    assert words in ran
+  assert page.text['Final numbers'].split() == [
+    'steps', '6', 'samples_std', '0.1235'
+  ]  # fmt: skip
+
+
+def test_a_run_that_is_not_finished_says_so(tmp_path):
+  page = written(make_run(tmp_path, result=None), tmp_path)
+  assert 'not finished' in page.text['Summary']
+  numbers = page.text['Final numbers']
+  assert 'last report' in numbers
+  assert 'd_loss\n0.6667' in numbers
+
+
+def test_grids_stand_on_a_slider_in_their_order(tmp_path):
+  run = make_run(tmp_path)
+  grid(tmp_path / 'samples/b2a_00000006.png', 9)
+  grid(tmp_path / 'samples/mine.png', 9)  # not the log's
+  page = written(run, tmp_path)
+  sliders = page.all('input')
+  assert [slider['max'] for slider in sliders] == ['0', '2']
+  assert [slider['min'] for slider in sliders] == ['0', '0']
+  frames = [x for x in page.all('img') if x['alt'].startswith('samples, step')]
+  values = []
+  for frame in frames:
+    code = frame['src'].removeprefix('data:image/png;base64,')
+    image = Image.open(io.BytesIO(base64.b64decode(code)))
+    values.append(np.asarray(image)[0, 0, 0])
+  assert values == [2, 4, 6]
+  assert [x['alt'] for x in frames] == [f'samples, step {i}' for i in values]
+  figures = page.all('figure')
+  start = next(i for i, x in enumerate(figures) if 'hidden' in x)
+  assert ['hidden' in x for x in figures[start - 1 : start + 3]] == [
+    False, True, True, False,
+  ]  # fmt: skip
+
+
+@pytest.mark.parametrize('num', [1, 2, 3, 40, 41, 200, 1000])
+def test_long_histories_are_thinned(num):
+  kept = panels.thinned([1000] * num)
+  assert len(kept) == min(num, panels.MAX_FRAMES)
+  assert (kept[0], kept[-1]) == (0, num - 1)
+  steps = np.diff(kept)
+  assert (steps >= 1).all()
+  assert np.ptp(steps) <= 1 if num > 1 else True
+  large = panels.thinned([panels.MAX_HISTORY_BYTES // 5] * num)
+  assert len(large) == min(num, 5)
+  huge = panels.thinned([2 * panels.MAX_HISTORY_BYTES] * num)
+  assert huge == [*dict.fromkeys([0, num - 1])]
+
+
+def test_metrics_of_a_kind_share_a_panel(tmp_path):
+  page = written(make_run(tmp_path), tmp_path)
+  plots = [x['alt'] for x in page.all('img') if x.get('class') == 'plot']
+  assert plots == [
+    "G's loss",
+    "D's loss",
+    'Deviation over z',
+    'Gradient norms',
+    'Time of a step',
+    'd_odd',
+  ]
+  assert 'epoch_seconds' not in page.text['Curves']
+  assert 'd_loss' in page.text['Curves']
+
+
+def test_health_says_what_is_wrong_and_what_was_looked_at(tmp_path):
+  run = make_run(tmp_path)
+  said = written(run, tmp_path).text['Health']
+  assert said == (
+    "Nothing is wrong with gradient norms and the samples' diversity, as far "
+    "as 3 reports show. Not in the reports: D's win rate.\n"
+  )
+  won = [line | {'d_win_rate': 1.0} for line in run.reports]
+  said = written(run._replace(reports=won), tmp_path).text['Health']
+  assert said.startswith('D tells real from fake 100% of the time')
+  for key, value in (
+    ('system', 'ssgan'),
+    ('loss.adversarial.name', 'wasserstein'),
+  ):
+    other = run._replace(reports=won, config={**run.config, key: value})
+    assert 'Nothing is wrong' in written(other, tmp_path).text['Health']
+  few = run._replace(reports=run.reports[:2])
+  assert 'Too few reports' in written(few, tmp_path).text['Health']
+  silent = [{'step': i, 'epoch': 1.0, 'd_loss': 1.0} for i in range(3)]
+  said = written(run._replace(reports=silent), tmp_path).text['Health']
+  assert said.startswith('There is nothing to tell by. Not in the reports: D')
+
+
+def test_samples_are_held_against_the_datas_deviation(tmp_path):
+  run = make_run(tmp_path)
+  insights(tmp_path, data={'num': 9, 'std': 0.5, 'to_train': 2.0})
+  page = written(run, tmp_path)
+  assert "the data's is 0.500" in page.text['Health']
+  assert "dashed: the data's, 0.500" in page.text['Curves']
+
+
+def test_a_closer_look(tmp_path):
+  insights(tmp_path)
+  page = written(make_run(tmp_path), tmp_path)
+  memory = page.text['Is it memorising?']
+  assert 'At step 6, averaged weights.' in memory
+  assert (
+    'median distance of 24 samples to the nearest training image is 1.90'
+    in (memory)
+  )
+  assert 'no sign of copies' in memory
+  mistakes = page.text['Mistakes']
+  assert 'At step 6, raw weights.' in mistakes
+  assert '11.11% of 9 of 20 images of the validation split' in mistakes
+  assert f'0 → {EVIL}, 98%' in mistakes
+  shares = [x['style'] for x in page.all('td') if 'style' in x]
+  assert shares == [
+    f'background:rgb({hue} / {0.6 * share**0.5:.2f})'
+    for hue, share in (
+      ('0 114 178', 5 / 6), ('213 94 0', 1 / 6),
+      ('213 94 0', 0.0), ('0 114 178', 1.0),
+    )
+  ]  # fmt: skip
+  assert 'Translations' not in page.text
+
+
+@pytest.mark.parametrize(
+  ('sample', 'words'),
+  [
+    ({'to_train': 0.9}, 'much nearer'),
+    ({'to_train': 1.1}, 'no sign'),
+    ({'to_train': 0.9, 'identical': 2}, '2 of the samples are training images'),
+  ],
+)
+def test_copies_are_noticed(tmp_path, sample, words):
+  whole = {'num': 24, 'std': 0.2, 'identical': 0} | sample
+  insights(tmp_path, samples={'samples': whole})
+  page = written(make_run(tmp_path), tmp_path)
+  assert words in page.text['Is it memorising?']
+
+
+def test_of_many_classes_the_commonest_mistakes_are_listed(tmp_path):
+  counts = np.diag(np.full(30, 9))
+  counts[3, 5], counts[4, 1] = 2, 7
+  insights(tmp_path, classification={
+    'weights': 'raw', 'split': 'validation', 'num': 9, 'of': 9, 'error': 0.0,
+    'hardest': [],
+    'classes': [f'k{i}' for i in range(30)], 'confusion': counts.tolist(),
+  })  # fmt: skip
+  text = written(make_run(tmp_path), tmp_path).text['Mistakes']
+  assert text.index('k4\nk1\n7') < text.index('k3\nk5\n2')
+  assert 'k9' not in text
+
+
+def test_translations_name_their_columns(tmp_path):
+  insights(tmp_path)
+  grid(tmp_path / 'report/translation_b2a.png', 5)
+  (tmp_path / 'report/insights.json').write_text(json.dumps({
+    'step': 2, 'weights': 'raw',
+    'translations': {'b2a': ['input', 'output', 'target']},
+  }))  # fmt: skip
+  text = written(make_run(tmp_path), tmp_path).text['Translations']
+  assert 'input | output | target' in text
+  assert 'The run has come to step 6 since' in text
+
+
+def test_without_insights_it_says_why(tmp_path):
+  run = make_run(tmp_path, missing='the data are gone')
+  text = written(run, tmp_path).text['A closer look']
+  assert 'missing: the data are gone.' in text
+
+
+@pytest.mark.parametrize(
+  'content',
+  [
+    '{', '[]', '{}x', '{"step": 1}', '{"step": "x", "weights": ""}',
+    '{"step": 6, "weights": "raw", "samples": {}}\0',
+    '{"step": 6, "weights": "raw", "samples": {"a": 3}, "data": {}}',
+    '{"step": 6, "weights": "raw", "classification": {"classes": 3}}',
+    '{"step": 6, "weights": "raw", "translations": [1]}',
+  ],
+)  # fmt: skip
+def test_damaged_insights_are_one_line(tmp_path, content):
+  insights(tmp_path)
+  (tmp_path / 'report/insights.json').write_text(content)
+  with pytest.raises(
+    InputError, match=r'insights\.json is not the file'
+  ) as info:
+    write_report(make_run(tmp_path), tmp_path / 'x.html')
+  assert '\n' not in str(info.value)
+  assert not (tmp_path / 'x.html').exists()
+
+
+def test_only_the_folders_own_pictures_are_shown(tmp_path):
+  """Names in insights.json lead nowhere else; what is no picture is said."""
+  grid(tmp_path / 'neighbours_secret.png', 1)
+  (tmp_path / 'report/neighbours_').mkdir(parents=True)  # a way out
+  secret = {'num': 1, 'std': 0.2, 'to_train': 1.0, 'identical': 0}
+  insights(tmp_path, samples={'/../../neighbours_secret': secret})
+  (tmp_path / 'report/hardest_00.png').write_bytes(b'<svg onload=alert(1)>')
+  page = written(make_run(tmp_path), tmp_path)
+  assert 'cannot be read' in page.text['Is it memorising?']
+  assert 'cannot be read' in page.text['Mistakes']
+
+
+def test_whatever_comes_from_files_is_text(tmp_path):
+  run = make_run(tmp_path / 'run', name=EVIL)
+  insights(tmp_path / 'run', weights=EVIL)
+  reports = [line | {EVIL: 1.0, '$x^{$_': 2.0} for line in run.reports]
+  run = run._replace(
+    config={**run.config, 'system': EVIL, EVIL: EVIL},
+    data={EVIL: EVIL},
+    sessions=[{'from_step': EVIL, EVIL: [EVIL], 'processor': EVIL}] * 2,
+    reports=reports,
+    hashes={6: EVIL},
+    result={EVIL: EVIL},
+  )
+  write_comparison([run, run], tmp_path / 'both.html')
+  write_report(run, tmp_path / 'one.html')
+  for name in ('one', 'both'):
+    page = Page(tmp_path / f'{name}.html')
+    assert len(page.all('script')) == 1
+    for tag, attrs in page.tags:
+      assert not any(key.startswith('on') for key in attrs)
+      assert attrs.get('src', 'data:image/').startswith('data:image/'), tag
+      assert attrs.get('href', '#').startswith('#')
+    assert EVIL in '\n'.join(page.text.values())
+    assert 'http' not in re.sub(r'data:[^"]*|http-equiv', '', page.source)
+
+
+def test_the_policy_allows_the_one_script_alone(tmp_path):
+  page = written(make_run(tmp_path), tmp_path)
+  (policy,) = [x['content'] for x in page.all('meta') if 'http-equiv' in x]
+  script = page.raw['script']
+  digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+  assert policy.split('; ') == [
+    "default-src 'none'",
+    'img-src data:',
+    "style-src 'unsafe-inline'",
+    f"script-src 'sha256-{digest}'",
+  ]
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+  run = make_run(tmp_path)
+  insights(tmp_path)
+  pages = []
+  for name in 'ab':
+    write_report(run, tmp_path / f'{name}.html')
+    pages.append((tmp_path / f'{name}.html').read_bytes())
+  assert pages[0] == pages[1]
+
+
+def test_curves_are_drawn_as_they_are():
+  lines = [Curve([1, 2, 4], [1.0, 10.0, 1000.0], 0), Curve([3], [5.0], 8)]
+  linear, log, level = (
+    panel_svg(lines, 'loss', **options)
+    for options in ({}, {'log': True}, {'level': 3.0})
+  )
+  for svg in (linear, log, level):
+    assert svg.startswith(b'<?xml')
+    assert b'loss' in svg  # matplotlib's comments tell what its paths spell
+    assert b'step' in svg
+    assert lines[0].colour.encode() in svg
+    assert lines[1].colour.encode() in svg
+  assert panel_svg(lines, 'loss') == linear  # the same bytes
+  assert len({linear, log, level}) == 3
+  assert lines[0].colour != lines[1].colour
+  assert (lines[0].dashes, lines[1].dashes) == ('-', '--')
+  path = re.findall(rb'<path d="(M [^"]*)" clip-path[^>]*stroke: #0072b2', log)
+  numbers = np.array(re.findall(rb'[\d.]+', path[0]), float).reshape(-1, 2)
+  x, y = np.diff(numbers, axis=0).T
+  np.testing.assert_allclose(x[1], 2 * x[0], rtol=1e-4)  # steps 1, 2, 4
+  np.testing.assert_allclose(y[1], 2 * y[0], rtol=1e-4)  # 1, 10, 1000
+  assert y[0] < 0  # upwards
+
+
+def test_runs_side_by_side(tmp_path):
+  one = make_run(tmp_path / 'one', name='one')
+  two = make_run(
+    tmp_path / 'two',
+    name='two',
+    config={'system': 'gan', 'data.name': 'mnist', 'seed': 4, 'more': True},
+    result={'steps': 8, 'test_error': 0.03125},
+  )
+  two.reports[0]['d_only'] = 1.0
+  write_comparison([one, two], tmp_path / 'compare.html')
+  page = Page(tmp_path / 'compare.html')
+  numbers = page.text['Final numbers'].split('\n')
+  assert numbers == [
+    'one', 'two', 'steps', '6', '8', 'samples_std', '0.1235', 'test_error',
+    '0.03125', '',
+  ]  # fmt: skip
+  keys = page.text['Differing config keys'].split()
+  assert keys == ['one', 'two', 'more', 'True', 'seed', '3', '4']
+  plots = [x['alt'] for x in page.all('img') if x.get('class') == 'plot']
+  assert plots == [
+    'g_loss', 'd_loss', 'samples_std', 'd_grad_norm', 'step_seconds', 'd_odd',
+    'd_only',
+  ]  # fmt: skip
+  grids = [x['alt'] for x in page.all('img') if x.get('class') == 'pixels']
+  assert grids == ['samples of one', 'samples of two']
+  write_comparison([one, one], tmp_path / 'same.html')
+  same = Page(tmp_path / 'same.html')
+  assert same.text['Differing config keys'] == 'There are none.\n'
+
+
+def test_elements_escape_what_is_no_markup():
+  made = element('p', '<b>', Html('<i>'), 3, class_='"x"', aria_label='&')
+  assert made == '<p class="&quot;x&quot;" aria-label="&amp;">&lt;b&gt;<i>3</p>'
+  assert element('img', hidden=True, alt=None, open=False) == '<img hidden>'
+  assert picture(b'GIF89a', '<x>') == (
+    '<p>&lt;x&gt;: this picture cannot be read.</p>'
+  )
