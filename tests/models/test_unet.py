@@ -122,6 +122,7 @@ def test_the_activations_between_the_layers():
 SIDES = (0, 6, 14, 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('level', [1, 2, 3])
 def test_skips_carry_details_past_the_inner_path(level):
   generator, variables, image = build(64, width=2)
@@ -154,6 +155,7 @@ def test_skips_carry_details_past_the_inner_path(level):
   assert side(inner=1.0, skip=0.0) == 64
 
 
+@pytest.mark.slow
 def test_dropout_acts_in_three_blocks():
   generator, variables, image = build(32)
   _, state = generator.apply(

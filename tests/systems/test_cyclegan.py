@@ -162,6 +162,7 @@ def test_cycle_and_identity_cost_nothing_for_identity_generators(
   np.testing.assert_allclose(metrics['g_loss'], 2.0 * adversarial, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_no_two_networks_start_alike(config):
   program = build(config, made_up.two_domains(config.data))
   state = init_state(program)

@@ -147,6 +147,7 @@ IMAGES = jnp.asarray(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('dropout', [True, False])
 def test_dropout_is_the_noise_at_test(config, dropout):
   config.model.test_dropout = dropout

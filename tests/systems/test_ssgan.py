@@ -192,6 +192,7 @@ def test_two_devices_agree_with_one(config, tiny_dataset, num_labels):
   )
 
 
+@pytest.mark.slow
 def test_dropout_and_noise_do_not_depend_on_the_devices(config, tiny_dataset):
   config.model.discriminator.dropout_rate = 0.5
   results = []
