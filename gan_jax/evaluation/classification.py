@@ -46,6 +46,37 @@ def make_error_rate(
   return error_rate
 
 
+def class_probabilities(
+  predict: Callable[[Weights, Array], Array],
+  weights: Weights,
+  image: np.ndarray,
+  batch_size: int,
+) -> np.ndarray:
+  """Each class's probability, of images.
+
+  Args:
+    predict: as for `make_error_rate`.
+    weights: what it takes.
+    image: uint8 [N, H, W, C].
+    batch_size: images per call; the last batch is filled up with zeros.
+
+  Returns:
+    float32 [N, K].
+  """
+
+  @jax.jit
+  def probabilities(weights, image):
+    return jax.nn.softmax(predict(weights, to_unit_range(image)))
+
+  parts, size = [], min(batch_size, len(image))
+  for start in range(0, len(image), size):
+    batch = image[start : start + size]
+    fill = [(0, size - len(batch))] + [(0, 0)] * 3
+    made = np.asarray(probabilities(weights, np.pad(batch, fill)))
+    parts.append(made[: len(batch)])
+  return np.concatenate(parts)
+
+
 def wilson_interval(
   mistakes: int, total: int, *, confidence: float = 0.95
 ) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from gan_jax.data.batches import to_unit_range
 from gan_jax.data.dataset import Dataset, Examples, crop_to_native
 from gan_jax.data.domains import DomainData
 from gan_jax.data.labelled import LabelledData
+from gan_jax.evaluation.classification import class_probabilities
 from gan_jax.evaluation.diversity import stddev_over_z
 from gan_jax.evaluation.samples import nearest_neighbours
 from gan_jax.files import write_json
@@ -21,7 +22,6 @@ from gan_jax.reporting import images
 from gan_jax.rng import key_for
 from gan_jax.training import restore
 from gan_jax.training.scoring import translation_evaluator
-from gan_jax.training.state import Player
 
 _COLUMNS = 12  # of samples and their neighbours
 _NUM_SAMPLES = 2 * _COLUMNS
@@ -48,7 +48,7 @@ def write_insights(
     old.unlink()
   found: dict[str, Any] = {
     'step': run.step,
-    'weights': _kind(run.state.generator),
+    'weights': run.state.generator.which,
   }
   if run.system.generate is not None:
     found |= _look_at_samples(run, data.dataset, folder)
@@ -113,7 +113,12 @@ def _look_at_mistakes(
 ) -> dict[str, Any]:
   """Which validation images are taken for which, and the hardest of them."""
   image, label = (_spread(column, _MAX_CLASSIFIED) for column in examples)
-  probability = _probabilities(run, image)
+  probability = class_probabilities(
+    run.system.predict,
+    run.state.discriminator.averaged,
+    image,
+    run.config.eval.batch_size,
+  )
   num_classes = probability.shape[1]
   predicted = probability.argmax(axis=1)
   confusion = np.zeros((num_classes, num_classes), int)
@@ -125,7 +130,7 @@ def _look_at_mistakes(
     grid = images.grid(shown[i : i + 1], 1)
     images.save_png(folder / f'hardest_{i:02d}.png', grid)
   return {
-    'weights': _kind(run.state.discriminator),
+    'weights': run.state.discriminator.which,
     'split': 'validation',
     'num': len(label),
     'of': len(examples.label),
@@ -141,25 +146,6 @@ def _look_at_mistakes(
       for i in hardest
     ],
   }
-
-
-def _probabilities(run: restore.TrainedRun, image: np.ndarray) -> np.ndarray:
-  """Each class's probability [N, K], of images in 0..255."""
-
-  @jax.jit
-  def probabilities(weights, image):
-    logits = run.system.predict(weights, to_unit_range(image))
-    return jax.nn.softmax(logits, axis=-1)
-
-  num = len(image)
-  size = min(run.config.eval.batch_size, num)
-  # The last batch overlaps the one before: all are of one size.
-  starts = [*range(0, num - size, size), num - size]
-  weights = run.state.discriminator.averaged
-  filled = np.zeros((num, run.spec.num_classes), np.float32)
-  for i in starts:
-    filled[i : i + size] = probabilities(weights, image[i : i + size])
-  return filled
 
 
 def _look_at_translations(
@@ -186,10 +172,6 @@ def _look_at_translations(
       names.append('target')
     columns[way] = names
   return columns
-
-
-def _kind(player: Player) -> str:
-  return 'raw' if player.ema is None else 'averaged'
 
 
 def _spread(column: np.ndarray, num: int) -> np.ndarray:

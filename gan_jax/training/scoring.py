@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax.data.batches import to_uint8, to_unit_range
-from gan_jax.data.dataset import Dataset, crop_to_native
+from gan_jax.data.dataset import Dataset, Examples, crop_to_native
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.data.images import find_images, map_in_threads, read_image
 from gan_jax.data.spec import DataSpec, DomainSpec
@@ -23,7 +23,7 @@ from gan_jax.rng import key_for
 from gan_jax.systems import System
 from gan_jax.training import restore
 from gan_jax.training.extractors import open_extractor
-from gan_jax.training.state import Player, Weights
+from gan_jax.training.state import Weights
 from gan_jax.types import PRNGKey
 
 
@@ -242,42 +242,60 @@ def evaluate(
       extractor=extractor,
     )
     quality.check(split, num_samples)
+  generator = run.state.generator
   result: dict[str, Any] = {'step': run.step, 'split': split}
   if run.system.predict is not None:
-    player = run.state.discriminator
-    error_rate = make_error_rate(run.system.predict, run.config.eval.batch_size)
-    error, total = error_rate(player.averaged, examples), len(examples.label)
-    result |= {
-      'num_examples': total,
-      'error': error,
-      'error_interval': list(wilson_interval(round(error * total), total)),
-      'weights': _kind(player),
-    }
-  generator = run.state.generator
+    result |= _classification(run, examples)
   if translation is not None:
     result |= translation.errors(generator.averaged, examples)
-    result['generator_weights'] = _kind(generator)
+    result['generator_weights'] = generator.which
   if run.system.generate is not None:
-    result |= {
-      'num_samples': num_samples,
-      'seed': seed,
-      'generator_weights': _kind(generator),
-    }
-    train_image = crop_to_native(dataset.train.image, run.spec.native_size)
-    panels = restore.generate(run, restore.latents(run, [seed], num_samples))
-    panels['data'] = crop_to_native(
-      examples.image[:num_samples], run.spec.native_size
-    )
-    for name, image in panels.items():
-      _, distance = nearest_neighbours(image, train_image)
-      result[f'{name}_std'] = stddev_over_z(to_unit_range(image))
-      result[f'{name}_to_train'] = float(np.median(distance)) / 255.0
+    result |= _samples(run, dataset, examples, num_samples, seed)
   if quality is not None:
     result['extractor'] = quality.describe()
     result |= quality.scores(
       generator.averaged, split, num_samples=num_samples, seed=seed
     )
   return result
+
+
+def _classification(
+  run: restore.TrainedRun, examples: Examples
+) -> dict[str, Any]:
+  """The error and how sure its number is."""
+  player, total = run.state.discriminator, len(examples.label)
+  error_rate = make_error_rate(run.system.predict, run.config.eval.batch_size)
+  error = error_rate(player.averaged, examples)
+  return {
+    'num_examples': total,
+    'error': error,
+    'error_interval': list(wilson_interval(round(error * total), total)),
+    'weights': player.which,
+  }
+
+
+def _samples(
+  run: restore.TrainedRun,
+  dataset: Dataset,
+  examples: Examples,
+  num: int,
+  seed: int,
+) -> dict[str, Any]:
+  """How samples differ, and how near they are to training images."""
+  native = run.spec.native_size
+  train_image = crop_to_native(dataset.train.image, native)
+  panels = restore.generate(run, restore.latents(run, [seed], num))
+  panels['data'] = crop_to_native(examples.image[:num], native)
+  figures = {
+    'num_samples': num,
+    'seed': seed,
+    'generator_weights': run.state.generator.which,
+  }
+  for name, image in panels.items():
+    _, distance = nearest_neighbours(image, train_image)
+    figures[f'{name}_std'] = stddev_over_z(to_unit_range(image))
+    figures[f'{name}_to_train'] = float(np.median(distance)) / 255.0
+  return figures
 
 
 def compare_folders(
@@ -338,7 +356,3 @@ def _read_folder(folder: str, channels: int, what: str) -> np.ndarray:
         f'{images[0].shape[0]}x{images[0].shape[1]}; all must have one size'
       )
   return np.stack(images)
-
-
-def _kind(player: Player) -> str:
-  return 'raw' if player.ema is None else 'averaged'

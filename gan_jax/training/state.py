@@ -34,6 +34,11 @@ class Player:
     """The weights to sample and classify with: the average where it is on."""
     return self.weights if self.ema is None else self.ema
 
+  @property
+  def which(self) -> str:
+    """Which weights `averaged` gives, for people: 'averaged' or 'raw'."""
+    return 'raw' if self.ema is None else 'averaged'
+
 
 @struct.dataclass
 class TrainState:

@@ -3,11 +3,8 @@
 import pathlib
 from collections.abc import Callable
 
-import jax
-import numpy as np
-
-from gan_jax.data.batches import to_unit_range
 from gan_jax.errors import InputError
+from gan_jax.evaluation.classification import class_probabilities
 from gan_jax.files import write_text
 from gan_jax.reporting.tables import (
   Finished,
@@ -22,7 +19,7 @@ from gan_jax.training.evaluator import Evaluator
 from gan_jax.training.meter import Diverged
 from gan_jax.training.program import Program
 from gan_jax.training.run_directory import RunDirectory
-from gan_jax.training.state import TrainState, Weights
+from gan_jax.training.state import TrainState
 from gan_jax.training.sweep_plan import Protocol, Run, short_names
 
 
@@ -157,7 +154,12 @@ def score(program: Program, directory: RunDirectory) -> Finished:
     probability = None
     if classifies:
       numbers = {'test_error': numbers['test_error']}
-      probability = class_probabilities(program, weights.discriminator.averaged)
+      probability = class_probabilities(
+        program.system.predict,
+        weights.discriminator.averaged,
+        program.data.dataset.test.image,
+        program.config.eval.batch_size,
+      )
     scores[kind] = Scores(numbers, probability)
   return Finished(result['steps'], scores)
 
@@ -168,21 +170,3 @@ def without_averages(state: TrainState) -> TrainState:
     generator=state.generator.replace(ema=None),
     discriminator=state.discriminator.replace(ema=None),
   )
-
-
-def class_probabilities(program: Program, weights: Weights) -> np.ndarray:
-  """Each class's probability [N, K], of the test images."""
-  image = program.data.dataset.test.image
-  size = min(program.config.eval.batch_size, len(image))
-
-  @jax.jit
-  def probabilities(weights, image):
-    return jax.nn.softmax(program.system.predict(weights, to_unit_range(image)))
-
-  parts = []
-  for start in range(0, len(image), size):
-    batch = image[start : start + size]
-    fill = [(0, size - len(batch))] + [(0, 0)] * 3
-    made = np.asarray(probabilities(weights, np.pad(batch, fill)))
-    parts.append(made[: len(batch)])
-  return np.concatenate(parts)

@@ -1,10 +1,15 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 
 from gan_jax.data.dataset import Examples
-from gan_jax.evaluation.classification import make_error_rate, wilson_interval
+from gan_jax.evaluation.classification import (
+  class_probabilities,
+  make_error_rate,
+  wilson_interval,
+)
 
 
 def predict(weights, image):
@@ -57,3 +62,14 @@ def test_wilson_interval_is_the_textbooks(mistakes, total, lower, upper):
 def test_bad_counts_have_no_interval(bad):
   with pytest.raises(ValueError, match=r'not possible|confidence'):
     wilson_interval(*bad[:2], confidence=bad[2])
+
+
+@pytest.mark.parametrize('batch_size', [1, 3, 100])
+def test_probabilities_are_the_softmax_of_each_image(batch_size):
+  image = np.zeros((7, 2, 2, 1), np.uint8)
+  image[:, 0, 0, 0] = [0, 1, 9, 3, 4, 9, 6]
+  found = class_probabilities(predict, 0.5, image, batch_size)
+  logits = -np.abs(image[:, 0, 0].astype(float) - np.arange(10) - 0.5)
+  np.testing.assert_allclose(
+    found, scipy.special.softmax(logits, axis=1), rtol=1e-4
+  )
