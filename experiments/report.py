@@ -1,7 +1,7 @@
 """Writes the report of a run, or of several side by side, as one HTML file.
 
-python -m experiments.report --workdir=runs/a
-python -m experiments.report --workdir=runs/a,runs/b --output=compare.html
+python -m experiments.report runs/a
+python -m experiments.report runs/a runs/b --output=compare.html
 """
 
 import pathlib
@@ -11,7 +11,7 @@ from absl import flags
 from gan_jax import cli
 
 _WORKDIR = flags.DEFINE_list(
-  'workdir', None, 'Run directory, or several: a,b,c.', required=True
+  'workdir', [], 'Run directory, or several: a,b,c; or name them without flag.'
 )
 _OUTPUT = flags.DEFINE_string(
   'output', None, 'HTML file; of one run, report.html in it by default.'
@@ -25,24 +25,27 @@ _DATA_DIR = flags.DEFINE_string(
 )
 
 
-def main():
-  several = len(_WORKDIR.value) > 1
+def main(*run_dirs: str):
+  workdirs = [*_WORKDIR.value, *run_dirs]
+  if not workdirs:
+    raise cli.InputError('name a run directory: experiments.report RUN_DIR')
+  several = len(workdirs) > 1
   if several and not _OUTPUT.present:
     raise cli.InputError('of several runs, name the file: --output=FILE.html')
   if _DATA_DIR.present and (several or not _INSIGHTS.value):
     raise cli.InputError('--data_dir is of use for insights of one run only')
   output = pathlib.Path(
-    _OUTPUT.value or pathlib.Path(_WORKDIR.value[0]) / 'report.html'
+    _OUTPUT.value or pathlib.Path(workdirs[0]) / 'report.html'
   )
   if output.suffix.lower() != '.html':
     raise cli.InputError(f'--output={output}: want a name that ends in .html')
   from gan_jax.training import run_report
 
   if several:
-    run_report.write_comparison(_WORKDIR.value, output)
+    run_report.write_comparison(workdirs, output)
   else:
     run_report.write_report(
-      _WORKDIR.value[0],
+      workdirs[0],
       output,
       look=_INSIGHTS.value,
       data_dir=_DATA_DIR.value,
@@ -51,4 +54,4 @@ def main():
 
 
 if __name__ == '__main__':
-  cli.run(main)
+  cli.run(main, positional=True)

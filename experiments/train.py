@@ -14,10 +14,25 @@ _WORKDIR = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool(
   'dry_run', False, 'Print the config, the networks and the plan; do nothing.'
 )
+_COORDINATOR_ADDRESS = flags.DEFINE_string(
+  'coordinator_address', None, 'Of several processes that train together: '
+  'HOST:PORT of the first one. On TPU pods, Slurm and Open MPI it is found.'
+)  # fmt: skip
+_NUM_PROCESSES = flags.DEFINE_integer(
+  'num_processes', None, 'How many they are.', lower_bound=1
+)
+_PROCESS_ID = flags.DEFINE_integer(
+  'process_id', None, 'Which one this is, from 0.', lower_bound=0
+)
 
 
 def main():
   config = cli.config_of(_CONFIG)
+  from gan_jax.training import hosts
+
+  hosts.initialize(
+    _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+  )
   from gan_jax.training import describe, loop
 
   if _DRY_RUN.value:
@@ -26,6 +41,8 @@ def main():
   if not _WORKDIR.value:
     raise cli.InputError('give --workdir=DIR, where the run is to be kept')
   result = loop.train(config, _WORKDIR.value)
+  if result is None:
+    return  # the first process says it
   found = f'{result["steps"]} steps done'
   if 'test_error' in result:
     found = (

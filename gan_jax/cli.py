@@ -7,9 +7,11 @@
 """
 
 import difflib
+import functools
 import logging
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -21,34 +23,54 @@ from gan_jax.config import flatten, load_config
 from gan_jax.errors import InputError
 
 
-def run(main: Callable[[], int | None]) -> None:
-  """Parses the flags, runs `main` and exits with its status."""
+def run(main: Callable[..., int | None], *, positional: bool = False) -> None:
+  """Parses the flags, runs `main` and exits with its status.
 
-  def guarded(_: Sequence[str]) -> int:
+  Args:
+    main: takes nothing, or the arguments that are no flags, one by one.
+    positional: whether there may be such arguments.
+  """
+
+  def guarded(argv: Sequence[str]) -> int:
     if not flags.FLAGS['verbosity'].present:
       _quieten_orbax()
     # Such images are refused, with a message of our own.
     warnings.filterwarnings('ignore', 'Image size .* exceeds limit')
     # Imported late: --help should not wait for them.
+    from gan_jax.training import hosts
     from gan_jax.training.meter import Diverged
     from gan_jax.training.signals import Stopped
 
     try:
-      return main() or 0
-    except InputError as error:
-      return _fail(str(error), 2)
+      return main(*argv[1:]) or 0
     except Diverged as error:
       return _fail(str(error), 1)
     except Stopped as stop:
       print(stop, file=sys.stderr)
       return 128 + stop.signum
+    except InputError as error:
+      status = _fail(str(error), 2)
     except OSError as error:
       where = f'{error.filename}: ' if error.filename else ''
-      return _fail(f'{where}{error.strerror or error}', 2)
+      status = _fail(f'{where}{error.strerror or error}', 2)
     except KeyboardInterrupt:
-      return _fail('interrupted', 130)
+      status = _fail('interrupted', 130)
+    except Exception as error:
+      if not hosts.several():
+        raise
+      if not hosts.is_loss(error):
+        traceback.print_exc()
+      status = _fail(
+        f'{error}; if another process has ended, the same commands go on from '
+        'the last checkpoint',
+        1,
+      )
+    hosts.end_alone(status)
+    return status
 
-  app.run(guarded, flags_parser=_parse)
+  app.run(
+    guarded, flags_parser=functools.partial(_parse, positional=positional)
+  )
 
 
 def _fail(message: str, status: int) -> int:
@@ -71,10 +93,10 @@ def _quieten_orbax() -> None:
   sys.unraisablehook = hook
 
 
-def _parse(argv: Sequence[str]) -> Sequence[str]:
+def _parse(argv: Sequence[str], *, positional: bool) -> Sequence[str]:
   try:
     rest = flags.FLAGS(argv)
-    if len(rest) > 1:
+    if len(rest) > 1 and not positional:
       raise flags.Error(f'unexpected argument {rest[1]!r}; flags start with --')
   except Exception as error:  # a flag's, or whatever a config file raises
     try:

@@ -122,7 +122,7 @@ OPTIMIZER_SCHEMA = {
 COMMON_SCHEMA = {
   'system': string,
   'seed': integer(0, 2**32 - 1),
-  'parallel': one_of('auto', 'jit', 'pmap'),
+  'parallel': one_of('auto', 'jit', 'pmap', 'shard_map'),
   'data': {
     'name': string,
     'data_dir': optional(string),

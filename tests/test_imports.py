@@ -10,8 +10,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / 'gan_jax').rglob('*.py'))
 LEAVES = {
-  'gan_jax.checks', 'gan_jax.errors', 'gan_jax.files', 'gan_jax.rng',
-  'gan_jax.types',
+  'gan_jax.checks', 'gan_jax.collectives', 'gan_jax.errors', 'gan_jax.files',
+  'gan_jax.rng', 'gan_jax.types',
 }  # fmt: skip
 
 

@@ -27,10 +27,16 @@ class Shuffles:
   Args:
     streams: of each stream the rows to shuffle, and how many a step takes.
     seed: of the shuffles.
+    part: which of how many equal parts of each batch is wanted.
   """
 
-  def __init__(self, streams: Mapping[str, tuple[np.ndarray, int]], seed: int):
-    self._streams = streams
+  def __init__(
+    self,
+    streams: Mapping[str, tuple[np.ndarray, int]],
+    seed: int,
+    part: tuple[int, int] = (0, 1),
+  ):
+    self._streams, self._part = streams, part
 
     @functools.lru_cache(maxsize=4 * len(streams))
     def order(name: str, epoch: int) -> np.ndarray:
@@ -53,6 +59,12 @@ class Shuffles:
       num -= len(piece)
     return np.concatenate(chosen)
 
+  def places(self, name: str) -> range:
+    """Which rows of the global batch of stream `name` are in the part."""
+    index, count = self._part
+    size = self._streams[name][1] // count
+    return range(size * index, size * (index + 1))
+
 
 class Sampler(Shuffles):
   """Maps a step to the global batch of that step, of labelled images.
@@ -62,6 +74,7 @@ class Sampler(Shuffles):
     mask: bool [N], the examples whose labels are kept.
     batch_spec: the streams that the system wants.
     seed: of the shuffles.
+    part: which of how many equal parts of each batch is wanted.
   """
 
   def __init__(
@@ -70,6 +83,7 @@ class Sampler(Shuffles):
     mask: np.ndarray,
     batch_spec: Mapping[str, Stream],
     seed: int,
+    part: tuple[int, int] = (0, 1),
   ):
     self._columns = {
       'image': examples.image,
@@ -83,12 +97,13 @@ class Sampler(Shuffles):
     super().__init__(
       {name: (subsets[s.subset], s.rows) for name, s in batch_spec.items()},
       seed,
+      part,
     )
 
   def __call__(self, step: int) -> dict[str, dict[str, np.ndarray]]:
     batch = {}
     for name in self._streams:
-      index = self.indices(name, step)
+      index = self.indices(name, step)[self.places(name)]
       batch[name] = {k: column[index] for k, column in self._columns.items()}
     return batch
 

@@ -53,13 +53,17 @@ class DomainData:
     )
 
   def sampler(
-    self, batch_spec: Mapping[str, Stream], seed: int
+    self,
+    batch_spec: Mapping[str, Stream],
+    seed: int,
+    part: tuple[int, int] = (0, 1),
   ) -> 'DomainSampler':
-    """Maps a step to the global batch of that step."""
+    """Maps a step to the batch of that step, or to one of its parts."""
     return DomainSampler(
       self.dataset.train,
       batch_spec,
       seed,
+      part,
       crop_size=self._config.crop_size,
       flip=self._config.flip,
     )
@@ -102,6 +106,7 @@ class DomainSampler(Shuffles):
     train: the training images.
     batch_spec: the streams that the system wants.
     seed: of the shuffles, crops and flips.
+    part: which of how many equal parts of each batch is wanted.
     crop_size: the side of what is seen of an image.
     flip: whether it is mirrored half of the time.
   """
@@ -111,6 +116,7 @@ class DomainSampler(Shuffles):
     train: Domains,
     batch_spec: Mapping[str, Stream],
     seed: int,
+    part: tuple[int, int] = (0, 1),
     *,
     crop_size: int,
     flip: bool,
@@ -128,16 +134,18 @@ class DomainSampler(Shuffles):
       num = min(map(len, self._images[name].values()))
       check_rows(stream.rows, num)
       streams[name] = (np.arange(num), stream.rows)
-    super().__init__(streams, seed)
+    super().__init__(streams, seed, part)
 
   def __call__(self, step: int) -> dict[str, dict[str, np.ndarray]]:
     batch = {}
     for name, sources in self._images.items():
-      rows = []
-      for i, index in enumerate(self.indices(name, step)):
+      rows, indices = [], self.indices(name, step)
+      for i in self.places(name):
         rng = random_generator(self._seed, f'{name} jitter', i, step)
         jitter = make_jitter(rng, self._crop_size, self._flip)
-        rows.append({k: jitter(images[index]) for k, images in sources.items()})
+        rows.append(
+          {k: jitter(images[indices[i]]) for k, images in sources.items()}
+        )
       batch[name] = {k: np.stack([row[k] for row in rows]) for k in sources}
     return batch
 

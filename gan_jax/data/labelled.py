@@ -56,9 +56,14 @@ class LabelledData:
       steps_per_epoch=max(1, self.num_train // config.batch_size),
     )
 
-  def sampler(self, batch_spec: Mapping[str, Stream], seed: int) -> Sampler:
-    """Maps a step to the global batch of that step."""
-    return Sampler(self.dataset.train, self.mask, batch_spec, seed)
+  def sampler(
+    self,
+    batch_spec: Mapping[str, Stream],
+    seed: int,
+    part: tuple[int, int] = (0, 1),
+  ) -> Sampler:
+    """Maps a step to the batch of that step, or to one of its parts."""
+    return Sampler(self.dataset.train, self.mask, batch_spec, seed, part)
 
   def contents(self) -> dict[str, Any]:
     """All that results depend on, as pytrees: a run records their hashes."""

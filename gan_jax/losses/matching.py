@@ -3,8 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from gan_jax import checks
-from gan_jax.losses import _collectives
+from gan_jax import checks, collectives
 from gan_jax.types import Array, AxisName, Params
 
 
@@ -103,7 +102,7 @@ def _mean_distance(
       f'the batch, got {real.shape} and {fake.shape}'
     )
   difference = real.mean(axis=0) - fake.mean(axis=0)
-  difference = _collectives.pmean(difference, axis_name)
+  difference = collectives.pmean(difference, axis_name)
   distance = jnp.square(difference) if squared else jnp.abs(difference)
   return distance.mean()
 

@@ -2,8 +2,7 @@
 
 import jax.numpy as jnp
 
-from gan_jax import checks
-from gan_jax.losses import _collectives
+from gan_jax import checks, collectives
 from gan_jax.types import Array, AxisName
 
 
@@ -90,7 +89,7 @@ def cycle_consistency_loss(
   dtype = checks.result_type(a, a2b2a, b, b2a2b)
   of_a = _absolute_difference('a2b2a', a2b2a, 'a', a).mean()
   of_b = _absolute_difference('b2a2b', b2a2b, 'b', b).mean()
-  return _collectives.pmean(of_a + of_b, axis_name).astype(dtype)
+  return collectives.pmean(of_a + of_b, axis_name).astype(dtype)
 
 
 def identity_loss(
@@ -136,4 +135,4 @@ def identity_loss(
   dtype = checks.result_type(a, a_by_b2a, b, b_by_a2b)
   of_a = _absolute_difference('a_by_b2a', a_by_b2a, 'a', a).mean()
   of_b = _absolute_difference('b_by_a2b', b_by_a2b, 'b', b).mean()
-  return _collectives.pmean(of_a + of_b, axis_name).astype(dtype)
+  return collectives.pmean(of_a + of_b, axis_name).astype(dtype)

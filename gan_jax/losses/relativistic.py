@@ -6,8 +6,7 @@ differences of logits count, and the generator's side needs D(x) too.
 
 import jax
 
-from gan_jax import checks
-from gan_jax.losses import _collectives
+from gan_jax import checks, collectives
 from gan_jax.types import Array, AxisName
 
 
@@ -79,8 +78,8 @@ def _above_average(
   real: Array, fake: Array, axis_name: AxisName | None
 ) -> tuple[Array, Array]:
   """D(x) and D(G(z)), each less the other's mean over the whole batch."""
-  real_mean = _collectives.pmean(real.mean(), axis_name)
-  fake_mean = _collectives.pmean(fake.mean(), axis_name)
+  real_mean = collectives.pmean(real.mean(), axis_name)
+  fake_mean = collectives.pmean(fake.mean(), axis_name)
   return real - fake_mean, fake - real_mean
 
 

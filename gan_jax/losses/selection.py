@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import checks
-from gan_jax.losses import _collectives
+from gan_jax import checks, collectives
 from gan_jax.types import Array, AxisName
 
 
@@ -78,7 +77,7 @@ def top_k_mean(
   chosen = jnp.argsort(order) < k
   own = jax.lax.dynamic_slice_in_dim(chosen, first_row, num_rows)
   rows = values.reshape(num_rows, -1).mean(axis=1)
-  total = _collectives.psum(jnp.where(own, rows, 0.0).sum(), axis_name)
+  total = collectives.psum(jnp.where(own, rows, 0.0).sum(), axis_name)
   return (total / chosen.sum()).astype(dtype)
 
 

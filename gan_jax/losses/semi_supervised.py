@@ -14,8 +14,7 @@ and gradients are finite for any logits that are.
 import jax
 import jax.numpy as jnp
 
-from gan_jax import checks
-from gan_jax.losses import _collectives
+from gan_jax import checks, collectives
 from gan_jax.losses.adversarial import non_saturating_discriminator_loss
 from gan_jax.types import Array, AxisName
 
@@ -60,7 +59,7 @@ def _real_fake(
     _gan_logits('fake_class_logits', fake, extra_class),
     label_smoothing=label_smoothing,
   ).mean()
-  return _collectives.pmean(loss, axis_name)
+  return collectives.pmean(loss, axis_name)
 
 
 def gan_logits(class_logits: Array, *, extra_class: bool = False) -> Array:
@@ -243,8 +242,8 @@ def supervised_loss(
   picked = jnp.where(index[:, 0] < 0, jnp.nan, picked)  # K and above are NaN
   cross_entropy = jax.nn.logsumexp(real, axis=-1) - picked
   total = jnp.where(labelled, cross_entropy, 0).sum()
-  total = _collectives.psum(total, axis_name)
-  count = _collectives.psum(labelled.sum().astype(real.dtype), axis_name)
+  total = collectives.psum(total, axis_name)
+  count = collectives.psum(labelled.sum().astype(real.dtype), axis_name)
   return (total / jnp.maximum(count, 1)).astype(dtype)
 
 

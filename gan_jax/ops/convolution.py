@@ -157,7 +157,22 @@ def _bilinear(
       *ab, cotangent, geometry, adjoint
     ),
   )
-  return function
+  return lambda a, b, geometry, adjoint: function(
+    *_of_one_kind(a, b), geometry, adjoint
+  )
+
+
+def _of_one_kind(*arrays: Array) -> list[Array]:
+  """All as each replica's own where one is, under `jax.shard_map`.
+
+  There the gradients, which are each replica's own, have their arrays' types.
+  """
+  own = [jax.typeof(x).manual_axis_type.varying for x in arrays]
+  names = frozenset.union(*own)
+  return [
+    lax.pcast(x, tuple(names - has), to='varying') if names - has else x
+    for x, has in zip(arrays, own, strict=True)
+  ]
 
 
 def _backward(geometry: Geometry, to: Sequence, of: Sequence) -> Geometry:

@@ -9,7 +9,6 @@ lost. Every form takes its two arrays and a `Geometry`.
 import math
 from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -63,13 +62,33 @@ def lax_conv_transpose(x: Array, kernel: Array, geometry: Geometry) -> Array:
 def lax_kernel_gradient(
   x: Array, cotangent: Array, geometry: Geometry
 ) -> Array:
-  """What lax's differentiation of its convolution gives."""
-  shape = (*geometry.sizes, x.shape[3], cotangent.shape[3])
-  (gradient,) = jax.linear_transpose(
-    lambda kernel: lax_conv(x, kernel, geometry),
-    jax.ShapeDtypeStruct(shape, x.dtype),
-  )(cotangent)
-  return gradient
+  """What lax's differentiation of its convolution gives.
+
+  It is written out, since `jax.linear_transpose` would take the kernel for one
+  that is the same on every replica, whose gradients `jax.shard_map` sums.
+  """
+  out = cotangent.shape[1:3]
+  if min(out) == 0:  # XLA has no such window
+    return jnp.zeros((*geometry.sizes, x.shape[3], cotangent.shape[3]), x.dtype)
+  pads = [
+    (low, size + stride * (m - 1) - n - low)
+    for size, stride, (low, _), n, m in zip(
+      geometry.sizes,
+      geometry.strides,
+      geometry.pads,
+      x.shape[1:3],
+      out,
+      strict=True,
+    )
+  ]
+  return lax.conv_general_dilated(
+    x,
+    cotangent,
+    (1, 1),
+    pads,
+    rhs_dilation=geometry.strides,
+    dimension_numbers=('CHWN', 'IHWO', 'HWNC'),
+  )
 
 
 def adjoint_kernel(kernel: Array) -> Array:

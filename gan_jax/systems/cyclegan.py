@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.collectives import vary
 from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.errors import InputError
@@ -136,7 +137,9 @@ def make_system(
           total += loss.lambda_identity * identity
       return total, (Aux(metrics | {'loss': total}, {}), fakes)
 
-    g_gradients, (aux, fakes) = jax.grad(g_loss_fn, has_aux=True)(g.params)
+    g_gradients, (aux, fakes) = jax.grad(g_loss_fn, has_aux=True)(
+      vary(g.params, axis_name)
+    )
     new_g, g_metrics = apply_gradients(
       g, g_optimizer, g_gradients, aux, state.step, axis_name=axis_name
     )
@@ -158,6 +161,7 @@ def make_system(
           f'loss_{domain}': value,
           f'real_logit_{domain}': on_real.mean(),
           f'fake_logit_{domain}': on_fake.mean(),
+          f'win_rate_{domain}': jnp.mean(on_real > on_fake),  # of patches
         }
         total += value
       return total, Aux(metrics | {'loss': total}, {})

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import penalties
+from gan_jax.collectives import vary
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.errors import InputError
@@ -159,7 +160,7 @@ def make_system(
       real = image[i :: loss.n_critic]  # the same rows on any number of devices
       fake, to_g, g_model_state = jax.vjp(
         lambda params, z=z: samples(params, g.model_state, z),
-        g.params,
+        vary(g.params, axis_name),
         has_aux=True,
       )
       d_loss_of = functools.partial(

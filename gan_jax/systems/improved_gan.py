@@ -138,6 +138,9 @@ def make_system(
         'loss_real_fake': unlabelled,
         'real_probability': losses.real_probability(on_real).mean(),
         'fake_probability': losses.real_probability(on_fake).mean(),
+        'win_rate': jnp.mean(
+          losses.gan_logits(on_real) > losses.gan_logits(on_fake)
+        ),
       }
       return metrics['loss'], Aux(metrics, d.model_state)
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.collectives import vary
 from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.errors import InputError
@@ -130,7 +131,9 @@ def make_system(
       )
 
     # The fake is made once: D sees it, then G answers the new D with it.
-    fake, to_g, g_model_state = jax.vjp(make_fake, g.params, has_aux=True)
+    fake, to_g, g_model_state = jax.vjp(
+      make_fake, vary(g.params, axis_name), has_aux=True
+    )
 
     def d_loss_fn(params):
       # Each in a pass of its own: BatchNorm sees data or samples, never both.
@@ -142,6 +145,7 @@ def make_system(
         'loss': value,
         'real_logit': on_real.mean(),
         'fake_logit': on_fake.mean(),
+        'win_rate': jnp.mean(on_real > on_fake),  # of patches
       }
       return value, Aux(metrics, new_model_state)
 

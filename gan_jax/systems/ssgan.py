@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.collectives import vary
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ConvClassifier
@@ -128,12 +129,17 @@ def make_system(
         class_logits, extra_class=model.extra_class
       ).mean()
 
+    real_logits, fake_logits = (
+      losses.gan_logits(class_logits, extra_class=model.extra_class)
+      for class_logits in (on_real, on_fake)
+    )
     metrics = {
       'loss': supervised + real_fake,
       'loss_supervised': supervised,
       'loss_real_fake': real_fake,
       'real_probability': called_real(on_real),
       'fake_probability': called_real(on_fake),
+      'win_rate': jnp.mean(real_logits > fake_logits),
     }
     return metrics['loss'], metrics
 
@@ -158,13 +164,17 @@ def make_system(
     # One forward pass of each network serves both players: the gradients are
     # taken of its outputs, and pulled back to the parameters of either.
     fake, to_g, g_model_state = jax.vjp(
-      lambda params: samples(params, g.model_state, z), g.params, has_aux=True
+      lambda params: samples(params, g.model_state, z),
+      vary(g.params, axis_name),
+      has_aux=True,
     )
 
     def judged(params, fake):
       return judge(params, d.model_state, real, fake, key)
 
-    outputs, to_d, d_model_state = jax.vjp(judged, d.params, fake, has_aux=True)
+    outputs, to_d, d_model_state = jax.vjp(
+      judged, vary(d.params, axis_name), fake, has_aux=True
+    )
     at_outputs, d_metrics = jax.grad(d_loss_fn, has_aux=True)(outputs, rows)
     d_gradients, _ = to_d(at_outputs)
     new_d, d_metrics = apply_gradients(
@@ -176,7 +186,9 @@ def make_system(
       axis_name=axis_name,
     )
     if loss.play == 'alternating':  # G meets the new D
-      outputs, to_d, _ = jax.vjp(judged, new_d.params, fake, has_aux=True)
+      outputs, to_d, _ = jax.vjp(
+        judged, vary(new_d.params, axis_name), fake, has_aux=True
+      )
     at_outputs, g_metrics = jax.grad(g_loss_fn, has_aux=True)(outputs)
     _, at_fake = to_d(at_outputs)
     (g_gradients,) = to_g(at_fake)

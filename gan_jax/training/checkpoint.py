@@ -19,6 +19,7 @@ from orbax.checkpoint import v1 as ocp
 
 from gan_jax.errors import InputError
 from gan_jax.evaluation.quality import lower_is_better
+from gan_jax.training import hosts
 from gan_jax.training.fingerprint import part_fingerprints, sha256_of_json
 from gan_jax.training.state import TrainState
 
@@ -80,11 +81,17 @@ class Checkpoints:
   ) -> None:
     """Starts to save; returns when the state may be donated again.
 
+    Where several processes train together, all call this, and the first writes.
+
     Args:
       state: what to save.
       progress: JSON values to save beside it.
-      value: what `best` names, if it was computed for this state.
+      value: what `best` names, if it was computed for this state; the first
+        process's counts.
     """
+    if self._best is not None:
+      value = hosts.from_first(np.nan if value is None else value)
+      value = None if np.isnan(value) else value
     if self._writer is None:
       self._writer = ocp.training.Checkpointer(
         self._directory,

@@ -25,7 +25,6 @@ from gan_jax.reporting.metrics import MetricsLog
 from gan_jax.training import loop, parallel
 from gan_jax.training.checkpoint import Checkpoints, all_finite
 from gan_jax.training.evaluator import Evaluator
-from gan_jax.training.fingerprint import fingerprints
 from gan_jax.training.meter import Clock, Diverged, Meter
 from gan_jax.training.program import (
   Program,
@@ -34,6 +33,7 @@ from gan_jax.training.program import (
   state_shapes,
   state_template,
 )
+from gan_jax.training.recorder import Recorder
 from gan_jax.training.run_directory import RunDirectory
 from gan_jax.training.signals import Stopped, StopRequest
 from gan_jax.training.state import TrainState
@@ -144,11 +144,12 @@ class _Lane:
       directory.define(config, data)
       directory.result.unlink(missing_ok=True)
       directory.record_environment(step, f'vmap of {num_lanes} runs')
-      lane._evaluator = Evaluator(program)
       lane._meter = Meter(restored.progress if restored else {})
-      lane._checkpoints = checkpoints
-      lane._log = MetricsLog(directory.path, step, config.log.tensorboard)
-      with contextlib.closing(lane._log), contextlib.closing(checkpoints):
+      log = MetricsLog(directory.path, step, config.log.tensorboard)
+      lane._recorder = Recorder(
+        Evaluator(program), log, checkpoints, config.checkpoint.best_metric
+      )
+      with contextlib.closing(log), contextlib.closing(checkpoints):
         yield lane
 
   def add(self, step: int, metrics: dict[str, np.ndarray]) -> None:
@@ -171,18 +172,8 @@ class _Lane:
     if save and not all_finite(state):
       self.error = Diverged(f'a weight is not finite at step {step}')
       return
-    line = {}
-    if times is not None:
-      line = self._evaluator.line(step, state, self._meter.means()) | times
-      self._log.write(line)
-      for name, grid in self._evaluator.grids(state).items():
-        self._log.write_sample(name, step, grid)
+    self._recorder.record(step, state, self._meter, times=times, save=save)
     if save:
-      # On disk before the checkpoint can be: every checkpoint has its line.
-      sha256 = fingerprints(jax.device_get(state))['state']
-      self._log.write({'step': step, 'state_sha256': sha256})
-      best = line.get(self.program.config.checkpoint.best_metric)
-      self._checkpoints.save(state, self._meter.saved(), best)
       self.step, self.state = step, state
 
 

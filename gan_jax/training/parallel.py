@@ -9,41 +9,66 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from gan_jax.data.batches import to_unit_range
 from gan_jax.errors import InputError
 from gan_jax.types import Batch, Metrics, PRNGKey
 
 AXIS_NAME = 'batch'
+_ROWS = P(None, AXIS_NAME)  # of batches [steps, rows, ...]
+
+
+def resolve(mode: str) -> str:
+  """'jit', 'pmap' or 'shard_map': how `config.parallel` is carried out here.
+
+  'auto' is 'jit' on one device, 'pmap' on the devices of one process, and
+  'shard_map' over several processes.
+  """
+  if mode != 'auto':
+    return mode
+  if jax.process_count() > 1:
+    return 'shard_map'
+  return 'pmap' if jax.device_count() > 1 else 'jit'
 
 
 def num_replicas(mode: str) -> int:
   """Over how many devices `config.parallel` splits a batch."""
-  return 1 if mode == 'jit' else jax.device_count()
+  return 1 if resolve(mode) == 'jit' else jax.device_count()
 
 
 def axis_name(mode: str) -> str | None:
   """The mapped axis in this mode: None where one device has the whole batch."""
-  mapped = mode == 'pmap' or (mode == 'auto' and jax.device_count() > 1)
-  return AXIS_NAME if mapped else None
+  return None if resolve(mode) == 'jit' else AXIS_NAME
 
 
 def mode_in_use(mode: str) -> str:
   """The mode as it is carried out here, e.g. 'jit' or 'pmap over 8 devices'."""
   if axis_name(mode) is None:
     return 'jit'
-  return f'pmap over {num_replicas(mode)} devices'
+  words = f'{resolve(mode)} over {num_replicas(mode)} devices'
+  if jax.process_count() > 1:
+    words += f' of {jax.process_count()} processes'
+  return words
 
 
 def replicated(mode: str) -> NamedSharding:
   """Where the state lives: a copy on every device that takes part."""
-  devices = jax.devices()[: num_replicas(mode)]
-  return NamedSharding(Mesh(np.array(devices), (AXIS_NAME,)), PartitionSpec())
+  return NamedSharding(_mesh(mode), P())
 
 
-def check_batch(mode: str, rows: int) -> None:
+def _mesh(mode: str) -> Mesh:
+  return Mesh(np.array(jax.devices()[: num_replicas(mode)]), (AXIS_NAME,))
+
+
+def check(mode: str, rows: int) -> None:
   """Raises InputError for a batch that cannot be split over the devices."""
+  if jax.process_count() > 1 and resolve(mode) != 'shard_map':
+    raise InputError(
+      f'config.parallel = {mode} is for one process, and there are '
+      f'{jax.process_count()}; set it to auto or shard_map'
+    )
   if rows % num_replicas(mode):
     raise InputError(
       f'a batch of {rows} rows does not divide by {num_replicas(mode)} '
@@ -52,7 +77,7 @@ def check_batch(mode: str, rows: int) -> None:
 
 
 class Step(NamedTuple):
-  """A compiled step; both take (state, global batches, key)."""
+  """A compiled step; both take (state, this process's batches, key)."""
 
   run: Callable[[Any, Sequence[Batch], PRNGKey], tuple[Any, Metrics]]
   lower: Callable[[Any, Sequence[Batch], PRNGKey], jax.stages.Lowered]
@@ -64,13 +89,51 @@ def compile_step(train_step: Callable, mode: str) -> Step:
   Args:
     train_step: (state, batch, key) -> (state, metrics), made for the
       `axis_name` of this mode. Its images are floats in [-1, 1].
-    mode: 'jit', 'pmap' or 'auto' (pmap where there are several devices).
+    mode: 'jit', 'pmap', 'shard_map' or 'auto'; see `resolve`.
 
   Returns:
-    Functions of (state, global batches of uint8 images, one per step, key).
-    `run` returns (state, metrics [steps]) and donates the state; `lower` shows
-    its program.
+    Functions of (state, batches of uint8 images, one per step, key). Where
+    there are several processes, a batch holds the rows of this one. `run`
+    returns (state, metrics [steps]) and donates the state; `lower` shows its
+    program.
   """
+  steps = several_steps(train_step)
+  if resolve(mode) == 'pmap':
+    compiled = jax.pmap(
+      steps,
+      axis_name=AXIS_NAME,
+      in_axes=(None, 1, None),
+      out_axes=(None, None),
+      donate_argnums=0,
+    )
+  elif resolve(mode) == 'shard_map':
+    compiled = shard(steps, _mesh(mode))
+  else:
+    compiled = jax.jit(steps, donate_argnums=0)
+
+  def split(*rows):  # [B, ...] per step to [steps, (replicas,) rows, ...]
+    stacked = np.stack(rows)
+    if resolve(mode) == 'pmap':
+      return stacked.reshape(
+        len(rows), num_replicas(mode), -1, *stacked.shape[2:]
+      )
+    if resolve(mode) == 'shard_map':
+      return jax.make_array_from_process_local_data(
+        NamedSharding(_mesh(mode), _ROWS), stacked
+      )
+    return stacked
+
+  def run(state, batches, key):
+    return compiled(state, jax.tree.map(split, *batches), key)
+
+  def lower(state, batches, key):
+    return compiled.lower(state, jax.tree.map(split, *batches), key)
+
+  return Step(run, lower)
+
+
+def several_steps(train_step: Callable) -> Callable:
+  """(state, batches [steps, rows, ...], key) -> (state, metrics [steps])."""
 
   def one_step(state, batch, key):
     batch = jax.tree.map(
@@ -85,29 +148,21 @@ def compile_step(train_step: Callable, mode: str) -> Step:
     state, metrics = one_step(state, jax.tree.map(lambda x: x[0], batches), key)
     return state, jax.tree.map(lambda x: x[None], metrics)
 
-  if axis_name(mode) is None:
-    compiled = jax.jit(steps, donate_argnums=0)
-  else:
-    compiled = jax.pmap(
-      steps,
-      axis_name=AXIS_NAME,
-      in_axes=(None, 1, None),
-      out_axes=(None, None),
-      donate_argnums=0,
-    )
+  return steps
 
-  def split(*rows):  # [B, ...] per step to [steps, (replicas,) rows, ...]
-    stacked = np.stack(rows)
-    if axis_name(mode) is None:
-      return stacked
-    return stacked.reshape(
-      len(rows), num_replicas(mode), -1, *stacked.shape[2:]
-    )
 
-  def run(state, batches, key):
-    return compiled(state, jax.tree.map(split, *batches), key)
+def shard(steps: Callable, mesh: Mesh, *, check_vma: bool = False) -> Callable:
+  """`several_steps` over the devices of a mesh, whose axis is AXIS_NAME.
 
-  def lower(state, batches, key):
-    return compiled.lower(state, jax.tree.map(split, *batches), key)
-
-  return Step(run, lower)
+  The program is that of `jax.pmap`, to the bit. With `check_vma`, JAX proves
+  while tracing that the state comes out the same on every device, and the sums
+  are in another order.
+  """
+  mapped = jax.shard_map(
+    steps,
+    mesh=mesh,
+    in_specs=(P(), _ROWS, P()),
+    out_specs=P(),
+    check_vma=check_vma,
+  )
+  return jax.jit(mapped, donate_argnums=0)

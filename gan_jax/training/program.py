@@ -49,8 +49,9 @@ class Program(NamedTuple):
     return key_for(jax.random.key(self.config.seed), purpose)
 
   def sampler(self) -> Callable[[int], dict[str, dict[str, np.ndarray]]]:
-    """The training batches, by step."""
-    return self.data.sampler(self.system.batch_spec, self.config.seed)
+    """This process's rows of the training batches, by step."""
+    part = jax.process_index(), jax.process_count()
+    return self.data.sampler(self.system.batch_spec, self.config.seed, part)
 
   def describe_data(self) -> dict[str, Any]:
     """The contents of a run's data.json."""
@@ -101,7 +102,7 @@ def build(
     )
   program.sampler()
   # Each turn of a player, too, is split: a stream may hold several.
-  parallel.check_batch(config.parallel, config.data.batch_size)
+  parallel.check(config.parallel, config.data.batch_size)
   state_shapes(program.system, data.spec)
   return program
 

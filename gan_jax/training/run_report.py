@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import time
 from collections.abc import Sequence
 
 from gan_jax import config as cfg
@@ -11,6 +12,9 @@ from gan_jax.reporting import report
 from gan_jax.reporting.curves import read_reports
 from gan_jax.training import insights, restore
 from gan_jax.training.run_directory import RunDirectory
+
+REPORT = 'report.html'  # in the run directory
+_FIRST_SECONDS = 60.0
 
 
 def read_run(directory: RunDirectory) -> report.Run:
@@ -64,6 +68,37 @@ def write_report(
       contents = contents._replace(missing=str(error))
       print(f'note: no closer look: {error}', file=sys.stderr)
   report.write_report(contents, output)
+
+
+class LiveReport:
+  """Writes DIR/report.html anew while a run goes on, from its files alone.
+
+  At first after a minute, and then as often as it takes a fiftieth of the time
+  at most: short runs and large pages do not wait for it.
+  """
+
+  def __init__(self, directory: RunDirectory):
+    self._directory = directory
+    self._due = time.monotonic() + _FIRST_SECONDS
+
+  def update(self) -> None:
+    """Writes it if it is time to; training goes on if that fails."""
+    started = time.monotonic()
+    if started < self._due:
+      return
+    output = self._directory.path / REPORT
+    try:
+      report.write_report(read_run(self._directory), output)
+    except (InputError, OSError) as error:
+      print(f'note: no report: {error}', file=sys.stderr)
+    took = time.monotonic() - started
+    self._due = time.monotonic() + max(_FIRST_SECONDS, 50 * took)
+
+  def finish(self) -> None:
+    """Writes it once more if there is one already."""
+    if (self._directory.path / REPORT).exists():
+      self._due = 0.0
+      self.update()
 
 
 def write_comparison(

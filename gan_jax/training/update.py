@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax.collectives import vary
 from gan_jax.ema import debiased_share
 from gan_jax.training.state import Player, Weights
 from gan_jax.types import Array, Metrics, Params
@@ -92,7 +93,8 @@ def update_player(
   Returns:
     The player after the step, and the loss's metrics with `grad_norm` added.
   """
-  gradients, aux = jax.grad(loss_fn, has_aux=True)(player.params)
+  params = vary(player.params, axis_name)
+  gradients, aux = jax.grad(loss_fn, has_aux=True)(params)
   return apply_gradients(
     player, optimizer, gradients, aux, step, axis_name=axis_name
   )

@@ -1,0 +1,199 @@
+"""Several processes that train one run together, on one host or many.
+
+All read the run's checkpoint and carry out the same steps on their own devices.
+The first one alone checks the run directory, evaluates and writes.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gan_jax.errors import InputError
+
+# A process that is silent for so long is taken for dead, and all others end.
+HEARTBEAT_SECONDS = 20
+_PATIENCE_SECONDS = 10
+CONNECT_SECONDS = 45  # for all processes to find the first one
+_SHUTDOWN_SECONDS = 600  # the first one may be computing scores at the end
+
+
+def initialize(
+  coordinator_address: str | None,
+  num_processes: int | None,
+  process_id: int | None,
+) -> None:
+  """Joins the other processes; does nothing where there is only one.
+
+  Under Slurm, Open MPI and on TPU pods jax finds the others by itself, and all
+  arguments may be None. It must come before anything else that jax does.
+
+  Args:
+    coordinator_address: 'host:port' of the first process.
+    num_processes: of the run.
+    process_id: of this one, 0 to num_processes - 1.
+
+  Where the others do not come in time, this process ends with a message: jax
+  itself would abort in C++.
+
+  Raises:
+    InputError: arguments that do not go together.
+  """
+  given = (coordinator_address, num_processes, process_id)
+  if given == (None, None, None):
+    if not _launched_together(os.environ):
+      return
+  else:
+    _check(*given)
+  # Its handler of SIGTERM would take the place of ours.
+  jax.config.update('jax_enable_preemption_service', False)
+  where = f' at {coordinator_address}' if coordinator_address else ''
+  with _timer(
+    CONNECT_SECONDS,
+    f'error: not all processes have met{where} within {CONNECT_SECONDS} s; '
+    'start them at the same time, the one with --process_id=0 on the host of '
+    '--coordinator_address',
+    end=True,
+  ):
+    try:
+      jax.distributed.initialize(
+        *given,
+        initialization_timeout=CONNECT_SECONDS + 15,
+        heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+        shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
+      )
+    except (RuntimeError, ValueError) as error:
+      first = str(error).strip().split('\n')[0]
+      raise InputError(f'the processes cannot meet{where}: {first}') from error
+
+
+@contextlib.contextmanager
+def _timer(
+  seconds: float, message: str, *, end: bool = False
+) -> Iterator[None]:
+  """Prints a message if its block takes too long, and may end the process."""
+
+  def act():
+    print(message, file=sys.stderr, flush=True)
+    if end:
+      os._exit(2)  # C++ does not give the interpreter a chance to unwind
+
+  timer = threading.Timer(seconds, act)
+  timer.daemon = True
+  timer.start()
+  try:
+    yield
+  finally:
+    timer.cancel()
+
+
+def _launched_together(environment) -> bool:
+  """Whether a launcher that jax knows has started several processes."""
+  counts = ('SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE')
+  if any(int(environment.get(name) or 1) > 1 for name in counts):
+    return True
+  return ',' in environment.get('TPU_WORKER_HOSTNAMES', '')
+
+
+def _check(
+  address: str | None, num_processes: int | None, process_id: int | None
+) -> None:
+  if address is None or num_processes is None or process_id is None:
+    raise InputError(
+      'give --coordinator_address, --num_processes and --process_id together, '
+      'or none of them'
+    )
+  if not re.fullmatch(
+    r'[^:\s]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}', address
+  ):
+    raise InputError(
+      f'--coordinator_address={address}: want HOST:PORT, such as 10.0.0.1:1234'
+    )
+  if not 0 <= process_id < num_processes:
+    raise InputError(
+      f'--process_id={process_id}: want 0 to {num_processes - 1}, as '
+      f'--num_processes={num_processes}'
+    )
+
+
+def several() -> bool:
+  """Whether this process has joined others."""
+  return jax.distributed.is_initialized()
+
+
+def is_loss(error: Exception) -> bool:
+  """Whether an error can come from the end of another process."""
+  return isinstance(error, jax.errors.JaxRuntimeError)
+
+
+def end_alone(status: int) -> None:
+  """Ends this process at once if there are others, that know nothing of it.
+
+  jax would wait for them at the exit, and they for this one's part of a step.
+  """
+  if several():
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def is_first() -> bool:
+  """Whether this process evaluates, and writes the run directory."""
+  return jax.process_index() == 0
+
+
+def from_first(number: float = 0.0) -> float:
+  """The first process's number, on all of them; all wait for it."""
+  if jax.process_count() == 1:
+    return number
+  # As bytes, since jax makes float64 float32.
+  sent = np.frombuffer(np.float64(number).tobytes(), np.uint8)
+  received = multihost_utils.broadcast_one_to_all(sent)
+  return float(np.frombuffer(np.asarray(received).tobytes(), np.float64)[0])
+
+
+def own_copy(tree: Any) -> Any:
+  """Of arrays that are the same on all devices: on this process's first one."""
+  if jax.process_count() == 1:
+    return tree
+  return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
+class Agreement:
+  """The largest of all processes' numbers, a call later.
+
+  A call waits for the step before, and not for the one that was just started.
+  """
+
+  def __init__(self):
+    mesh = Mesh(np.array(jax.devices()), ('processes',))
+    self._rows = NamedSharding(mesh, PartitionSpec('processes'))
+    self._max = jax.jit(
+      jnp.max, out_shardings=NamedSharding(mesh, PartitionSpec())
+    )
+    self._pending: Any = 0
+
+  def __call__(self, number: int) -> int:
+    """`number` itself, at once, where there is one process."""
+    if jax.process_count() == 1:
+      return number
+    own = np.full(jax.local_device_count(), number, np.int32)
+    rows = jax.make_array_from_process_local_data(self._rows, own)
+    agreed, self._pending = self._pending, self._max(rows)
+    with _timer(
+      _PATIENCE_SECONDS,
+      f'note: waiting for the other processes for {_PATIENCE_SECONDS} s; the '
+      'first one may be evaluating. If one of them has ended, this one ends '
+      f'within {HEARTBEAT_SECONDS} s, and the same commands go on from the '
+      'last checkpoint',
+    ):
+      return int(agreed)

@@ -1,0 +1,190 @@
+"""Two real processes, of two devices each, that train one run together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import pytest
+from numpy.testing import assert_allclose
+
+from gan_jax.training import hosts, restore
+from tests.experiments.conftest import ROOT
+from tests.experiments.test_kill import committed, wait_for
+
+CONFIG = (
+  '--config=configs/mnist_gan.py:smoke',
+  '--config.data.name=digits',
+  '--config.data.num_validation=20',
+  '--config.data.batch_size=12',
+  '--config.train.num_epochs=0',
+  '--config.checkpoint.save_every_steps=20',
+  '--config.log.report_every_steps=20',
+  '--config.optimizer.generator.name=sgd',
+  '--config.optimizer.discriminator.name=sgd',
+)  # fmt: skip
+
+
+def launch(workdir, *args, num_devices=2):
+  return subprocess.Popen(
+    [sys.executable, '-m', 'experiments.train', f'--workdir={workdir}',
+     *CONFIG, *args],
+    cwd=ROOT,
+    env=os.environ | {'JAX_NUM_CPU_DEVICES': str(num_devices)},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )  # fmt: skip
+
+
+def free_port():
+  with socket.socket() as found:
+    found.bind(('127.0.0.1', 0))
+    return found.getsockname()[1]
+
+
+@pytest.fixture
+def pair():
+  """Starts both processes of a run; none outlives the test."""
+  running = []
+
+  def start(workdir, *args):
+    address = f'--coordinator_address=127.0.0.1:{free_port()}'
+    both = [
+      launch(workdir, address, '--num_processes=2', f'--process_id={i}', *args)
+      for i in range(2)
+    ]
+    running.extend(both)
+    return both
+
+  yield start
+  for process in running:
+    process.kill()
+    process.communicate()
+
+
+def finish(process, status, seconds=150):
+  output, _ = process.communicate(timeout=seconds)
+  assert process.returncode == status, output
+  return output
+
+
+def params(workdir):
+  state = restore.load_run(workdir).state
+  return jax.device_get((state.generator.params, state.discriminator.params))
+
+
+def test_a_process_is_killed_and_the_run_goes_on(pair, tmp_path):
+  """To what one process of four devices computes.
+
+  Up to float32 roundings: what four devices send is added in another order.
+  """
+  workdir = tmp_path / 'run'
+  first, second = pair(workdir, '--config.train.num_steps=100000')
+  wait_for(lambda: len(committed(workdir)) > 1, first)
+  second.send_signal(signal.SIGKILL)
+  started = time.monotonic()
+  output, _ = first.communicate(timeout=hosts.HEARTBEAT_SECONDS + 40)
+  assert first.returncode not in (0, None)
+  assert time.monotonic() - started < hosts.HEARTBEAT_SECONDS + 30
+  # Whichever notices first: the broken connection, or the missing heartbeat.
+  assert 'the same commands go on from the last checkpoint' in ' '.join(
+    output.split()
+  )
+  reached = max(committed(workdir))
+  length = f'--config.train.num_steps={reached + 20}'
+  both = pair(workdir, length)
+  outputs = [finish(process, 0) for process in both]
+  assert f'resuming {workdir} from step {reached}' in outputs[0]
+  assert f'step {reached + 20:>6}/' in outputs[0]
+  assert 'step ' not in outputs[1].replace('\n', ' ')  # one of them reports
+  alone = tmp_path / 'alone'
+  finish(launch(alone, length, num_devices=4), 0)
+  jax.tree.map(
+    lambda a, b: assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    params(workdir),
+    params(alone),
+  )
+
+
+@pytest.mark.slow
+def test_sigterm_to_either_saves_for_both(pair, tmp_path):
+  for i in range(2):
+    workdir = tmp_path / str(i)
+    both = pair(workdir, '--config.train.num_steps=100000')
+    wait_for(lambda: committed(workdir), both[0])  # noqa: B023
+    both[i].send_signal(signal.SIGTERM)
+    outputs = [finish(process, 128 + signal.SIGTERM) for process in both]
+    step = max(committed(workdir))
+    said = f'stopped by SIGTERM at step {step}, which is saved'
+    assert all(said in output for output in outputs)
+
+
+@pytest.mark.slow
+def test_the_first_ones_refusal_ends_both(pair, tmp_path):
+  (tmp_path / 'run').mkdir()
+  (tmp_path / 'run/thesis.txt').write_text('mine')
+  both = pair(tmp_path / 'run', '--config.train.num_steps=10')
+  assert 'neither empty nor a run directory' in finish(both[0], 2)
+  both[1].communicate(timeout=60)
+  assert both[1].returncode not in (0, None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('process_id', [0, 1])
+def test_who_waits_alone_is_told_within_a_minute(tmp_path, process_id):
+  address = f'127.0.0.1:{free_port()}'
+  process = launch(
+    tmp_path / 'run',
+    f'--coordinator_address={address}',
+    '--num_processes=2',
+    f'--process_id={process_id}',
+  )
+  output = finish(process, 2, seconds=90)
+  assert f'error: not all processes have met at {address} within' in output
+  assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.slow
+def test_slurm_needs_no_flags(tmp_path):
+  """Its variables, as srun sets them for two tasks on this host."""
+  slurm = {
+    'SLURM_JOB_ID': str(free_port()),
+    'SLURM_STEP_NODELIST': 'localhost',
+    'SLURM_NTASKS': '2',
+    'SLURM_STEP_NUM_TASKS': '2',
+  }
+  both = []
+  for i in range(2):
+    ids = {'SLURM_PROCID': str(i), 'SLURM_LOCALID': str(i)}
+    with pytest.MonkeyPatch.context() as patch:
+      for name, value in (slurm | ids).items():
+        patch.setenv(name, value)
+      both.append(launch(tmp_path / 'run', '--config.train.num_steps=20'))
+  outputs = [finish(process, 0) for process in both]
+  assert 'step     20/20' in outputs[0]
+
+
+@pytest.mark.parametrize(
+  ('given', 'message'),
+  [
+    (('host:1', 2, None), 'together'),
+    ((None, 2, 0), 'together'),
+    (('host', 2, 0), 'want HOST:PORT'),
+    (('host:port', 2, 0), 'want HOST:PORT'),
+    (('host:123', 2, 2), 'want 0 to 1'),
+  ],
+)
+def test_arguments_that_do_not_fit(given, message):
+  with pytest.raises(ValueError, match=message):
+    hosts.initialize(*given)
+
+
+def test_one_process_joins_nobody():
+  hosts.initialize(None, None, None)
+  assert not hosts.several()
+  assert hosts.from_first(0.1) == 0.1
+  assert hosts.Agreement()(15) == 15

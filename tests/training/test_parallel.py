@@ -1,0 +1,184 @@
+"""One step, carried out in every way that `config.parallel` names."""
+
+import re
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gan_jax.errors import InputError
+from gan_jax.systems import make_system
+from gan_jax.training import loop, parallel
+from gan_jax.training.program import build, init_state
+from tests import made_up
+from tests.systems.steps import plain_config, train
+
+CASES = [
+  'mnist_gan',
+  pytest.param('digits_ssgan', marks=pytest.mark.slow),
+  pytest.param('mnist_ssgan', marks=pytest.mark.slow),
+  pytest.param('fashion_r3gan', marks=pytest.mark.slow),
+  pytest.param('facades_pix2pix', marks=pytest.mark.slow),
+  pytest.param('facades_cyclegan', marks=pytest.mark.slow),
+  pytest.param('digits_supervised', marks=pytest.mark.slow),
+]
+
+
+def tiny(name):
+  """A smoke config with plain gradient descent, and made-up data."""
+  config = plain_config(name)
+  config.data.batch_size = 4
+  if name.startswith('facades'):
+    config.data.name = 'pairs' if 'pix2pix' in name else 'two sets'
+    return config, made_up.two_domains(config.data)
+  if config.data.num_labels is not None:
+    config.data.num_labels = 20
+  size = {'digits': 8, 'mnist': 28, 'fashion': 32}[name.partition('_')[0]]
+  return config, made_up.labelled(60, size, 1)
+
+
+def assert_close(a, b, atol):
+  jax.tree.map(
+    lambda x, y: assert_allclose(x, y, rtol=1e-5, atol=atol),
+    jax.device_get(a),
+    jax.device_get(b),
+  )
+
+
+@pytest.mark.parametrize('name', CASES[:2])
+def test_all_modes_agree(name):
+  """On the full state, after steps of plain gradient descent.
+
+  Adam would hide a gradient that is wrong by a factor. The sums are in another
+  order on two devices: float32 roundings, of which each step makes more. The
+  other systems' own tests compare jit with pmap.
+  """
+  config, dataset = tiny(name)
+  runs = {
+    mode: train(config, dataset, mode, 3)
+    for mode in ('jit', 'pmap', 'shard_map')
+  }
+  config.parallel = 'jit'
+  start = init_state(build(config, dataset))
+  for player in ('generator', 'discriminator'):
+    moved = jax.tree.map(
+      lambda a, b: abs(a - b).max(),
+      jax.device_get(getattr(runs['jit'][0], player).params),
+      jax.device_get(getattr(start, player).params),
+    )
+    assert max(jax.tree.leaves(moved)) > 1e-3
+  assert_close(runs['pmap'], runs['jit'], 2e-5)
+  assert_close(runs['shard_map'], runs['jit'], 2e-5)
+
+
+def steps_of(config, dataset):
+  """The state at the start, and a function (mapped step) -> state after two."""
+  config.parallel = 'shard_map'
+  program = build(config, dataset)
+  system = make_system(config, program.data.spec, parallel.AXIS_NAME)
+  sampler, key = program.sampler(), program.key('train')
+
+  def run(mapped, split):
+    state = init_state(program)
+    for step in range(2):
+      batch = jax.tree.map(split, sampler(step))
+      state, metrics = mapped(state, batch, key)
+    return jax.device_get((state, metrics))
+
+  return parallel.several_steps(system.train_step), run
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_pmap_is_shard_map_to_the_bit(name):
+  steps, run = steps_of(*tiny(name))
+  pmapped = jax.pmap(
+    steps, 'batch', in_axes=(None, 1, None), out_axes=(None, None)
+  )
+  mesh = jax.make_mesh(
+    (2,), ('batch',), axis_types=(jax.sharding.AxisType.Auto,)
+  )
+  by_pmap = run(pmapped, lambda x: x.reshape(1, 2, -1, *x.shape[1:]))
+  by_shard_map = run(
+    parallel.shard(steps, mesh, check_vma=False), lambda x: x[None]
+  )
+  jax.tree.map(assert_array_equal, by_pmap, by_shard_map)
+
+
+@pytest.mark.parametrize(
+  ('name', 'normalised', 'count'),
+  [
+    ('mnist_gan', None, 2),
+    # Each on its own device: nothing but the two players' updates.
+    ('fashion_dcgan', False, 2),
+    # D has 2 layers of BatchNorm, whose statistics are needed on real images
+    # and on fakes, in each of three passes of D's update and G's; G has 1.
+    ('fashion_dcgan', True, 19),
+    ('facades_pix2pix', False, 2),
+    # Both players' gradients are there at once: one message.
+    pytest.param('facades_cyclegan', None, 1, marks=pytest.mark.slow),
+  ],
+)
+def test_the_number_of_all_reduces(name, normalised, count):
+  config, dataset = tiny(name)
+  if normalised is not None:
+    config.model.sync_batch_norm = normalised
+  config.parallel = 'shard_map'
+  program = build(config, dataset)
+  system = make_system(config, program.data.spec, parallel.AXIS_NAME)
+  step = parallel.compile_step(system.train_step, 'shard_map')
+  lowered = step.lower(
+    init_state(program), [program.sampler()(0)], program.key('train')
+  )
+  text = lowered.compile().as_text()
+  assert len(re.findall(r' all-reduce(?:-start)?\(', text)) == count
+
+
+def test_a_run_moves_between_modes(smoke_config, tiny_dataset, tmp_path):
+  """Within the tolerance of sums in another order."""
+  config = smoke_config
+  config.data.batch_size = config.data.num_labels = 6
+  config.data.num_validation = 3
+  config.log.tensorboard = False
+  for player in config.optimizer.values():
+    player.name = 'sgd'
+  config.train.num_steps = 6
+  whole = loop.train(config, tmp_path / 'whole', dataset=tiny_dataset)
+  for num_steps, mode in ((2, 'jit'), (4, 'pmap'), (6, 'shard_map')):
+    config.train.num_steps, config.parallel = num_steps, mode
+    moved = loop.train(config, tmp_path / 'moved', dataset=tiny_dataset)
+  assert [s['parallel'] for s in moved['sessions']] == [
+    'jit', 'pmap over 2 devices', 'shard_map over 2 devices'
+  ]  # fmt: skip
+  for name, value in whole.items():
+    if isinstance(value, float) and 'second' not in name:
+      assert_allclose(moved[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_auto_is_what_the_devices_allow(monkeypatch):
+  assert parallel.resolve('auto') == 'pmap'
+  monkeypatch.setattr(jax, 'device_count', lambda: 1)
+  assert parallel.resolve('auto') == 'jit'
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  assert parallel.resolve('auto') == 'shard_map'
+  assert parallel.resolve('pmap') == 'pmap'
+  for mode in ('jit', 'pmap'):
+    with pytest.raises(InputError, match=f'{mode} is for one process'):
+      parallel.check(mode, 4)
+
+
+@pytest.mark.parametrize('mode', ['pmap', 'shard_map'])
+def test_a_batch_that_does_not_divide(mode):
+  parallel.check(mode, 4)
+  parallel.check('jit', 5)
+  with pytest.raises(InputError, match='5 rows does not divide by 2 devices'):
+    parallel.check(mode, 5)
+
+
+def test_the_state_has_no_device_axis():
+  config, dataset = tiny('mnist_gan')
+  shapes = jax.tree.map(np.shape, train(config, dataset, 'jit', 1)[0])
+  for mode in ('pmap', 'shard_map'):
+    state = train(config, dataset, mode, 1)[0]
+    assert jax.tree.map(np.shape, state) == shapes
+    assert all(x.is_fully_replicated for x in jax.tree.leaves(state))
