@@ -23,6 +23,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'system': 'supervised',
       'seed': 0,
       'parallel': 'auto',
+      'dtype': 'float32',
       'data': {
         'name': 'digits',
         'data_dir': config_dict.placeholder(str),
@@ -55,6 +56,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_steps': 1000,
         'num_epochs': config_dict.placeholder(int),
         'steps_per_dispatch': 1,
+        'num_microbatches': 1,
       },
       'checkpoint': {
         'save_every_steps': 250,

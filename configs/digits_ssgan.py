@@ -37,6 +37,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'system': 'ssgan',
       'seed': 0,
       'parallel': 'auto',
+      'dtype': 'float32',
       'data': {
         'name': 'digits',
         'data_dir': config_dict.placeholder(str),
@@ -69,6 +70,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_steps': 2250,
         'num_epochs': config_dict.placeholder(int),
         'steps_per_dispatch': 1,
+        'num_microbatches': 1,
       },
       'checkpoint': {
         'save_every_steps': 250,

@@ -22,6 +22,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'system': 'supervised',
       'seed': 0,
       'parallel': 'auto',
+      'dtype': 'float32',
       'data': {
         'name': 'digits',
         'data_dir': config_dict.placeholder(str),
@@ -54,6 +55,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_steps': 2250,
         'num_epochs': config_dict.placeholder(int),
         'steps_per_dispatch': 1,
+        'num_microbatches': 1,
       },
       'checkpoint': {
         'save_every_steps': 250,

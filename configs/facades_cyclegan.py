@@ -39,6 +39,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'system': 'cyclegan',
       'seed': 0,
       'parallel': 'auto',
+      'dtype': 'float32',
       'data': {
         'name': 'cycle_gan/facades',
         'data_dir': config_dict.placeholder(str),
@@ -53,6 +54,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'generator': {
           'width': 32,  # 64
           'num_blocks': 6,  # 9 at 256x256
+          'remat': False,
         },
         'discriminator': {
           'width': 32,  # 64
@@ -77,6 +79,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_steps': config_dict.placeholder(int),
         'num_epochs': 200,  # 200
         'steps_per_dispatch': 1,
+        'num_microbatches': 1,
       },
       'checkpoint': {
         'save_every_steps': config_dict.placeholder(int),  # each epoch

@@ -39,6 +39,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'system': 'pix2pix',
       'seed': 0,
       'parallel': 'auto',
+      'dtype': 'float32',
       'data': {
         'name': 'pairs',
         'data_dir': config_dict.placeholder(str),
@@ -78,6 +79,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_steps': config_dict.placeholder(int),
         'num_epochs': 200,  # 200
         'steps_per_dispatch': 1,
+        'num_microbatches': 1,
       },
       'checkpoint': {
         'save_every_steps': 1950,  # five epochs

@@ -39,6 +39,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'system': 'cyclegan',
       'seed': 0,
       'parallel': 'auto',
+      'dtype': 'float32',
       'data': {
         'name': 'cycle_gan/horse2zebra',
         'data_dir': config_dict.placeholder(str),
@@ -50,7 +51,11 @@ def get_config(arg: str = '') -> ConfigDict:
         'memory_gb': 2.0,
       },
       'model': {
-        'generator': {'width': 64, 'num_blocks': 9},  # 64, 9
+        'generator': {
+          'width': 64,  # 64
+          'num_blocks': 9,  # 9
+          'remat': False,
+        },
         'discriminator': {
           'width': 64,  # 64
           'patch_size': 70,  # 70
@@ -74,6 +79,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_steps': config_dict.placeholder(int),
         'num_epochs': 200,  # 200
         'steps_per_dispatch': 1,
+        'num_microbatches': 1,
       },
       'checkpoint': {
         'save_every_steps': config_dict.placeholder(int),  # each epoch

@@ -34,6 +34,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'system': 'gan',
       'seed': 0,
       'parallel': 'auto',
+      'dtype': 'float32',
       'data': {
         'name': 'mnist',
         'data_dir': config_dict.placeholder(str),
@@ -66,6 +67,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_steps': config_dict.placeholder(int),
         'num_epochs': 100,  # 100
         'steps_per_dispatch': 1,
+        'num_microbatches': 1,
       },
       'checkpoint': {
         'save_every_steps': config_dict.placeholder(int),  # each epoch

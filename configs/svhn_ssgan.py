@@ -40,6 +40,7 @@ def get_config(arg: str = '') -> ConfigDict:
       'system': 'ssgan',
       'seed': 0,
       'parallel': 'auto',
+      'dtype': 'float32',
       'data': {
         'name': 'svhn_cropped',
         'data_dir': config_dict.placeholder(str),
@@ -69,6 +70,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'num_steps': config_dict.placeholder(int),
         'num_epochs': 25,  # 25
         'steps_per_dispatch': 1,
+        'num_microbatches': 1,
       },
       'checkpoint': {
         'save_every_steps': config_dict.placeholder(int),  # each epoch

@@ -123,6 +123,7 @@ COMMON_SCHEMA = {
   'system': string,
   'seed': integer(0, 2**32 - 1),
   'parallel': one_of('auto', 'jit', 'pmap', 'shard_map'),
+  'dtype': one_of('float32', 'bfloat16'),  # in which networks compute
   'data': {
     'name': string,
     'data_dir': optional(string),
@@ -133,6 +134,9 @@ COMMON_SCHEMA = {
     'num_steps': optional(integer(0)),  # of these two one is set,
     'num_epochs': optional(integer(0)),  # the other None or 0
     'steps_per_dispatch': integer(1),
+    # A batch is passed through the networks in so many pieces, one after the
+    # other, whose gradients are averaged.
+    'num_microbatches': integer(1),
   },
   'checkpoint': {
     'save_every_steps': optional(integer(1)),  # None: each epoch

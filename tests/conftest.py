@@ -22,6 +22,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 # The only reasons for which a test may be skipped.
 ALLOWED_SKIPS = (
   'chromium, chromedriver or selenium is not installed',
+  'libtpu is not installed',
   'TFDS_DATA_DIR holds no prepared cycle_gan/facades',
   'TFDS_DATA_DIR holds no prepared mnist',
   'torch is not installed',

@@ -18,7 +18,7 @@ def test_the_good_one_passes(smoke_config):
     ({'seed': -1}, r'config\.seed must be an integer 0\.\.4294967295, not -1'),
     ({'seed': True}, r'config\.seed must be an integer'),
     ({'system': ''}, r'config\.system must be a non-empty string'),
-    ({'parallel': 'tpu'}, r'one of: auto, jit, pmap, not .tpu.'),
+    ({'parallel': 'tpu'}, r'one of: auto, jit, pmap, shard_map, not .tpu.'),
     ({'data.batch_size': 0}, r'config\.data\.batch_size must be an integer >'),
     ({'data.num_labels': 0}, r'must be None or an integer >= 1, not 0'),
     ({'data.data_dir': 3}, r'must be None or a non-empty string'),

@@ -83,11 +83,17 @@ def make_program(
       network[key] = jax.tree.map(lambda units: units * width, network[key])
   height, width, channels = workload.image_shape
   shape = (image_size or height, image_size or width, channels)
+  return made_up_program(config, shape)
+
+
+def made_up_program(config: ConfigDict, shape: tuple[int, int, int]) -> Program:
+  """A config bound to random images [H, W, C], padded to its image_size."""
   if SYSTEMS[config.system].DATA is DomainData:
     config.data.load_size = config.data.crop_size = shape[0]
     return build(config, _random_domains(shape, config))
   config.data.num_labels = 100  # labels change no speed
-  return build(config, _random_images(shape, config))
+  side = config.data.image_size or shape[0]
+  return build(config, _random_images((side, side, shape[2]), config))
 
 
 def _random_images(shape: tuple[int, int, int], config: ConfigDict) -> Dataset:

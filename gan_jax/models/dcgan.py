@@ -99,7 +99,7 @@ class ConvDiscriminator(nn.Module):
     def apply(layer: nn.Module, x: Array) -> Array:
       if self.normalization != 'spectral':
         return layer(x)
-      norm = nn.SpectralNorm(layer, name=f'{layer.name}_norm')
+      norm = nn.SpectralNorm(layer, dtype=x.dtype, name=f'{layer.name}_norm')
       return norm(x, update_stats=train)
 
     x = image

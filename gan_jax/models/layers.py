@@ -144,7 +144,7 @@ class GaussianNoise(nn.Module):
     noise = normal_rows(
       self.make_rng('noise'), x.shape[0], x.shape[1:], self.axis_name
     )
-    return x + self.stddev * noise
+    return x + (self.stddev * noise).astype(x.dtype)
 
 
 class WeightNormDense(nn.Module):
@@ -181,4 +181,4 @@ class WeightNormDense(nn.Module):
     else:
       scale = self.variable('frozen', 'scale', initial_scale).value
     bias = self.param('bias', lambda _: -mean / stddev)
-    return scale * y + bias
+    return scale.astype(y.dtype) * y + bias

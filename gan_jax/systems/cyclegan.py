@@ -22,20 +22,25 @@ from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
 from gan_jax.models.resnet import MULTIPLE, ResNetGenerator
 from gan_jax.rng import key_for
 from gan_jax.systems import adversarial
-from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.systems.system import System, applier, init_network
 from gan_jax.training.state import TrainState, Weights
 from gan_jax.training.update import (
   Aux,
   apply_gradients,
+  in_pieces,
   make_optimizer,
   new_player,
   prefixed,
-  update_player,
+  refuse_pieces,
 )
 
 SCHEMA = {
   'model': {
-    'generator': {'width': cfg.integer(1), 'num_blocks': cfg.integer(1)},
+    'generator': {
+      'width': cfg.integer(1),
+      'num_blocks': cfg.integer(1),
+      'remat': cfg.boolean,  # blocks computed anew for gradients, not kept
+    },
     'discriminator': {
       'width': cfg.integer(1),
       'patch_size': cfg.one_of(*PATCH_SIZES),
@@ -63,6 +68,7 @@ def make_system(
   config, data_spec: DomainSpec, axis_name: str | None = None
 ) -> System:
   """The system that `config` describes; see `SCHEMA` for its keys."""
+  apply = applier(config)
   loss, model = config.loss, config.model
   shapes = {'a': data_spec.a_shape, 'b': data_spec.b_shape}
   if loss.lambda_identity and shapes['a'] != shapes['b']:
@@ -82,6 +88,9 @@ def make_system(
   }
   discriminator = PatchDiscriminator(**model.discriminator)
   d_loss, g_loss = adversarial.make_losses(loss.adversarial, axis_name)
+  num_pieces = config.train.num_microbatches
+  if loss.adversarial.name == 'relativistic_average':
+    refuse_pieces(config, "the loss compares with the whole batch's averages")
   examples = {name: jnp.zeros((1, *shape)) for name, shape in shapes.items()}
 
   def init(key, image):
@@ -106,18 +115,18 @@ def make_system(
 
   def generate(params, way, image):
     weights = Weights(params[way], {})
-    return apply_network(generators[way], weights, image, train=True)[0]
+    return apply(generators[way], weights, image, train=True)[0]
 
   def judge(params, domain, image):
     weights = Weights(params[domain], {})
-    return apply_network(discriminator, weights, image, train=True)[0]
+    return apply(discriminator, weights, image, train=True)[0]
 
   def train_step(state, batch, key):
     real = {domain: batch[domain]['image'] for domain in 'ab'}
     key = jax.random.fold_in(key, state.step)
     g, d = state.generator, state.discriminator
 
-    def g_loss_fn(params):
+    def g_loss_fn(params, real):
       metrics, fakes, total = {}, {}, 0.0
       for way, back in (('a2b', 'b2a'), ('b2a', 'a2b')):
         source, target = way.split('2')
@@ -137,11 +146,15 @@ def make_system(
           total += loss.lambda_identity * identity
       return total, (Aux(metrics | {'loss': total}, {}), fakes)
 
-    g_gradients, (aux, fakes) = jax.grad(g_loss_fn, has_aux=True)(
-      vary(g.params, axis_name)
-    )
+    def g_gradients(real):
+      gradients, (aux, fakes) = jax.grad(g_loss_fn, has_aux=True)(
+        vary(g.params, axis_name), real
+      )
+      return (gradients, aux), fakes
+
+    (gradients, aux), fakes = in_pieces(g_gradients, real, num_pieces)
     new_g, g_metrics = apply_gradients(
-      g, g_optimizer, g_gradients, aux, state.step, axis_name=axis_name
+      g, g_optimizer, gradients, aux, state.step, axis_name=axis_name
     )
 
     pools, shown = {}, {}
@@ -150,7 +163,7 @@ def make_system(
         pool, fakes[domain], key_for(key, f'pool_{domain}'), axis_name
       )
 
-    def d_loss_fn(params):
+    def d_loss_fn(params, real, shown):
       metrics, total = {}, 0.0
       for domain in 'ab':
         on_real = judge(params, domain, real[domain])
@@ -166,8 +179,15 @@ def make_system(
         total += value
       return total, Aux(metrics | {'loss': total}, {})
 
-    new_d, d_metrics = update_player(
-      d, d_optimizer, d_loss_fn, state.step, axis_name=axis_name
+    def d_gradients(rows):
+      params = vary(d.params, axis_name)
+      return jax.grad(d_loss_fn, has_aux=True)(params, **rows), {}
+
+    (gradients, aux), _ = in_pieces(
+      d_gradients, {'real': real, 'shown': shown}, num_pieces
+    )
+    new_d, d_metrics = apply_gradients(
+      d, d_optimizer, gradients, aux, state.step, axis_name=axis_name
     )
     state = TrainState(state.step + 1, new_g, new_d, pools)
     return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)

@@ -7,8 +7,6 @@ ones; made once, they cost a pass of G less). The loss, the penalties and the
 networks make it a DCGAN, a WGAN-GP, an SNGAN, an R3GAN, ...
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
@@ -23,15 +21,17 @@ from gan_jax.models.mlp import MLPDiscriminator, MLPGenerator
 from gan_jax.rng import key_for, uniform_rows
 from gan_jax.systems import adversarial
 from gan_jax.systems.prior import normal_prior, uniform_prior
-from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.systems.system import System, applier, init_network
 from gan_jax.training.state import TrainState, Weights
 from gan_jax.training.update import (
+  BATCH_NORM,
   Aux,
   apply_gradients,
+  in_pieces,
   make_optimizer,
   new_player,
   prefixed,
-  update_player,
+  refuse_pieces,
 )
 
 GENERATORS = {'mlp': MLPGenerator, 'deconv': DeconvGenerator}
@@ -79,6 +79,7 @@ def make_system(
   config, data_spec: DataSpec, axis_name: str | None = None
 ) -> System:
   """The system that `config` describes; see `SCHEMA` for its keys."""
+  apply = applier(config)
   loss, model = config.loss, config.model
   g_optimizer = make_optimizer(
     config.optimizer.generator, data_spec.steps_per_epoch
@@ -88,6 +89,9 @@ def make_system(
   )
   generator, discriminator = _networks(config, data_spec, axis_name)
   d_loss, g_loss = adversarial.make_losses(loss.adversarial, axis_name)
+  num_pieces = config.train.num_microbatches
+  if loss.adversarial.name == 'relativistic_average':
+    refuse_pieces(config, "the loss compares with the whole batch's averages")
   prior = (
     normal_prior(model.z_dim)
     if model.z_prior == 'normal'
@@ -110,11 +114,11 @@ def make_system(
     )
 
   def samples(params, model_state, z):
-    return apply_network(generator, Weights(params, model_state), z, train=True)
+    return apply(generator, Weights(params, model_state), z, train=True)
 
   def judge(params, model_state, image):
     weights = Weights(params, model_state)
-    return apply_network(discriminator, weights, image, train=True)
+    return apply(discriminator, weights, image, train=True)
 
   def d_loss_fn(params, model_state, real, fake, epsilon):
     # Each in a pass of its own: BatchNorm sees data or samples, never both.
@@ -151,50 +155,62 @@ def make_system(
     key = jax.random.fold_in(key, state.step)
     g, d = state.generator, state.discriminator
 
+    def make(z):
+      """Samples, what pulls their gradients back to G, and G's statistics."""
+      return jax.vjp(
+        lambda params: samples(params, g.model_state, z),
+        vary(g.params, axis_name),
+        has_aux=True,
+      )
+
     for i in range(loss.n_critic):
       turn = jax.random.fold_in(key, i)
       z = prior.sample(key_for(turn, 'z'), num_rows, axis_name)
       epsilon = uniform_rows(
         key_for(turn, 'epsilon'), num_rows, (), 0.0, 1.0, axis_name
       )
-      real = image[i :: loss.n_critic]  # the same rows on any number of devices
-      fake, to_g, g_model_state = jax.vjp(
-        lambda params, z=z: samples(params, g.model_state, z),
-        vary(g.params, axis_name),
-        has_aux=True,
-      )
-      d_loss_of = functools.partial(
-        d_loss_fn,
-        model_state=d.model_state,
-        real=real,
-        fake=fake,
-        epsilon=epsilon,
-      )
-      d, d_metrics = update_player(
-        d, d_optimizer, d_loss_of, state.step, axis_name=axis_name
+      # The same rows on any number of devices.
+      rows = {'real': image[i :: loss.n_critic], 'z': z, 'epsilon': epsilon}
+      # Made once for both players, where memory allows.
+      made = make(z) if num_pieces == 1 else None
+
+      def d_gradients(rows, d=d, made=made):
+        fake, *_ = made or make(rows['z'])
+        return jax.grad(d_loss_fn, has_aux=True)(
+          vary(d.params, axis_name),
+          d.model_state,
+          rows['real'],
+          fake,
+          rows['epsilon'],
+        ), {}
+
+      (gradients, aux), _ = in_pieces(d_gradients, rows, num_pieces)
+      d, d_metrics = apply_gradients(
+        d, d_optimizer, gradients, aux, state.step, axis_name=axis_name
       )
 
-    # G answers with the samples that D has just seen: made once, used twice.
-    def g_loss_fn(fake):
-      on_real, _ = judge(d.params, d.model_state, real)
-      on_fake, _ = judge(d.params, d.model_state, fake)
-      return g_loss(on_real, on_fake).mean()
+    # G answers with the samples that D has just seen.
+    def g_gradients(rows):
+      fake, to_g, model_state = made or make(rows['z'])
 
-    value, at_fake = jax.value_and_grad(g_loss_fn)(fake)
-    (g_gradients,) = to_g(at_fake)
+      def g_loss_fn(fake):
+        on_real, _ = judge(d.params, d.model_state, rows['real'])
+        on_fake, _ = judge(d.params, d.model_state, fake)
+        return g_loss(on_real, on_fake).mean()
+
+      value, at_fake = jax.value_and_grad(g_loss_fn)(fake)
+      (gradients,) = to_g(at_fake)
+      return (gradients, Aux({'loss': value}, model_state)), {}
+
+    (gradients, aux), _ = in_pieces(g_gradients, rows, num_pieces)
     g, g_metrics = apply_gradients(
-      g,
-      g_optimizer,
-      g_gradients,
-      Aux({'loss': value}, g_model_state),
-      state.step,
-      axis_name=axis_name,
+      g, g_optimizer, gradients, aux, state.step, axis_name=axis_name
     )
     state = state.replace(step=state.step + 1, generator=g, discriminator=d)
     return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
 
   def generate(weights, z):
-    fake, _ = apply_network(generator, weights, z, train=False)
+    fake, _ = apply(generator, weights, z, train=False)
     return {'samples': fake}
 
   return System(
@@ -240,4 +256,7 @@ def _networks(config, data_spec: DataSpec, axis_name: str | None):
   generator = build(
     GENERATORS, model.generator, image_shape=data_spec.image_shape
   )
+  normalised = getattr(discriminator, 'normalization', None) == 'batch'
+  if normalised or isinstance(generator, DeconvGenerator):
+    refuse_pieces(config, BATCH_NORM)
   return generator, discriminator

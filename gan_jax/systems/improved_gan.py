@@ -20,13 +20,15 @@ from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.mlp import NoisyClassifier, SoftplusGenerator
 from gan_jax.rng import key_for
 from gan_jax.systems.prior import uniform_prior
-from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.systems.system import System, applier, init_network
 from gan_jax.training.state import TrainState, Weights
 from gan_jax.training.update import (
+  BATCH_NORM,
   Aux,
   make_optimizer,
   new_player,
   prefixed,
+  refuse_pieces,
   update_player,
 )
 
@@ -55,6 +57,8 @@ def make_system(
   config, data_spec: DataSpec, axis_name: str | None = None
 ) -> System:
   """The system that `config` describes; see `SCHEMA` for its keys."""
+  apply = applier(config)
+  refuse_pieces(config, BATCH_NORM)
   model = config.model
   g_optimizer = make_optimizer(
     config.optimizer.generator, data_spec.steps_per_epoch
@@ -92,10 +96,10 @@ def make_system(
     )
 
   def samples(params, model_state, z):
-    return apply_network(generator, Weights(params, model_state), z, train=True)
+    return apply(generator, Weights(params, model_state), z, train=True)
 
   def judge(params, model_state, image, noise_key):
-    output, _ = apply_network(
+    output, _ = apply(
       discriminator,
       Weights(params, model_state),
       image,
@@ -175,13 +179,11 @@ def make_system(
     return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
 
   def generate(weights, z):
-    fake, _ = apply_network(generator, weights, z, train=False)
+    fake, _ = apply(generator, weights, z, train=False)
     return {'samples': 2.0 * fake - 1.0}
 
   def predict(weights, image):
-    output, _ = apply_network(
-      discriminator, weights, to_zero_one(image), train=False
-    )
+    output, _ = apply(discriminator, weights, to_zero_one(image), train=False)
     return output.class_logits
 
   rows = config.data.batch_size

@@ -20,14 +20,16 @@ from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
 from gan_jax.models.unet import UNetGenerator, count_levels
 from gan_jax.rng import key_for, row_keys
 from gan_jax.systems import adversarial
-from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.systems.system import System, applier, init_network
 from gan_jax.training.state import TrainState, Weights
 from gan_jax.training.update import (
+  BATCH_NORM,
   Aux,
   apply_gradients,
   make_optimizer,
   new_player,
   prefixed,
+  refuse_pieces,
   update_player,
 )
 
@@ -68,6 +70,8 @@ def make_system(
   config, data_spec: DomainSpec, axis_name: str | None = None
 ) -> System:
   """The system that `config` describes; see `SCHEMA` for its keys."""
+  apply = applier(config)
+  refuse_pieces(config, BATCH_NORM)
   loss, model = config.loss, config.model
   if not data_spec.aligned:
     raise InputError(
@@ -114,7 +118,7 @@ def make_system(
   def judge(params, model_state, given, image):
     pair = jnp.concatenate([given, image], axis=-1)
     weights = Weights(params, model_state)
-    return apply_network(discriminator, weights, pair, train=True)
+    return apply(discriminator, weights, pair, train=True)
 
   def train_step(state, batch, key):
     given, real = batch['pairs'][source], batch['pairs'][target]
@@ -122,7 +126,7 @@ def make_system(
     g, d = state.generator, state.discriminator
 
     def make_fake(params):
-      return apply_network(
+      return apply(
         generator,
         Weights(params, g.model_state),
         given,
@@ -178,7 +182,7 @@ def make_system(
 
   def translate(weights, image, key):
     def one(image, key):  # alone, so that its statistics are its own
-      made, _ = apply_network(
+      made, _ = apply(
         generator,
         weights,
         image[None],

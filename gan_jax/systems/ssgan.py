@@ -17,14 +17,16 @@ from gan_jax.models.classifier import ConvClassifier
 from gan_jax.models.dcgan import DeconvGenerator
 from gan_jax.rng import key_for
 from gan_jax.systems.prior import normal_prior
-from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.systems.system import System, applier, init_network
 from gan_jax.training.state import TrainState, Weights
 from gan_jax.training.update import (
+  BATCH_NORM,
   Aux,
   apply_gradients,
   make_optimizer,
   new_player,
   prefixed,
+  refuse_pieces,
 )
 
 CLASSIFIER_SCHEMA = {
@@ -57,6 +59,8 @@ def make_system(
   config, data_spec: DataSpec, axis_name: str | None = None
 ) -> System:
   """The system that `config` describes; see `SCHEMA` for its keys."""
+  apply = applier(config)
+  refuse_pieces(config, BATCH_NORM)
   loss, model = config.loss, config.model
   g_optimizer = make_optimizer(
     config.optimizer.generator, data_spec.steps_per_epoch
@@ -93,14 +97,14 @@ def make_system(
 
   def samples(params, model_state, z):
     """Generated images, and G's statistics after the pass."""
-    return apply_network(generator, Weights(params, model_state), z, train=True)
+    return apply(generator, Weights(params, model_state), z, train=True)
 
   def judge(params, model_state, real, fake, key):
     """D's outputs on data and on samples, and its statistics of the data."""
     weights = Weights(params, model_state)
 
     def on(image, purpose):
-      return apply_network(
+      return apply(
         discriminator,
         weights,
         image,
@@ -206,11 +210,11 @@ def make_system(
     return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
 
   def generate(weights, z):
-    fake, _ = apply_network(generator, weights, z, train=False)
+    fake, _ = apply(generator, weights, z, train=False)
     return {'samples': fake}
 
   def predict(weights, image):
-    output, _ = apply_network(discriminator, weights, image, train=False)
+    output, _ = apply(discriminator, weights, image, train=False)
     return output.class_logits[:, : data_spec.num_classes]
 
   return System(

@@ -14,13 +14,15 @@ from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ConvClassifier
 from gan_jax.rng import key_for
 from gan_jax.systems.ssgan import CLASSIFIER_SCHEMA
-from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.systems.system import System, applier, init_network
 from gan_jax.training.state import Player, TrainState, Weights
 from gan_jax.training.update import (
+  BATCH_NORM,
   Aux,
   make_optimizer,
   new_player,
   prefixed,
+  refuse_pieces,
   update_player,
 )
 
@@ -36,6 +38,8 @@ def make_system(
   config, data_spec: DataSpec, axis_name: str | None = None
 ) -> System:
   """The system that `config` describes; see `SCHEMA` for its keys."""
+  apply = applier(config)
+  refuse_pieces(config, BATCH_NORM)
   optimizer = make_optimizer(
     config.optimizer.discriminator, data_spec.steps_per_epoch
   )
@@ -62,7 +66,7 @@ def make_system(
     key = jax.random.fold_in(key, state.step)
 
     def loss_fn(params):
-      output, model_state = apply_network(
+      output, model_state = apply(
         classifier,
         Weights(params, state.discriminator.model_state),
         rows['image'],
@@ -84,7 +88,7 @@ def make_system(
     return state, prefixed('d_', metrics)
 
   def embed(weights, image):
-    output, _ = apply_network(classifier, weights, image, train=False)
+    output, _ = apply(classifier, weights, image, train=False)
     return output.features, output.class_logits
 
   def predict(weights, image):

@@ -1,9 +1,11 @@
 """What a system is: a bundle of pure functions."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
+import jax
 
 from gan_jax.data.spec import Stream
 from gan_jax.training.state import TrainState, Weights
@@ -63,21 +65,41 @@ def apply_network(
   *inputs: Array,
   train: bool,
   noise_key: PRNGKey | None = None,
+  dtype: str = 'float32',
   **options: Any,
 ) -> tuple[Any, Any]:
   """A network's outputs, and its model state after the pass.
 
-  With train=False the model state comes back as it was.
+  With train=False the model state comes back as it was. With dtype='bfloat16'
+  parameters and inputs are rounded on their way in, so that the products are of
+  bfloat16, and the outputs come back in float32; the model state, and what
+  BatchNorm adds up, are float32 throughout.
   """
-  variables = {'params': weights.params, **weights.model_state}
+  params = weights.params
+  if dtype != 'float32':
+    params, inputs = _cast((params, inputs), dtype)
+  variables = {'params': params, **weights.model_state}
   options['rngs'] = {} if noise_key is None else {'noise': noise_key}
-  if not train:
+  if train:
+    outputs, model_state = module.apply(
+      variables,
+      *inputs,
+      train=True,
+      mutable=list(weights.model_state),
+      **options,
+    )
+  else:
     outputs = module.apply(variables, *inputs, train=False, **options)
-    return outputs, weights.model_state
-  return module.apply(
-    variables,
-    *inputs,
-    train=True,
-    mutable=list(weights.model_state),
-    **options,
-  )
+    model_state = weights.model_state
+  if dtype != 'float32':
+    outputs = _cast(outputs, 'float32')
+  return outputs, model_state
+
+
+def _cast(tree: Any, dtype: str) -> Any:
+  return jax.tree.map(lambda x: x.astype(dtype), tree)
+
+
+def applier(config: Any) -> Callable:
+  """`apply_network` with the dtype of a config."""
+  return functools.partial(apply_network, dtype=config.dtype)

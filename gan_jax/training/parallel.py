@@ -62,8 +62,14 @@ def _mesh(mode: str) -> Mesh:
   return Mesh(np.array(jax.devices()[: num_replicas(mode)]), (AXIS_NAME,))
 
 
-def check(mode: str, rows: int) -> None:
-  """Raises InputError for a batch that cannot be split over the devices."""
+def check(mode: str, rows: int, pieces: int = 1) -> None:
+  """Raises InputError for a batch that cannot be split over the devices.
+
+  Args:
+    mode: `config.parallel`.
+    rows: of a player's turn.
+    pieces: into which each device cuts its rows.
+  """
   if jax.process_count() > 1 and resolve(mode) != 'shard_map':
     raise InputError(
       f'config.parallel = {mode} is for one process, and there are '
@@ -73,6 +79,12 @@ def check(mode: str, rows: int) -> None:
     raise InputError(
       f'a batch of {rows} rows does not divide by {num_replicas(mode)} '
       'devices; change config.data.batch_size or set config.parallel=jit'
+    )
+  rows //= num_replicas(mode)
+  if rows % pieces:
+    raise InputError(
+      f'the {rows} rows of a device do not divide by '
+      f'config.train.num_microbatches = {pieces}; change it'
     )
 
 

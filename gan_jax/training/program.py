@@ -102,7 +102,9 @@ def build(
     )
   program.sampler()
   # Each turn of a player, too, is split: a stream may hold several.
-  parallel.check(config.parallel, config.data.batch_size)
+  parallel.check(
+    config.parallel, config.data.batch_size, config.train.num_microbatches
+  )
   state_shapes(program.system, data.spec)
   return program
 

@@ -9,6 +9,7 @@ import optax
 
 from gan_jax.collectives import vary
 from gan_jax.ema import debiased_share
+from gan_jax.errors import InputError
 from gan_jax.training.state import Player, Weights
 from gan_jax.types import Array, Metrics, Params
 
@@ -138,6 +139,48 @@ def apply_gradients(
     ema = optax.incremental_update(weights, ema, share)
   metrics = aux.metrics | {'grad_norm': optax.tree.norm(gradients)}
   return Player(params, opt_state, aux.model_state, ema), metrics
+
+
+def in_pieces(
+  fn: Callable[[Any], tuple[Any, Any]], rows: Any, num: int
+) -> tuple[Any, Any]:
+  """`fn` of some rows at a time: gradient accumulation.
+
+  It needs the memory of a piece, and gives what `fn` gives of all rows if that
+  is a mean over rows.
+
+  Args:
+    fn: of rows, to (means over the rows, outputs for each row).
+    rows: pytree of arrays [B, ...].
+    num: of pieces, a divisor of B; with 1, this is `fn(rows)`.
+
+  Returns:
+    The means over all rows, and the outputs [B, ...].
+  """
+  if num == 1:
+    return fn(rows)
+
+  def split(x):
+    return x.reshape(num, len(x) // num, *x.shape[1:])
+
+  means, outputs = jax.lax.map(fn, jax.tree.map(split, rows))
+  return (
+    jax.tree.map(lambda x: x.mean(axis=0), means),
+    jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), outputs),
+  )
+
+
+BATCH_NORM = 'BatchNorm takes the statistics of the whole batch'
+
+
+def refuse_pieces(config: Any, reason: str) -> None:
+  """Raises InputError if gradients are to be accumulated over pieces."""
+  num = config.train.num_microbatches
+  if num > 1:
+    raise InputError(
+      f'config.train.num_microbatches = {num}, but {reason}, which pieces of '
+      'a batch do not have; set it to 1'
+    )
 
 
 def prefixed(prefix: str, metrics: Metrics) -> Metrics:

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -73,3 +74,19 @@ def test_bytes_survive_the_unit_range():
   assert (float(unit.min()), float(unit.max())) == (-1, 1)
   assert_array_equal(to_uint8(unit), image)
   assert_array_equal(to_uint8(np.array([-7.0, 7.0])), [0, 255])
+
+
+@pytest.mark.parametrize('count', [2, 3])
+def test_the_parts_of_a_batch_are_the_batch(count):
+  streams = {'a': Stream('all', 6), 'b': Stream('labelled', 12)}
+  examples = Examples(
+    np.arange(20 * 4, dtype=np.uint8).reshape(20, 2, 2, 1),
+    np.arange(20, dtype=np.int32),
+  )
+  mask = np.arange(20) % 2 == 0
+  whole = Sampler(examples, mask, streams, 3)(5)
+  parts = [
+    Sampler(examples, mask, streams, 3, (i, count))(5) for i in range(count)
+  ]
+  together = jax.tree.map(lambda *x: np.concatenate(x), *parts)
+  jax.tree.map(np.testing.assert_array_equal, together, whole)

@@ -114,3 +114,24 @@ def test_sizes_that_cannot_be_translated(size):
   message = f'multiples of 4, 8 at least, not {size[0]}x{size[1]}; .*crop_size'
   with pytest.raises(InputError, match=message):
     shapes(ResNetGenerator(3, 4, 1), size)
+
+
+def test_blocks_that_are_computed_anew_change_nothing_else():
+  """The same parameters and gradients; each block stands in a remat."""
+  x = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32)
+  found = {}
+  for remat in (False, True):
+    network = ResNetGenerator(channels=3, width=2, num_blocks=2, remat=remat)
+    params = network.init(jax.random.key(0), x, train=True)
+
+    def loss(params, network=network):
+      return (network.apply(params, x, train=True) ** 2).mean()
+
+    program = str(jax.make_jaxpr(jax.grad(loss))(params))
+    assert program.count('prevent_cse=True') == (2 if remat else 0)
+    found[remat] = params, jax.jit(jax.grad(loss))(params)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7),
+    found[False],
+    found[True],
+  )

@@ -1,0 +1,187 @@
+"""What a training step needs on TPUs, from their compiler alone."""
+
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from gan_jax import config as cfg
+from gan_jax.benchmark.chips import chip_of
+from gan_jax.errors import InputError
+from gan_jax.training.program import check
+
+# Of the data sets whose images have one size; those of domains are cropped.
+IMAGE_SHAPES = {
+  'digits': (8, 8, 1),
+  'mnist': (28, 28, 1),
+  'fashion_mnist': (28, 28, 1),
+  'svhn_cropped': (32, 32, 3),
+}
+_TIMEOUT = 1200  # seconds for one compilation
+
+
+def analyse(
+  config: ConfigDict,
+  topology: str,
+  image_shape: tuple[int, int, int] | None = None,
+) -> dict[str, Any]:
+  """Compiles a config's step for a TPU slice; see `aot_worker.compile_for`.
+
+  Args:
+    config: its data need not be there: made-up images take their place.
+    topology: such as 'v5e:2x2'.
+    image_shape: H, W, C, where the data set's name does not say it.
+
+  Returns:
+    What the compiler says, and the bounds on a step's time that follow, in
+    seconds: `compute_seconds` and `memory_seconds`. If the step does not fit:
+    `error`, and the `largest_batch` that does (0 if none).
+
+  Raises:
+    InputError: bad config or topology, a batch that does not divide, or no
+      libtpu.
+  """
+  check(config)
+  chip = chip_of(topology)
+  if importlib.util.find_spec('libtpu') is None:
+    raise InputError(
+      'there is no libtpu, the compiler; make an environment for it: python -m '
+      "venv .venv-tpu && .venv-tpu/bin/pip install -e '.[experiments,tpu-aot]'"
+    )
+  shape = image_shape or _image_shape(config)
+
+  def compile_batch(batch_size: int) -> dict[str, Any]:
+    return _run(config, topology, batch_size, shape)
+
+  batch_size = config.data.batch_size
+  found = compile_batch(batch_size)
+  devices = found['devices']
+  if found.get('error') == 'indivisible':
+    raise InputError(
+      f'a batch of {batch_size} rows does not divide by the {devices} devices '
+      f'of {topology}; change --batch'
+    )
+  if 'error' in found:
+    fits = lambda size: 'error' not in compile_batch(size)  # noqa: E731
+    found['largest_batch'] = largest(fits, batch_size, devices)
+    return found
+  # Some generations show a chip's two cores as devices of their own.
+  cores = devices / math.prod(map(int, topology.partition(':')[2].split('x')))
+  found['hbm'] = chip.hbm / cores
+  found['compute_seconds'] = found['flops'] / (chip.flops / cores)
+  found['memory_seconds'] = found['bytes'] / (chip.bytes / cores)
+  found['useful_share'] = found['model_flops'] / (found['flops'] * devices)
+  return found
+
+
+def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
+  if 'crop_size' in config.data:
+    return (config.data.crop_size, config.data.crop_size, 3)
+  if config.data.name not in IMAGE_SHAPES:
+    raise InputError(
+      f'the size of the images of {config.data.name} is not known here; give '
+      '--image_shape=HEIGHT,WIDTH,CHANNELS'
+    )
+  return IMAGE_SHAPES[config.data.name]
+
+
+def _run(
+  config: ConfigDict,
+  topology: str,
+  batch_size: int,
+  image_shape: tuple[int, int, int],
+) -> dict[str, Any]:
+  order = {
+    'config': cfg.to_json(config),
+    'topology': topology,
+    'batch_size': batch_size,
+    'image_shape': image_shape,
+  }
+  environment = os.environ | {
+    'JAX_PLATFORMS': 'cpu',
+    # Nobody is to be asked what machine this is.
+    'TPU_SKIP_MDS_QUERY': '1',
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',  # nothing is to be kept from others
+    'TPU_WORKER_HOSTNAMES': 'localhost',
+    'TPU_ACCELERATOR_TYPE': topology.partition(':')[0],
+  }
+  try:
+    done = subprocess.run(
+      [sys.executable, '-m', 'gan_jax.benchmark.aot_worker', json.dumps(order)],
+      env=environment,
+      capture_output=True,
+      text=True,
+      timeout=_TIMEOUT,
+    )
+  except subprocess.TimeoutExpired:
+    raise InputError(
+      f'{topology} takes longer than {_TIMEOUT} s to compile for'
+    ) from None
+  if done.returncode:
+    reason = done.stderr.strip().split('\n')[-1]
+    raise InputError(f'the compiler refuses {topology}: {reason}')
+  return json.loads(done.stdout.strip().split('\n')[-1])
+
+
+def largest(fits: Callable[[int], bool], too_large: int, devices: int) -> int:
+  """The largest batch that fits, to an eighth: 0 if there is none.
+
+  Args:
+    fits: whether a batch does.
+    too_large: one that does not.
+    devices: of which batches are multiples.
+  """
+  best, high = 0, too_large // devices
+  with tqdm(
+    desc='looking for a batch that fits', disable=not sys.stderr.isatty()
+  ) as bar:
+    while high - best > max(1, best // 8):
+      middle = (best + high) // 2
+      bar.set_postfix_str(f'{middle * devices} rows')
+      best, high = (middle, high) if fits(middle * devices) else (best, middle)
+      bar.update()
+  return best * devices
+
+
+def to_text(found: dict[str, Any], config: ConfigDict, topology: str) -> str:
+  """What `analyse` found, for people."""
+  devices, batch_size = found['devices'], config.data.batch_size
+  head = f'{config.system} on {topology}, {devices} devices'
+  if 'error' in found:
+    reason = ' '.join(found['error'].split())
+    size = found['largest_batch']
+    remedy = f'the largest that does is about {size}' if size else 'none does'
+    return f'{head}: a batch of {batch_size} does not fit; {remedy}. {reason}'
+  total = sum(found['memory'].values())
+  compute, memory = found['compute_seconds'], found['memory_seconds']
+  bound = 'compute' if compute > memory else 'memory'
+  kinds = found['collectives'].items()
+  collectives = ', '.join(f'{n} {kind}' for kind, n in kinds) or 'none'
+  return '\n'.join(
+    [
+      f'{head}, batch {batch_size} ({batch_size // devices} a device)',
+      f'memory        {total / 2**30:.3f} GiB of {found["hbm"] / 2**30:.0f} a '
+      f'device ({total / found["hbm"]:.1%})',
+      *(
+        f'  {size / 2**30:10.3f} GiB {kind}'
+        for kind, size in sorted(
+          found['memory'].items(), key=lambda item: -item[1]
+        )
+      ),
+      f'work          {found["flops"]:.3g} operations and {found["bytes"]:.3g} '
+      'bytes a step and device',
+      f'useful work   {found["useful_share"]:.1%} of these operations are '
+      'products that the layers need',
+      f'a step takes  {1e3 * max(compute, memory):.3g} ms at least, bound by '
+      f'{bound} (compute {1e3 * compute:.3g}, memory {1e3 * memory:.3g})',
+      f'collectives   {collectives}',
+      f'compile time  {found["compile_seconds"]:.0f} s here',
+    ]
+  )

@@ -1,0 +1,117 @@
+"""What is said of TPUs that are not there."""
+
+import importlib.util
+
+import pytest
+
+from gan_jax.benchmark import aot
+from gan_jax.benchmark.chips import CHIPS, chip_of
+from gan_jax.config import load_config
+from gan_jax.errors import InputError
+from tests.conftest import ROOT
+
+needs_libtpu = pytest.mark.skipif(
+  importlib.util.find_spec('libtpu') is None, reason='libtpu is not installed'
+)
+
+
+def smoke(name):
+  return load_config(str(ROOT / f'configs/{name}.py:smoke'))
+
+
+@pytest.mark.parametrize('name', ['v9:2x2', 'v5e', '2x2', ''])
+def test_an_unknown_topology_lists_the_known_ones(name):
+  with pytest.raises(InputError, match=r'known are: v4:2x2x1, .*v6e:8x8'):
+    aot.analyse(smoke('mnist_gan'), name)
+  assert chip_of('v5e:2x2') is CHIPS['v5e']
+
+
+def test_without_the_compiler_it_says_how_to_get_it(monkeypatch):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda _: None)
+  with pytest.raises(InputError, match=r'pip install -e .*tpu-aot'):
+    aot.analyse(smoke('mnist_gan'), 'v5e:2x2')
+
+
+def test_images_of_unknown_size_are_asked_for(monkeypatch):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda _: True)
+  config = smoke('mnist_gan')
+  config.data.name = 'image_folder'
+  with pytest.raises(InputError, match='give --image_shape'):
+    aot.analyse(config, 'v5e:2x2')
+
+
+@pytest.mark.parametrize('limit', [0, 3, 4, 37, 100, 999])
+def test_the_largest_batch_is_found_to_an_eighth(limit):
+  asked = []
+
+  def fits(size):
+    asked.append(size)
+    return size <= limit
+
+  found = aot.largest(fits, 1000, devices=4)
+  assert found % 4 == 0
+  assert found <= limit
+  assert found >= (limit - limit % 4) * 8 / 9 - 4
+  assert all(size % 4 == 0 for size in asked)
+  assert len(asked) <= 9
+
+
+def made_up(**changes):
+  """Of 4 devices, with 1 GiB of everything."""
+  return {
+    'devices': 4,
+    'flops': 2e9,
+    'bytes': 1e9,
+    'memory': {'state and batch': 2**30, 'program': 2**31},
+    'hbm': 2**34,
+    'compute_seconds': 1e-5,
+    'memory_seconds': 2e-3,
+    'useful_share': 0.75,
+    'collectives': {'all-reduce': 2},
+    'compile_seconds': 3.0,
+  } | changes
+
+
+def test_the_text_names_what_bounds_a_step():
+  config = smoke('mnist_gan')
+  config.data.batch_size = 32
+  text = aot.to_text(made_up(), config, 'v5e:2x2')
+  assert '3.000 GiB of 16 a device (18.8%)' in text
+  assert text.index('2.000 GiB program') < text.index('1.000 GiB state')
+  assert '2 ms at least, bound by memory (compute 0.01, memory 2)' in text
+  assert '2 all-reduce' in text
+  assert 'bound by compute' in aot.to_text(
+    made_up(compute_seconds=1.0), config, 'v5e:2x2'
+  )
+  refused = made_up(error='Used 20G of 15.75G hbm', largest_batch=24)
+  text = aot.to_text(refused, config, 'v5e:2x2')
+  assert 'a batch of 32 does not fit; the largest that does is about 24' in text
+  assert 'Used 20G of 15.75G hbm' in text
+
+
+@needs_libtpu
+def test_a_step_is_compiled_for_a_slice():
+  config = smoke('mnist_gan')
+  config.data.batch_size = 8
+  found = aot.analyse(config, 'v5e:2x2')
+  assert found['devices'] == 4
+  assert found['collectives'] == {'all-reduce': 2}  # one for each player
+  # Forward and backward products of two small networks, on a quarter each.
+  assert 0 < found['useful_share'] <= 1
+  assert found['memory']['state and batch'] > 0
+  assert found['compute_seconds'] == found['flops'] / 197e12
+
+
+@needs_libtpu
+@pytest.mark.parametrize(
+  ('topology', 'batch_size', 'message'),
+  [
+    ('v5e:3x5', 8, 'the compiler refuses v5e:3x5'),
+    ('v5e:2x2', 6, '6 rows does not divide by the 4 devices'),
+  ],
+)
+def test_what_the_slice_cannot_do(topology, batch_size, message):
+  config = smoke('mnist_gan')
+  config.data.batch_size = batch_size
+  with pytest.raises(InputError, match=message):
+    aot.analyse(config, topology)
