@@ -111,6 +111,32 @@ def test_a_process_is_killed_and_the_run_goes_on(pair, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_checkpoint_moves_between_1_2_and_8_devices(tmp_path):
+  """And between the modes; to what one device computes, up to roundings."""
+  moves = ((1, 'jit', 20), (8, 'shard_map', 40), (2, 'pmap', 60))
+  for num_devices, mode, num_steps in moves:
+    output = finish(
+      launch(
+        tmp_path / 'moved',
+        '--config.data.batch_size=8',
+        f'--config.parallel={mode}',
+        f'--config.train.num_steps={num_steps}',
+        num_devices=num_devices,
+      ),
+      0,
+    )
+    if num_steps > 20:
+      assert 'results may differ in the last bits' in output
+  alone = ('--config.data.batch_size=8', '--config.train.num_steps=60')
+  finish(launch(tmp_path / 'alone', *alone, num_devices=1), 0)
+  jax.tree.map(
+    lambda a, b: assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+    params(tmp_path / 'moved'),
+    params(tmp_path / 'alone'),
+  )
+
+
+@pytest.mark.slow
 def test_sigterm_to_either_saves_for_both(pair, tmp_path):
   for i in range(2):
     workdir = tmp_path / str(i)
