@@ -56,6 +56,7 @@ def get_config(arg: str = '') -> ConfigDict:
         'generator': {
           'width': 64,  # 64
           'num_levels': config_dict.placeholder(int),  # 8 at 256x256
+          'remat': False,
         },
         'discriminator': {
           'width': 64,  # 64

@@ -29,6 +29,8 @@ class UNetGenerator(nn.Module):
     num_levels: how often the map is halved; None: down to one pixel.
     axis_name: the mapped axis over which the batch is split, if any.
     sync_batch_norm: whether BatchNorm looks at all of it, or at a replica's.
+    remat: whether a level's inside is computed anew for gradients, instead of
+      kept.
 
   Raises InputError for a size that is not a multiple of 2^num_levels.
   """
@@ -38,6 +40,7 @@ class UNetGenerator(nn.Module):
   num_levels: int | None = None
   axis_name: str | None = None
   sync_batch_norm: bool = True
+  remat: bool = False
 
   @nn.compact
   def __call__(
@@ -59,22 +62,19 @@ class UNetGenerator(nn.Module):
     def norm(x: Array, name: str) -> Array:
       return BatchNorm(norm_axis, momentum=0.9, name=name)(x, train=train)
 
-    x, skips = image, []
-    for i, features in enumerate(widths):
+    def down(_, x: Array, i: int) -> Array:
       x = x if i == 0 else jax.nn.leaky_relu(x, 0.2)
       x = Conv(
-        features,
+        widths[i],
         kernel_size=(4, 4),
         strides=(2, 2),
         use_bias=False,
         kernel_init=_KERNEL_INIT,
         name=f'down{i + 1}',
       )(x)
-      if 0 < i < num_levels - 1:
-        x = norm(x, f'down_norm{i + 1}')
-      skips.append(x)
-    x = skips.pop()
-    for i in reversed(range(num_levels)):
+      return norm(x, f'down_norm{i + 1}') if 0 < i < num_levels - 1 else x
+
+    def up(_, x: Array, i: int) -> Array:
       last = i == 0
       x = ConvTranspose(
         self.channels if last else widths[i - 1],
@@ -88,8 +88,18 @@ class UNetGenerator(nn.Module):
         return jax.nn.tanh(x)
       x = norm(x, f'up_norm{i + 1}')
       rate = 0.5 if i >= num_levels - _NUM_DROPOUT else 0.0
-      x = Dropout(rate, self.axis_name)(x, train=dropout)
-      x = jnp.concatenate([x, skips.pop()], axis=-1)
+      return Dropout(rate, self.axis_name)(x, train=dropout)
+
+    if self.remat:
+      down, up = (nn.remat(level, static_argnums=2) for level in (down, up))
+    x, skips = image, []
+    for i in range(num_levels):
+      x = down(self, x, i)
+      skips.append(x)
+    x = skips.pop()
+    for i in reversed(range(1, num_levels)):
+      x = jnp.concatenate([up(self, x, i), skips.pop()], axis=-1)
+    return up(self, x, 0)
 
 
 def count_levels(size: tuple[int, int], num_levels: int | None) -> int:

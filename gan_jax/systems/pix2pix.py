@@ -40,6 +40,7 @@ SCHEMA = {
     'generator': {
       'width': cfg.integer(1),
       'num_levels': cfg.optional(cfg.integer(1)),  # None: down to one pixel
+      'remat': cfg.boolean,  # levels computed anew for gradients, not kept
     },
     'discriminator': {
       'width': cfg.integer(1),
@@ -93,6 +94,7 @@ def make_system(
     channels=shapes[target][-1],
     width=model.generator.width,
     num_levels=num_levels,
+    remat=model.generator.remat,
     axis_name=axis_name,
     sync_batch_norm=model.sync_batch_norm,
   )

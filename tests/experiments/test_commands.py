@@ -119,7 +119,7 @@ def test_comparison_makes_a_table_and_does_not_repeat_itself(command, tmp_path):
 
 @pytest.mark.parametrize('name', [
   'train', 'evaluate', 'sample', 'translate', 'verify', 'compare', 'plot',
-  'report', 'sweep',
+  'report', 'sweep', 'export',
 ])  # fmt: skip
 def test_help_names_the_flags(command, name):
   out = command(name, '--help', status=1).stdout  # absl's status for --help
@@ -191,6 +191,8 @@ def test_bad_input_is_one_line_and_makes_nothing(
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=1,1'), 'twice'),
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=5-3'), 'backw'),
     ('sample', ('--workdir=x', '--output=x.png', f'--seed={2**63}'), '--seed'),
+    ('compile', (SMOKE, '--topology=v9:2x2'), 'known are: v4:2x2x1'),
+    ('compile', (SMOKE, '--image_shape=8,8'), 'want three numbers'),
     ('benchmark', ('--systems=vae',), "unknown system 'vae'; choose one of"),
   ],
 )

@@ -116,7 +116,7 @@ def test_runs_side_by_side_work_by_themselves(
   browser, command, trained, evil, tmp_path
 ):
   output = tmp_path / 'compare.html'
-  command('report', f'--workdir={trained},{evil}', f'--output={output}')
+  command('report', trained, evil, f'--output={output}')
   requests(browser)
   browser.get(output.as_uri())
   heads = [x.text for x in shown(browser, '#all thead th')]
@@ -149,6 +149,9 @@ def test_a_script_that_is_not_the_pages_own_is_not_run(browser, command, evil):
   ('args', 'message'),
   [
     (('--workdir=configs',), 'is not a run directory'),
+    (('configs',), 'is not a run directory'),
+    (('a', 'b'), '--output=FILE.html'),
+    ((), 'name a run directory'),
     (('--workdir=a,b',), '--output=FILE.html'),
     (('--workdir=a', '--output=x.txt'), 'ends in .html'),
     (('--workdir=a,b', '--output=x.html', '--data_dir=d'), 'one run only'),

@@ -246,3 +246,32 @@ def test_dropout_is_the_only_noise_and_has_its_own_switch():
 def test_sizes_that_cannot_be_halved_so_often(size, num_levels, message):
   with pytest.raises(InputError, match=message):
     shapes(UNetGenerator(3, 4, num_levels), size)
+
+
+def test_levels_that_are_computed_anew_change_nothing_else():
+  """The same parameters, dropout, statistics and gradients."""
+  image = jax.random.normal(KEY, (2, 16, 16, 3))
+  found = {}
+  for remat in (False, True):
+    network = UNetGenerator(3, 4, remat=remat)
+    variables = network.init({'params': KEY, 'noise': KEY}, image, train=True)
+
+    def loss(params, network=network, variables=variables):
+      output, state = network.apply(
+        variables | {'params': params},
+        image,
+        train=True,
+        rngs={'noise': KEY},
+        mutable=['batch_stats'],
+      )
+      return (output**2).mean(), state
+
+    grad = jax.grad(loss, has_aux=True)
+    program = str(jax.make_jaxpr(grad)(variables['params']))
+    assert program.count('prevent_cse=True') == (8 if remat else 0)
+    found[remat] = variables, jax.jit(grad)(variables['params'])
+  jax.tree.map(
+    lambda a, b: assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+    found[False],
+    found[True],
+  )
