@@ -144,6 +144,7 @@ class _Identity(nn.Module):
   channels: int
   width: int
   num_blocks: int
+  remat: bool
 
   @nn.compact
   def __call__(self, image, *, train):

@@ -47,7 +47,10 @@ def products(name, dtype):
   return [re.findall(r'x(f32|bf16)>', line) for line in lines]
 
 
-@pytest.mark.parametrize('name', CASES)
+SLOW = [CASES[0], *(pytest.param(c, marks=pytest.mark.slow) for c in CASES[1:])]
+
+
+@pytest.mark.parametrize('name', SLOW)
 def test_all_products_are_of_bfloat16(name):
   for dtype, short in (('bfloat16', 'bf16'), ('float32', 'f32')):
     found = products(name, dtype)
@@ -55,10 +58,7 @@ def test_all_products_are_of_bfloat16(name):
     assert all(pair == [short, short] for pair in found), found
 
 
-@pytest.mark.parametrize(
-  'name',
-  [CASES[0], *(pytest.param(c, marks=pytest.mark.slow) for c in CASES[1:])],
-)
+@pytest.mark.parametrize('name', SLOW)
 def test_the_state_and_the_losses_are_float32(name):
   """And the metrics are those of float32 up to bfloat16's 8 bits."""
   results = {}

@@ -113,8 +113,8 @@ def test_pmap_is_shard_map_to_the_bit(name):
     ('fashion_dcgan', False, 2),
     # D has 2 layers of BatchNorm, whose statistics are needed on real images
     # and on fakes, in each of three passes of D's update and G's; G has 1.
-    ('fashion_dcgan', True, 19),
-    ('facades_pix2pix', False, 2),
+    pytest.param('fashion_dcgan', True, 19, marks=pytest.mark.slow),
+    pytest.param('facades_pix2pix', False, 2, marks=pytest.mark.slow),
     # Both players' gradients are there at once: one message.
     pytest.param('facades_cyclegan', None, 1, marks=pytest.mark.slow),
   ],
@@ -134,6 +134,7 @@ def test_the_number_of_all_reduces(name, normalised, count):
   assert len(re.findall(r' all-reduce(?:-start)?\(', text)) == count
 
 
+@pytest.mark.slow
 def test_a_run_moves_between_modes(smoke_config, tiny_dataset, tmp_path):
   """Within the tolerance of sums in another order."""
   config = smoke_config
