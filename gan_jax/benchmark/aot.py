@@ -64,14 +64,21 @@ def analyse(
   found = compile_batch(batch_size)
   devices = found['devices']
   if found.get('error') == 'indivisible':
+    pieces = config.train.num_microbatches
     raise InputError(
       f'a batch of {batch_size} rows does not divide by the {devices} devices '
-      f'of {topology}; change --batch'
+      f'of {topology}'
+      + (f' and {pieces} microbatches' if pieces > 1 else '')
+      + '; change --batch'
     )
   if 'error' in found:
     fits = lambda size: 'error' not in compile_batch(size)  # noqa: E731
-    found['largest_batch'] = largest(fits, batch_size, devices)
+    pieces = config.train.num_microbatches
+    found['largest_batch'] = largest(fits, batch_size, devices * pieces)
     return found
+  if config.train.num_microbatches > 1:
+    # The compiler counts a loop's body once, which is one piece of a batch.
+    found['flops'] = max(found['flops'], found['model_flops'] / devices)
   # Some generations show a chip's two cores as devices of their own.
   cores = devices / math.prod(map(int, topology.partition(':')[2].split('x')))
   found['hbm'] = chip.hbm / cores
@@ -111,6 +118,10 @@ def _run(
     'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',  # nothing is to be kept from others
     'TPU_WORKER_HOSTNAMES': 'localhost',
     'TPU_ACCELERATOR_TYPE': topology.partition(':')[0],
+    # So that the last line of a traceback is the error's own.
+    'JAX_TRACEBACK_FILTERING': 'off',
+    # Whose programs would make `compile_seconds` a time to read them.
+    'JAX_ENABLE_COMPILATION_CACHE': 'false',
   }
   try:
     done = subprocess.run(
@@ -126,6 +137,8 @@ def _run(
     ) from None
   if done.returncode:
     reason = done.stderr.strip().split('\n')[-1]
+    if done.returncode < 0:
+      reason = f'signal {-done.returncode} ended it. {reason}'
     raise InputError(f'the compiler refuses {topology}: {reason}')
   return json.loads(done.stdout.strip().split('\n')[-1])
 
@@ -158,6 +171,7 @@ def to_text(found: dict[str, Any], config: ConfigDict, topology: str) -> str:
     reason = ' '.join(found['error'].split())
     size = found['largest_batch']
     remedy = f'the largest that does is about {size}' if size else 'none does'
+    remedy += ' (halving the range of multiples of the devices, to an eighth)'
     return f'{head}: a batch of {batch_size} does not fit; {remedy}. {reason}'
   total = sum(found['memory'].values())
   compute, memory = found['compute_seconds'], found['memory_seconds']
@@ -167,7 +181,7 @@ def to_text(found: dict[str, Any], config: ConfigDict, topology: str) -> str:
   return '\n'.join(
     [
       f'{head}, batch {batch_size} ({batch_size // devices} a device)',
-      f'memory        {total / 2**30:.3f} GiB of {found["hbm"] / 2**30:.0f} a '
+      f'memory        {total / 2**30:.3f} GiB of {found["hbm"] / 2**30:.2f} a '
       f'device ({total / found["hbm"]:.1%})',
       *(
         f'  {size / 2**30:10.3f} GiB {kind}'
@@ -175,12 +189,20 @@ def to_text(found: dict[str, Any], config: ConfigDict, topology: str) -> str:
           found['memory'].items(), key=lambda item: -item[1]
         )
       ),
+      *(
+        f'  {size / 2**30:10.3f} GiB of the state is {part}'
+        for part, size in list(found['state'].items())[:3]
+      ),
       f'work          {found["flops"]:.3g} operations and {found["bytes"]:.3g} '
       'bytes a step and device',
       f'useful work   {found["useful_share"]:.1%} of these operations are '
-      'products that the layers need',
-      f'a step takes  {1e3 * max(compute, memory):.3g} ms at least, bound by '
-      f'{bound} (compute {1e3 * compute:.3g}, memory {1e3 * memory:.3g})',
+      'products that the layers need'
+      if config.train.num_microbatches == 1
+      else 'useful work   not known: the compiler counts one microbatch, and '
+      'the operations are those of the products that the layers need',
+      f'a step takes  {1e3 * max(compute, memory):.3g} ms at best by these '
+      f'counts, bound by {bound} (compute {1e3 * compute:.3g}, memory '
+      f'{1e3 * memory:.3g})',
       f'collectives   {collectives}',
       f'compile time  {found["compile_seconds"]:.0f} s here',
     ]

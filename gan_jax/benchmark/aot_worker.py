@@ -23,11 +23,12 @@ from ml_collections import ConfigDict
 
 from gan_jax.benchmark.flops import count_flops
 from gan_jax.benchmark.workloads import made_up_program
-from gan_jax.config import from_json
+from gan_jax.config import flatten, from_json
 from gan_jax.data.batches import to_unit_range
-from gan_jax.systems import make_system
+from gan_jax.systems import System, make_system
 from gan_jax.training import parallel
 from gan_jax.training.program import Program, state_shapes
+from gan_jax.training.state import TrainState
 
 _COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all')
 
@@ -42,12 +43,14 @@ def compile_for(
     number of `devices`, of `collectives` by kind, the `model_flops` of all
     devices, `compile_seconds`; or `error`, what the compiler refused.
   """
+  # A v4 machine shows the two cores of a chip as one device; libtpu would not.
+  options = {'chip_config_name': 'megacore'} if topology[:3] == 'v4:' else {}
   devices = topologies.get_topology_desc(
-    platform='tpu', topology_name=topology
+    platform='tpu', topology_name=topology, **options
   ).devices
   config.parallel = 'jit'
   program = made_up_program(config, image_shape)
-  if config.data.batch_size % len(devices):
+  if config.data.batch_size % (len(devices) * config.train.num_microbatches):
     return {'devices': len(devices), 'error': 'indivisible'}
   mesh = Mesh(np.array(devices), (parallel.AXIS_NAME,))
   system = make_system(config, program.data.spec, parallel.AXIS_NAME)
@@ -70,6 +73,8 @@ def compile_for(
   try:
     compiled = lowered.compile()
   except jax.errors.JaxRuntimeError as error:
+    if not str(error).startswith('RESOURCE_EXHAUSTED'):
+      raise
     return {'devices': len(devices), 'error': str(error).strip()[:400]}
   memory, cost = compiled.memory_analysis(), compiled.cost_analysis()
   kinds = re.findall(
@@ -87,11 +92,29 @@ def compile_for(
       - memory.alias_size_in_bytes,
       'program': memory.generated_code_size_in_bytes,
     },
+    'state': _parts(state),
     'collectives': Counter(kinds),
     'model_flops': count_flops(
-      program.system.train_step, state, _as_float(batch), key
+      _without_remat(config, program).train_step, state, _as_float(batch), key
     ),
   }
+
+
+def _without_remat(config: ConfigDict, program: Program) -> System:
+  """The system that computes nothing twice: what is useful of a step."""
+  keys = [key for key, _ in flatten(config) if key.endswith('.remat')]
+  plain = config.copy_and_resolve_references()
+  plain.update_from_flattened_dict(dict.fromkeys(keys, False))
+  return make_system(plain, program.data.spec)
+
+
+def _parts(state: TrainState) -> dict[str, int]:
+  """Bytes of each part of each player, and of what is beside them."""
+  sizes = Counter()
+  for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+    name = '.'.join(key.name for key in path[:2] if hasattr(key, 'name'))
+    sizes[name] += leaf.size * leaf.dtype.itemsize
+  return dict(sizes.most_common())
 
 
 def _shapes(program: Program) -> tuple[Any, Any, Any]:

@@ -1,6 +1,7 @@
 """What is said of TPUs that are not there."""
 
 import importlib.util
+import subprocess
 
 import pytest
 
@@ -19,7 +20,9 @@ def smoke(name):
   return load_config(str(ROOT / f'configs/{name}.py:smoke'))
 
 
-@pytest.mark.parametrize('name', ['v9:2x2', 'v5e', '2x2', ''])
+@pytest.mark.parametrize(
+  'name', ['v9:2x2', 'v5e', 'v5e:foo', 'v6e:2x2x2', 'v4:2x0x1', '']
+)
 def test_an_unknown_topology_lists_the_known_ones(name):
   with pytest.raises(InputError, match=r'known are: v4:2x2x1, .*v6e:8x8'):
     aot.analyse(smoke('mnist_gan'), name)
@@ -64,6 +67,7 @@ def made_up(**changes):
     'bytes': 1e9,
     'memory': {'state and batch': 2**30, 'program': 2**31},
     'hbm': 2**34,
+    'state': {'generator.params': 2**29, 'extra': 4},
     'compute_seconds': 1e-5,
     'memory_seconds': 2e-3,
     'useful_share': 0.75,
@@ -76,10 +80,18 @@ def test_the_text_names_what_bounds_a_step():
   config = smoke('mnist_gan')
   config.data.batch_size = 32
   text = aot.to_text(made_up(), config, 'v5e:2x2')
-  assert '3.000 GiB of 16 a device (18.8%)' in text
+  assert '3.000 GiB of 16.00 a device (18.8%)' in text
   assert text.index('2.000 GiB program') < text.index('1.000 GiB state')
-  assert '2 ms at least, bound by memory (compute 0.01, memory 2)' in text
+  assert (
+    '2 ms at best by these counts, bound by memory (compute 0.01, memory 2)'
+    in text
+  )
   assert '2 all-reduce' in text
+  assert '0.500 GiB of the state is generator.params' in text
+  assert 'useful work   75.0%' in text
+  pieces = smoke('mnist_gan')
+  pieces.train.num_microbatches = 2
+  assert 'not known' in aot.to_text(made_up(), pieces, 'v5e:2x2')
   assert 'bound by compute' in aot.to_text(
     made_up(compute_seconds=1.0), config, 'v5e:2x2'
   )
@@ -87,6 +99,36 @@ def test_the_text_names_what_bounds_a_step():
   text = aot.to_text(refused, config, 'v5e:2x2')
   assert 'a batch of 32 does not fit; the largest that does is about 24' in text
   assert 'Used 20G of 15.75G hbm' in text
+
+
+def test_a_compiler_that_crashes_is_named(monkeypatch):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda _: True)
+  ended = subprocess.CompletedProcess([], -6, '', '')
+  monkeypatch.setattr(aot.subprocess, 'run', lambda *_, **__: ended)
+  with pytest.raises(InputError, match='signal 6'):
+    aot.analyse(smoke('mnist_gan'), 'v5e:2x2')
+
+
+@needs_libtpu
+def test_a_v4_chip_is_one_device():
+  config = smoke('mnist_gan')
+  config.data.batch_size = 8
+  found = aot.analyse(config, 'v4:2x2x1')
+  assert found['devices'] == 4
+  assert found['hbm'] == 30.75 * 2**30
+
+
+@needs_libtpu
+def test_microbatches_take_no_work_away():
+  """The compiler counts a loop's body once; the bound must not."""
+  config = smoke('mnist_gan')
+  config.data.batch_size = 64
+  whole = aot.analyse(config, 'v5e:2x2')
+  config.train.num_microbatches = 4
+  # G's samples are made once for each player, not once for both: up to a third
+  # more. What is no product is not in it: up to a third less on tiny layers.
+  pieces = aot.analyse(config, 'v5e:2x2')
+  assert 0.67 < pieces['flops'] / whole['flops'] < 1.34
 
 
 @needs_libtpu
