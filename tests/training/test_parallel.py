@@ -72,6 +72,10 @@ def test_all_modes_agree(name):
   assert_close(runs['shard_map'], runs['jit'], 2e-5)
 
 
+def two_devices():
+  return jax.sharding.Mesh(np.array(jax.devices()[:2]), (parallel.AXIS_NAME,))
+
+
 def steps_of(config, dataset):
   """The state at the start, and a function (mapped step) -> state after two."""
   config.parallel = 'shard_map'
@@ -95,14 +99,35 @@ def test_pmap_is_shard_map_to_the_bit(name):
   pmapped = jax.pmap(
     steps, 'batch', in_axes=(None, 1, None), out_axes=(None, None)
   )
-  mesh = jax.make_mesh(
-    (2,), ('batch',), axis_types=(jax.sharding.AxisType.Auto,)
-  )
   by_pmap = run(pmapped, lambda x: x.reshape(1, 2, -1, *x.shape[1:]))
-  by_shard_map = run(
-    parallel.shard(steps, mesh, check_vma=False), lambda x: x[None]
-  )
+  by_shard_map = run(parallel.shard(steps, two_devices()), lambda x: x[None])
   jax.tree.map(assert_array_equal, by_pmap, by_shard_map)
+
+
+@pytest.mark.parametrize('name', CASES)
+def test_the_state_is_proven_to_come_out_replicated(name):
+  """By JAX, while it traces the step with check_vma=True."""
+  config, dataset = tiny(name)
+  config.parallel = 'shard_map'
+  program = build(config, dataset)
+  system = make_system(config, program.data.spec, parallel.AXIS_NAME)
+  steps = parallel.shard(
+    parallel.several_steps(system.train_step), two_devices(), check_vma=True
+  )
+  state = init_state(program)
+  batch = jax.tree.map(lambda x: x[None], program.sampler()(0))
+  after, _ = jax.eval_shape(steps, state, batch, program.key('train'))
+  jax.tree.map(lambda a, b: assert_array_equal(a.shape, b.shape), after, state)
+
+
+def test_with_check_vma_the_gradients_are_not_summed():
+  """A factor of two, which plain gradient descent would show."""
+  config, dataset = tiny('mnist_gan')
+  steps, run = steps_of(config, dataset)
+  checked = parallel.shard(steps, two_devices(), check_vma=True)
+  found = run(checked, lambda x: x[None])
+  want = train(config, dataset, 'jit', 2)
+  assert_close(found, want, 1e-6)
 
 
 @pytest.mark.parametrize(
