@@ -104,7 +104,12 @@ class Peer(torch_common.Peer):
     players = {
       'generator': nn.ModuleDict(
         {
-          way: ResNet(channels[way[0]], channels[way[2]], **model.generator)
+          way: ResNet(
+            channels[way[0]],
+            channels[way[2]],
+            model.generator.width,
+            model.generator.num_blocks,
+          )
           for way in ('a2b', 'b2a')
         }
       ),
