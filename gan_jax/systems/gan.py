@@ -219,6 +219,7 @@ def make_system(
     train_step=train_step,
     sample_z=prior.sample,
     interpolate=prior.interpolate,
+    z_in_numpy=prior.in_numpy,
     generate=generate,
     networks={
       'generator': (generator, z_example),

@@ -16,6 +16,8 @@ class Prior(NamedTuple):
   sample: Callable[..., Array]
   # (z, another, t in [0, 1]): a likely z on the way from one to the other
   interpolate: Callable[[Array, Array, Array], Array]
+  # (a shape): NumPy's expression for as many such z of a generator `rng`
+  in_numpy: Callable[[tuple[int, ...]], str]
 
 
 def normal_prior(z_dim: int) -> Prior:
@@ -24,7 +26,10 @@ def normal_prior(z_dim: int) -> Prior:
   def sample(key: PRNGKey, num: int, axis_name: str | None = None) -> Array:
     return normal_rows(key, num, (z_dim,), axis_name)
 
-  return Prior(sample, slerp)
+  def in_numpy(shape: tuple[int, ...]) -> str:
+    return f'rng.standard_normal({shape}, np.float32)'
+
+  return Prior(sample, slerp, in_numpy)
 
 
 def uniform_prior(z_dim: int, low: float, high: float) -> Prior:
@@ -36,7 +41,10 @@ def uniform_prior(z_dim: int, low: float, high: float) -> Prior:
   def lerp(a: Array, b: Array, t: Array) -> Array:
     return (1.0 - t) * a + t * b
 
-  return Prior(sample, lerp)
+  def in_numpy(shape: tuple[int, ...]) -> str:
+    return f'rng.uniform({low}, {high}, {shape}).astype(np.float32)'
+
+  return Prior(sample, lerp, in_numpy)
 
 
 def slerp(a: Array, b: Array, t: Array) -> Array:

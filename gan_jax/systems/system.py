@@ -26,6 +26,8 @@ class System(NamedTuple):
   sample_z: Callable[[PRNGKey, int], Array] | None = None
   # (z, another, t in [0, 1]): a likely z on the way from one to the other
   interpolate: Callable[[Array, Array, Array], Array] | None = None
+  # (shape): NumPy's expression for z of that shape, of a generator `rng`
+  z_in_numpy: Callable[[tuple[int, ...]], str] | None = None
   # (the generator's weights, z): panels of images in [-1, 1], by name
   generate: Callable[[Weights, Array], dict[str, Array]] | None = None
   # (the discriminator's weights, images [B, H, W, C]): class logits [B, K]

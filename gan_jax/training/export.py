@@ -261,25 +261,13 @@ def _generator(run: restore.TrainedRun, direction: None) -> Network:
 
     return jax.vmap(one)(z)
 
-  example = _prior_in_numpy(run.config, (EXAMPLE_ROWS, *z_shape))
+  example = system.z_in_numpy((EXAMPLE_ROWS, *z_shape))
   return Network(
     run.state.generator,
     {'z': Input(_rows(z_shape, jnp.float32), example)},
     apply,
     lambda inputs: restore.generate(run, inputs['z'])['samples'],
   )
-
-
-def _prior_in_numpy(config: ConfigDict, shape: tuple[int, ...]) -> str:
-  """The expression that draws from what `System.sample_z` draws from."""
-  low = None
-  if config.system == 'improved_gan':
-    low = 0
-  elif config.model.get('z_prior') == 'uniform':
-    low = -1
-  if low is None:
-    return f'rng.standard_normal({shape}, np.float32)'
-  return f'rng.uniform({low}, 1, {shape}).astype(np.float32)'
 
 
 def _translator(run: restore.TrainedRun, direction: str | None) -> Network:

@@ -413,8 +413,6 @@ def test_which_networks_a_run_has(config):
 )
 def test_the_recipe_draws_z_from_the_runs_prior(name):
   """Compared by mean, deviation and range of a thousand rows."""
-  from gan_jax.training.export import _prior_in_numpy
-
   config = load_config(str(ROOT / f'configs/{name}.py:smoke'))
   dataset = made_up.labelled(200, 32, 1)
   config.data.image_size = 32
@@ -423,7 +421,7 @@ def test_the_recipe_draws_z_from_the_runs_prior(name):
   spec = SYSTEMS[config.system].DATA(config.data, dataset).spec
   system = make_system(config, spec)
   want = np.asarray(system.sample_z(jax.random.key(0), 1000))
-  expression = _prior_in_numpy(config, want.shape)
+  expression = system.z_in_numpy(want.shape)
   found = eval(expression, {'np': np, 'rng': np.random.default_rng(0)})
   assert found.dtype == np.float32
   assert found.shape == want.shape
