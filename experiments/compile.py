@@ -27,6 +27,11 @@ _BATCH = flags.DEFINE_integer(
 _IMAGE_SHAPE = flags.DEFINE_list(
   'image_shape', None, "HEIGHT,WIDTH,CHANNELS, if the data set's are not known."
 )
+_LARGEST = flags.DEFINE_bool(
+  'largest', False,
+  'Look for the largest batch that fits, even where --batch does: about three '
+  'more compilations.',
+)  # fmt: skip
 _OUTPUT = flags.DEFINE_string('output', None, 'Where all figures go, as JSON.')
 
 
@@ -45,7 +50,9 @@ def main() -> int:
     config.data.batch_size = _BATCH.value
   from gan_jax.benchmark import aot
 
-  found = aot.analyse(config, _TOPOLOGY.value, shape)
+  found = aot.analyse(
+    config, _TOPOLOGY.value, shape, find_largest=_LARGEST.value
+  )
   print(aot.to_text(found, config, _TOPOLOGY.value))
   if _OUTPUT.value:
     pathlib.Path(_OUTPUT.value).write_text(json.dumps(found, indent=2) + '\n')

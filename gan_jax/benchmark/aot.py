@@ -4,6 +4,7 @@ import importlib.util
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -31,6 +32,8 @@ def analyse(
   config: ConfigDict,
   topology: str,
   image_shape: tuple[int, int, int] | None = None,
+  *,
+  find_largest: bool = False,
 ) -> dict[str, Any]:
   """Compiles a config's step for a TPU slice; see `aot_worker.compile_for`.
 
@@ -38,11 +41,12 @@ def analyse(
     config: its data need not be there: made-up images take their place.
     topology: such as 'v5e:2x2'.
     image_shape: H, W, C, where the data set's name does not say it.
+    find_largest: look for the largest batch that fits even if this one does.
 
   Returns:
     What the compiler says, and the bounds on a step's time that follow, in
     seconds: `compute_seconds` and `memory_seconds`. If the step does not fit:
-    `error`, and the `largest_batch` that does (0 if none).
+    `error`. `largest_batch` (0 if none fits) if it was looked for.
 
   Raises:
     InputError: bad config or topology, a batch that does not divide, or no
@@ -71,17 +75,25 @@ def analyse(
       + (f' and {pieces} microbatches' if pieces > 1 else '')
       + '; change --batch'
     )
+  # Some generations show a chip's two cores as devices of their own.
+  cores = devices / math.prod(map(int, topology.partition(':')[2].split('x')))
+  found['hbm'] = chip.hbm / cores
+
+  def need(batch_size: int) -> float:
+    return _share(compile_batch(batch_size), found['hbm'])
+
+  if 'error' in found or find_largest:
+    found['largest_batch'] = largest(
+      need,
+      batch_size,
+      _share(found, found['hbm']),
+      devices * config.train.num_microbatches,
+    )
   if 'error' in found:
-    fits = lambda size: 'error' not in compile_batch(size)  # noqa: E731
-    pieces = config.train.num_microbatches
-    found['largest_batch'] = largest(fits, batch_size, devices * pieces)
     return found
   if config.train.num_microbatches > 1:
     # The compiler counts a loop's body once, which is one piece of a batch.
     found['flops'] = max(found['flops'], found['model_flops'] / devices)
-  # Some generations show a chip's two cores as devices of their own.
-  cores = devices / math.prod(map(int, topology.partition(':')[2].split('x')))
-  found['hbm'] = chip.hbm / cores
   found['compute_seconds'] = found['flops'] / (chip.flops / cores)
   found['memory_seconds'] = found['bytes'] / (chip.bytes / cores)
   found['useful_share'] = found['model_flops'] / (found['flops'] * devices)
@@ -143,22 +155,45 @@ def _run(
   return json.loads(done.stdout.strip().split('\n')[-1])
 
 
-def largest(fits: Callable[[int], bool], too_large: int, devices: int) -> int:
+def _share(found: dict[str, Any], hbm: float) -> float:
+  """The part of a device's memory that a step needs; inf if it is not said."""
+  if 'error' not in found:
+    return sum(found['memory'].values()) / hbm
+  said = re.search(r'\(([\d.]+)G\) exceeds .* \(([\d.]+)G\)', found['error'])
+  return float(said[1]) / float(said[2]) if said else math.inf
+
+
+def largest(
+  need: Callable[[int], float], batch_size: int, share: float, devices: int
+) -> int:
   """The largest batch that fits, to an eighth: 0 if there is none.
 
+  Memory grows about linearly with a batch, so the next guess is where the line
+  through the last two guesses meets the limit.
+
   Args:
-    fits: whether a batch does.
-    too_large: one that does not.
+    need: the share of the memory that a batch needs: it fits, up to 1.
+    batch_size: the first guess.
+    share: its `need`.
     devices: of which batches are multiples.
   """
-  best, high = 0, too_large // devices
+  points = [(0, 0.0), (batch_size // devices, share)]
+  best, high = (points[1][0], math.inf) if share <= 1 else (0, points[1][0])
   with tqdm(
-    desc='looking for a batch that fits', disable=not sys.stderr.isatty()
+    desc='looking for the largest batch', disable=not sys.stderr.isatty()
   ) as bar:
     while high - best > max(1, best // 8):
-      middle = (best + high) // 2
-      bar.set_postfix_str(f'{middle * devices} rows')
-      best, high = (middle, high) if fits(middle * devices) else (best, middle)
+      (x0, y0), (x1, y1) = points[-2:]
+      rows = (best + high) / 2 if high < math.inf else 2 * best
+      if y0 < y1 < math.inf or y1 < y0 < math.inf:
+        rows = x0 + (0.97 - y0) * (x1 - x0) / (y1 - y0)
+      # The range shrinks by an eighth at least, wherever the line points.
+      rows = max(int(rows), best + max(1, best // 8))
+      if high < math.inf:
+        rows = min(rows, high - max(1, (high - best) // 8))
+      bar.set_postfix_str(f'{rows * devices} rows')
+      points.append((rows, need(rows * devices)))
+      best, high = (rows, high) if points[-1][1] <= 1 else (best, rows)
       bar.update()
   return best * devices
 
@@ -167,12 +202,11 @@ def to_text(found: dict[str, Any], config: ConfigDict, topology: str) -> str:
   """What `analyse` found, for people."""
   devices, batch_size = found['devices'], config.data.batch_size
   head = f'{config.system} on {topology}, {devices} devices'
+  most = found.get('largest_batch')
+  fitting = f'{most} rows fit (found to an eighth)' if most else 'none fits'
   if 'error' in found:
     reason = ' '.join(found['error'].split())
-    size = found['largest_batch']
-    remedy = f'the largest that does is about {size}' if size else 'none does'
-    remedy += ' (halving the range of multiples of the devices, to an eighth)'
-    return f'{head}: a batch of {batch_size} does not fit; {remedy}. {reason}'
+    return f'{head}: a batch of {batch_size} does not fit; {fitting}. {reason}'
   total = sum(found['memory'].values())
   compute, memory = found['compute_seconds'], found['memory_seconds']
   bound = 'compute' if compute > memory else 'memory'
@@ -193,6 +227,7 @@ def to_text(found: dict[str, Any], config: ConfigDict, topology: str) -> str:
         f'  {size / 2**30:10.3f} GiB of the state is {part}'
         for part, size in list(found['state'].items())[:3]
       ),
+      *([f'largest batch {fitting}'] if most else []),
       f'work          {found["flops"]:.3g} operations and {found["bytes"]:.3g} '
       'bytes a step and device',
       f'useful work   {found["useful_share"]:.1%} of these operations are '

@@ -8,6 +8,7 @@ lock on its process and may end it, so nothing else should live there.
 """
 
 import json
+import math
 import re
 import sys
 import time
@@ -23,9 +24,9 @@ from ml_collections import ConfigDict
 
 from gan_jax.benchmark.flops import count_flops
 from gan_jax.benchmark.workloads import made_up_program
-from gan_jax.config import flatten, from_json
+from gan_jax.config import from_json
 from gan_jax.data.batches import to_unit_range
-from gan_jax.systems import System, make_system
+from gan_jax.systems import make_system
 from gan_jax.training import parallel
 from gan_jax.training.program import Program, state_shapes
 from gan_jax.training.state import TrainState
@@ -45,17 +46,23 @@ def compile_for(
   """
   # A v4 machine shows the two cores of a chip as one device; libtpu would not.
   options = {'chip_config_name': 'megacore'} if topology[:3] == 'v4:' else {}
+  if math.prod(map(int, topology.partition(':')[2].split('x'))) == 1:
+    options['chips_per_host_bounds'] = (1, 1, 1)  # else a host has four
   devices = topologies.get_topology_desc(
     platform='tpu', topology_name=topology, **options
   ).devices
-  config.parallel = 'jit'
-  program = made_up_program(config, image_shape)
-  if config.data.batch_size % (len(devices) * config.train.num_microbatches):
+  rows, pieces = config.data.batch_size, config.train.num_microbatches
+  if rows % (len(devices) * pieces):
     return {'devices': len(devices), 'error': 'indivisible'}
+  config.parallel = 'jit'
+  # As few images as will do: a batch that fills a slice may not fit here.
+  config.data.batch_size = pieces
+  program = made_up_program(config, image_shape)
+  config.data.batch_size = rows
   mesh = Mesh(np.array(devices), (parallel.AXIS_NAME,))
   system = make_system(config, program.data.spec, parallel.AXIS_NAME)
   step = parallel.shard(parallel.several_steps(system.train_step), mesh)
-  state, batch, key = _shapes(program)
+  state, batch, key = _shapes(program, rows // pieces)
 
   def placed(tree, *axes):
     sharding = NamedSharding(mesh, PartitionSpec(*axes))
@@ -95,17 +102,9 @@ def compile_for(
     'state': _parts(state),
     'collectives': Counter(kinds),
     'model_flops': count_flops(
-      _without_remat(config, program).train_step, state, _as_float(batch), key
+      program.system.train_step, state, _as_float(batch), key
     ),
   }
-
-
-def _without_remat(config: ConfigDict, program: Program) -> System:
-  """The system that computes nothing twice: what is useful of a step."""
-  keys = [key for key, _ in flatten(config) if key.endswith('.remat')]
-  plain = config.copy_and_resolve_references()
-  plain.update_from_flattened_dict(dict.fromkeys(keys, False))
-  return make_system(plain, program.data.spec)
 
 
 def _parts(state: TrainState) -> dict[str, int]:
@@ -117,9 +116,11 @@ def _parts(state: TrainState) -> dict[str, int]:
   return dict(sizes.most_common())
 
 
-def _shapes(program: Program) -> tuple[Any, Any, Any]:
+def _shapes(program: Program, factor: int) -> tuple[Any, Any, Any]:
+  """Those of a step's arguments, for batches `factor` times the program's."""
   batch = jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), program.sampler()(0)
+    lambda x: jax.ShapeDtypeStruct((factor * len(x), *x.shape[1:]), x.dtype),
+    program.sampler()(0),
   )
   key = jax.eval_shape(lambda: jax.random.key(0))
   return state_shapes(program.system, program.data.spec), batch, key

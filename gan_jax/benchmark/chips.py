@@ -16,7 +16,7 @@ class Chip(NamedTuple):
 
 
 _GIB = 2**30
-_FLAT = ('2x2', '2x4', '4x4', '4x8', '8x8')
+_FLAT = ('1x1', '2x2', '2x4', '4x4', '4x8', '8x8')
 _DEEP = ('2x2x1', '2x2x2', '2x2x4', '4x4x4')
 CHIPS = {
   'v4': Chip(275e12, 1.228e12, 30.75 * _GIB, _DEEP),

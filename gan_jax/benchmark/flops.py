@@ -1,6 +1,7 @@
 """Counts the floating-point operations of the products in a program."""
 
 import math
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,7 +13,9 @@ def count_flops(function, *args, cpu: bool = False) -> int:
   """Operations in the products of matrices and the convolutions of `function`.
 
   A multiplication and an addition count as two. What no output needs does not
-  count, nor do products with the zeros that pad or dilate an image.
+  count, nor do products with the zeros that pad or dilate an image, nor the
+  same product of the same values a second time, which compilers merge: D's
+  pass in a penalty and in the loss, or what `jax.remat` computes anew.
 
   Args:
     function: to count in.
@@ -21,34 +24,71 @@ def count_flops(function, *args, cpu: bool = False) -> int:
       the plain one.
   """
   jaxpr = jax.make_jaxpr(function)(*args).jaxpr
-  wanted = [True] * len(jaxpr.outvars)
-  return _count(partial_eval.dce_jaxpr(jaxpr, wanted)[0], cpu)
+  jaxpr = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0]
+  counter = _Counter(cpu)
+  counter.run(jaxpr, [object() for _ in jaxpr.invars])
+  return counter.total
 
 
-def _count(jaxpr: core.Jaxpr, cpu: bool) -> int:
-  total = 0
-  for eqn in jaxpr.eqns:
-    if eqn.primitive.name == 'dot_general':
-      (contracted, _), _ = eqn.params['dimension_numbers']
-      shape = eqn.invars[0].aval.shape
-      depth = math.prod(shape[axis] for axis in contracted)
-      total += 2 * depth * math.prod(eqn.outvars[0].aval.shape)
-    elif eqn.primitive.name == 'conv_general_dilated':
-      total += _count_convolution(eqn)
-    elif eqn.primitive.name == 'cond':  # by platform: the CPU, then the default
-      branches = eqn.params['branches']
-      total += _count(branches[0 if cpu else -1].jaxpr, cpu)
-    else:
-      length = eqn.params.get('length', 1)
-      for inner in jax.tree.leaves(
-        list(eqn.params.values()),
+class _Counter:
+  """Follows values through a program, to tell the same product from another."""
+
+  def __init__(self, cpu: bool):
+    self.total = 0
+    self._cpu = cpu
+    self._seen = {}  # values by the equation that makes them
+
+  def run(self, jaxpr: core.Jaxpr, args: list[Any], times: int = 1) -> list:
+    """Counts a program `times` times; returns the values of its outputs."""
+    env = dict(zip(jaxpr.invars, args, strict=True))
+    env |= {var: object() for var in jaxpr.constvars}
+
+    def value(atom):
+      return env[atom] if isinstance(atom, core.Var) else repr(atom)
+
+    for eqn in jaxpr.eqns:
+      inputs = [value(atom) for atom in eqn.invars]
+      outputs = self._equation(eqn, inputs, times)
+      env |= zip(eqn.outvars, outputs, strict=True)
+    return [value(atom) for atom in jaxpr.outvars]
+
+  def _equation(self, eqn, inputs: list[Any], times: int) -> list[Any]:
+    name, params = eqn.primitive.name, eqn.params
+    inner = [
+      x.jaxpr if isinstance(x, core.ClosedJaxpr) else x
+      for x in jax.tree.leaves(
+        list(params.values()),
         is_leaf=lambda x: isinstance(x, core.Jaxpr | core.ClosedJaxpr),
-      ):
-        if isinstance(inner, core.ClosedJaxpr):
-          inner = inner.jaxpr
-        if isinstance(inner, core.Jaxpr):
-          total += length * _count(inner, cpu)
-  return total
+      )
+      if isinstance(x, core.Jaxpr | core.ClosedJaxpr)
+    ]
+    if name == 'cond':  # by platform: the CPU, then the default
+      return self.run(inner[0 if self._cpu else -1], inputs[1:], times)
+    if len(inner) == 1 and name not in ('scan', 'while'):
+      # A call: its body takes its place.
+      return self.run(inner[0], inputs, times)
+    if not inner:
+      made_by = name, str(sorted(params.items())), *inputs
+      if made_by in self._seen:
+        return self._seen[made_by]
+      if name == 'dot_general':
+        self.total += times * _count_product(eqn)
+      elif name == 'conv_general_dilated':
+        self.total += times * _count_convolution(eqn)
+    for body in inner:
+      length = params.get('length', 1)
+      self.run(body, [object() for _ in body.invars], times * length)
+    outputs = [object() for _ in eqn.outvars]
+    if not inner:
+      self._seen[made_by] = outputs
+    return outputs
+
+
+def _count_product(eqn) -> int:
+  (contracted, _), _ = eqn.params['dimension_numbers']
+  shape = eqn.invars[0].aval.shape
+  depth = math.prod(shape[axis] for axis in contracted)
+  return 2 * depth * math.prod(eqn.outvars[0].aval.shape)
 
 
 def _count_convolution(eqn) -> int:

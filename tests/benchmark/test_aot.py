@@ -1,6 +1,7 @@
 """What is said of TPUs that are not there."""
 
 import importlib.util
+import math
 import subprocess
 
 import pytest
@@ -43,20 +44,63 @@ def test_images_of_unknown_size_are_asked_for(monkeypatch):
     aot.analyse(config, 'v5e:2x2')
 
 
-@pytest.mark.parametrize('limit', [0, 3, 4, 37, 100, 999])
-def test_the_largest_batch_is_found_to_an_eighth(limit):
+# Shares of the memory that a batch needs.
+NEEDS = {
+  'a line': lambda rows: 0.1 + rows / 1000,
+  'nothing but the batch': lambda rows: rows / 5000,
+  'tiles': lambda rows: 0.01 + math.ceil(rows / 64) * 64 / 700,
+  'a square': lambda rows: (rows / 900) ** 2,
+  'a root': lambda rows: math.sqrt(rows / 900),
+  'a hump': lambda rows: rows / 1000 * (1.6 if rows < 256 else 1),
+  'not said above the limit': lambda rows: (
+    rows / 1000 if rows < 370 else math.inf
+  ),
+  'only whether it fits': lambda rows: 0.5 if rows < 1000 else 1.5,
+  'none fits': lambda rows: 2 + rows,
+}
+
+
+@pytest.mark.parametrize('name', NEEDS)
+@pytest.mark.parametrize('first', [4, 128, 1000, 100_000])
+def test_the_largest_batch_is_found_to_an_eighth(name, first):
+  need, asked = NEEDS[name], []
+
+  def ask(rows):
+    asked.append(rows)
+    return need(rows)
+
+  found = aot.largest(ask, first, need(first), devices=4)
+  assert all(rows % 4 == 0 for rows in asked)
+  assert len(set(asked)) == len(asked) <= (3 if name == 'a line' else 15)
+  if name == 'none fits':
+    assert found == 0
+  else:
+    assert need(found) <= 1
+    assert need(found + max(4, found // 4 // 8 * 4)) > 1
+
+
+@pytest.mark.parametrize(
+  ('error', 'share'),
+  [
+    (
+      'RESOURCE_EXHAUSTED: E1000: CompileTimeHbmOom: Ran out of memory on HBM, '
+      'the total memory required for HLO temporaries (63.00G) exceeds '
+      'available HBM (15.75G). HLO module: jit_steps.',
+      4,
+    ),
+    ('RESOURCE_EXHAUSTED: something else', math.inf),
+  ],
+)
+def test_what_the_compiler_says_is_missing(monkeypatch, error, share):
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda _: True)
+  monkeypatch.setattr(aot, '_run', lambda *_: {'devices': 4, 'error': error})
   asked = []
-
-  def fits(size):
-    asked.append(size)
-    return size <= limit
-
-  found = aot.largest(fits, 1000, devices=4)
-  assert found % 4 == 0
-  assert found <= limit
-  assert found >= (limit - limit % 4) * 8 / 9 - 4
-  assert all(size % 4 == 0 for size in asked)
-  assert len(asked) <= 9
+  monkeypatch.setattr(aot, 'largest', lambda *args: asked.append(args) or 40)
+  config = smoke('mnist_gan')
+  config.data.batch_size = 80
+  found = aot.analyse(config, 'v5e:2x2')
+  assert found['largest_batch'] == 40
+  assert asked[0][1:] == (80, share, 4)
 
 
 def made_up(**changes):
@@ -97,7 +141,11 @@ def test_the_text_names_what_bounds_a_step():
   )
   refused = made_up(error='Used 20G of 15.75G hbm', largest_batch=24)
   text = aot.to_text(refused, config, 'v5e:2x2')
-  assert 'a batch of 32 does not fit; the largest that does is about 24' in text
+  assert 'a batch of 32 does not fit; 24 rows fit (found to an eighth)' in text
+  assert 'largest batch' not in aot.to_text(made_up(), config, 'v5e:2x2')
+  assert 'largest batch 64 rows fit' in aot.to_text(
+    made_up(largest_batch=64), config, 'v5e:2x2'
+  )
   assert 'Used 20G of 15.75G hbm' in text
 
 
@@ -107,6 +155,18 @@ def test_a_compiler_that_crashes_is_named(monkeypatch):
   monkeypatch.setattr(aot.subprocess, 'run', lambda *_, **__: ended)
   with pytest.raises(InputError, match='signal 6'):
     aot.analyse(smoke('mnist_gan'), 'v5e:2x2')
+
+
+@needs_libtpu
+def test_a_batch_that_does_not_fit_one_chip():
+  config = load_config(str(ROOT / 'configs/mnist_gan.py'))
+  config.data.batch_size = 8_000_000
+  found = aot.analyse(config, 'v5e:1x1')
+  assert 'exceeds available HBM' in found['error']
+  config.data.batch_size = found['largest_batch']
+  fits = aot.analyse(config, 'v5e:1x1')
+  assert fits['devices'] == 1
+  assert fits['hbm'] / 2 < sum(fits['memory'].values()) <= fits['hbm']
 
 
 @needs_libtpu

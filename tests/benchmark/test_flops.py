@@ -55,3 +55,21 @@ def test_a_dilated_input_and_a_loop():
   assert count_flops(y, x) == 2 * 9 * 4  # each pixel meets each tap once
   loop = lambda a: lax.scan(lambda c, _: (c @ c, None), a, length=6)[0]  # noqa: E731
   assert count_flops(loop, jnp.zeros((3, 3))) == 6 * 2 * 27
+
+
+def test_the_same_product_of_the_same_values_counts_once():
+  a, b = jnp.zeros((3, 5)), jnp.zeros((5, 7))
+  once = count_flops(jnp.matmul, a, b)
+
+  def passes(a, b, c):
+    hidden = jax.jit(jax.nn.relu)(a @ b)
+    penalty = jax.grad(lambda a: jax.nn.relu(a @ b).sum())(a)
+    return hidden, penalty, c @ b
+
+  # Another forward pass, and the gradient: neither is the first one.
+  assert count_flops(passes, a, b, a + 1) == 3 * once
+  again = jax.checkpoint(lambda a: jnp.sin(a @ b))
+  # The gradient needs the product, and one of its own.
+  assert count_flops(jax.grad(lambda a: again(a).sum()), a) == 2 * once
+  loop = lambda a: lax.scan(lambda c, x: (c, x @ b), None, jnp.stack([a, a]))  # noqa: E731
+  assert count_flops(loop, a) == 2 * once
