@@ -3,7 +3,8 @@
   python -m experiments.compile --config=configs/svhn_ssgan.py \
     --topology=v5e:2x2 --batch=512
 
-It compiles with libtpu, which wants an environment of its own:
+One step is compiled, whatever config.train.steps_per_dispatch says; large
+networks take many minutes. The compiler wants an environment of its own:
 
   python -m venv .venv-tpu
   .venv-tpu/bin/pip install -e '.[experiments,tpu-aot]'
@@ -46,6 +47,15 @@ def main() -> int:
         f'--image_shape={",".join(_IMAGE_SHAPE.value)}: want three numbers'
       )
     shape = tuple(map(int, _IMAGE_SHAPE.value))
+    if shape[0] != shape[1]:
+      raise cli.InputError(
+        f'--image_shape={",".join(_IMAGE_SHAPE.value)}: the networks make '
+        'square images'
+      )
+  if (
+    _OUTPUT.value and not pathlib.Path(_OUTPUT.value).absolute().parent.is_dir()
+  ):
+    raise cli.InputError(f'--output={_OUTPUT.value}: there is no such folder')
   if _BATCH.value is not None:
     config.data.batch_size = _BATCH.value
   from gan_jax.benchmark import aot

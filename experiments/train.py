@@ -16,11 +16,13 @@ _DRY_RUN = flags.DEFINE_bool(
 )
 _COORDINATOR_ADDRESS = flags.DEFINE_string(
   'coordinator_address', None, 'Of several processes that train together: '
-  'HOST:PORT of the first one. On TPU pods, Slurm and Open MPI it is found.'
+  'HOST:PORT of the first one. Under Slurm and on TPU slices it is found.'
 )  # fmt: skip
 _NUM_PROCESSES = flags.DEFINE_integer(
-  'num_processes', None, 'How many they are.', lower_bound=1
-)
+  'num_processes', None,
+  'How many they are; 1 alone trains without others, under Slurm too.',
+  lower_bound=1,
+)  # fmt: skip
 _PROCESS_ID = flags.DEFINE_integer(
   'process_id', None, 'Which one this is, from 0.', lower_bound=0
 )

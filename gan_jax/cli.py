@@ -22,6 +22,12 @@ from ml_collections import ConfigDict, config_flags
 from gan_jax.config import flatten, load_config
 from gan_jax.errors import InputError
 
+_OUT_OF_MEMORY = (
+  "the device's memory is full; a smaller config.data.batch_size, more "
+  'config.train.num_microbatches, config.model.generator.remat=True or '
+  'config.dtype=bfloat16 take less (each in a new --workdir), or more devices'
+)
+
 
 def run(main: Callable[..., int | None], *, positional: bool = False) -> None:
   """Parses the flags, runs `main` and exits with its status.
@@ -56,15 +62,18 @@ def run(main: Callable[..., int | None], *, positional: bool = False) -> None:
     except KeyboardInterrupt:
       status = _fail('interrupted', 130)
     except Exception as error:
-      if not hosts.several():
+      if str(error).startswith('RESOURCE_EXHAUSTED'):
+        status = _fail(f'{_OUT_OF_MEMORY}. {str(error)[:300]}', 1)
+      elif not hosts.several():
         raise
-      if not hosts.is_loss(error):
-        traceback.print_exc()
-      status = _fail(
-        f'{error}; if another process has ended, the same commands go on from '
-        'the last checkpoint',
-        1,
-      )
+      else:
+        if not hosts.is_loss(error):
+          traceback.print_exc()
+        status = _fail(
+          f'{error}; if another process has ended, the same commands go on '
+          'from the last checkpoint',
+          1,
+        )
     hosts.end_alone(status)
     return status
 

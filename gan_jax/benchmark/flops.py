@@ -64,8 +64,7 @@ class _Counter:
     ]
     if name == 'cond':  # by platform: the CPU, then the default
       return self.run(inner[0 if self._cpu else -1], inputs[1:], times)
-    if len(inner) == 1 and name not in ('scan', 'while'):
-      # A call: its body takes its place.
+    if len(inner) == 1 and _is_call(eqn, inner[0]):
       return self.run(inner[0], inputs, times)
     if not inner:
       made_by = name, str(sorted(params.items())), *inputs
@@ -82,6 +81,15 @@ class _Counter:
     if not inner:
       self._seen[made_by] = outputs
     return outputs
+
+
+def _is_call(eqn, body: core.Jaxpr) -> bool:
+  """Whether a body could stand in its equation's place: no scan, no scatter."""
+  shapes = [
+    [getattr(atom.aval, 'shape', None) for atom in atoms]
+    for atoms in (eqn.invars, body.invars)
+  ]
+  return shapes[0] == shapes[1] and eqn.primitive.name not in ('scan', 'while')
 
 
 def _count_product(eqn) -> int:

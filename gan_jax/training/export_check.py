@@ -9,6 +9,7 @@ import tempfile
 import jax.export
 import numpy as np
 
+from gan_jax.errors import InputError
 from gan_jax.training.export import Artefact
 
 # Run after the recipe, of which it keeps the inputs and the output.
@@ -79,6 +80,9 @@ def difference(artefact: Artefact) -> float | None:
     In steps of 0..255 of images, or of probabilities; None where the file is
     not for this machine's device, or the device is a TPU, which one process
     alone can use.
+
+  Raises:
+    InputError: the recipe fails on this machine.
   """
   platform = jax.export.default_export_platform()
   if platform == 'tpu' or platform not in artefact.exported.platforms:
@@ -95,7 +99,11 @@ def difference(artefact: Artefact) -> float | None:
       text=True,
     )
     if done.returncode:
-      raise RuntimeError(f'the recipe failed:\n{done.stderr}')
+      reason = done.stderr.strip().split('\n')[-1]
+      raise InputError(
+        f'{artefact.path} is written, but was not checked, since the program '
+        f'above fails here: {reason}'
+      )
     with np.load(kept) as arrays:
       found = dict(arrays)
   made = found.pop('made').astype(np.float64)

@@ -5,11 +5,13 @@ The first one alone checks the run directory, evaluates and writes.
 """
 
 import contextlib
+import hashlib
+import json
 import os
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -34,12 +36,12 @@ def initialize(
 ) -> None:
   """Joins the other processes; does nothing where there is only one.
 
-  Under Slurm, Open MPI and on TPU pods jax finds the others by itself, and all
+  Under Slurm and on TPU slices jax finds the others by itself, and all
   arguments may be None. It must come before anything else that jax does.
 
   Args:
     coordinator_address: 'host:port' of the first process.
-    num_processes: of the run.
+    num_processes: of the run; 1 alone joins nobody, wherever it is started.
     process_id: of this one, 0 to num_processes - 1.
 
   Where the others do not come in time, this process ends with a message: jax
@@ -49,6 +51,8 @@ def initialize(
     InputError: arguments that do not go together.
   """
   given = (coordinator_address, num_processes, process_id)
+  if given == (None, 1, None):
+    return
   if given == (None, None, None):
     if not _launched_together(os.environ):
       return
@@ -61,19 +65,24 @@ def initialize(
     CONNECT_SECONDS,
     f'error: not all processes have met{where} within {CONNECT_SECONDS} s; '
     'start them at the same time, the one with --process_id=0 on the host of '
-    '--coordinator_address',
+    '--coordinator_address; --num_processes=1 trains without others',
     end=True,
   ):
     try:
       jax.distributed.initialize(
         *given,
+        local_device_ids=_slurm_devices(os.environ),
         initialization_timeout=CONNECT_SECONDS + 15,
         heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
       )
     except (RuntimeError, ValueError) as error:
       first = str(error).strip().split('\n')[0]
-      raise InputError(f'the processes cannot meet{where}: {first}') from error
+      raise InputError(
+        f'the processes cannot meet{where}: {first}; give '
+        '--coordinator_address, --num_processes and --process_id, or '
+        '--num_processes=1 to train without others'
+      ) from error
 
 
 @contextlib.contextmanager
@@ -96,12 +105,33 @@ def _timer(
     timer.cancel()
 
 
-def _launched_together(environment) -> bool:
-  """Whether a launcher that jax knows has started several processes."""
-  counts = ('SLURM_STEP_NUM_TASKS', 'OMPI_COMM_WORLD_SIZE')
-  if any(int(environment.get(name) or 1) > 1 for name in counts):
+def _launched_together(environment: Mapping[str, str]) -> bool:
+  """Whether a launcher that jax knows may have started several processes."""
+  if int(environment.get('SLURM_STEP_NUM_TASKS') or 1) > 1:
     return True
-  return ',' in environment.get('TPU_WORKER_HOSTNAMES', '')
+  # jax sets it where there are TPUs, and asks the machine for the others.
+  return environment.get('TPU_ML_PLATFORM') == 'JAX' and environment.get(
+    'JAX_PLATFORMS', 'tpu'
+  ).startswith('tpu')
+
+
+def _slurm_devices(environment: Mapping[str, str]) -> list[int] | None:
+  """Which of the GPUs that this process sees are its own; None: jax decides.
+
+  jax takes one for each of Slurm's tasks, and so one of eight where a host has
+  one task.
+  """
+  tasks = re.fullmatch(
+    r'(\d+)(\(x\d+\))?', environment.get('SLURM_STEP_TASKS_PER_NODE', '')
+  )
+  visible = environment.get('CUDA_VISIBLE_DEVICES')
+  if not tasks or not visible or 'SLURM_LOCALID' not in environment:
+    return None
+  each, rest = divmod(len(visible.split(',')), int(tasks[1]))
+  if not each:  # each task sees its own alone
+    return list(range(rest))
+  first = int(environment['SLURM_LOCALID']) * each
+  return list(range(first, first + each))
 
 
 def _check(
@@ -110,7 +140,7 @@ def _check(
   if address is None or num_processes is None or process_id is None:
     raise InputError(
       'give --coordinator_address, --num_processes and --process_id together, '
-      'or none of them'
+      'or none of them, or --num_processes=1 alone'
     )
   if not re.fullmatch(
     r'[^:\s]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}', address
@@ -157,8 +187,40 @@ def from_first(number: float = 0.0) -> float:
     return number
   # As bytes, since jax makes float64 float32.
   sent = np.frombuffer(np.float64(number).tobytes(), np.uint8)
-  received = multihost_utils.broadcast_one_to_all(sent)
+  with _patience():
+    received = multihost_utils.broadcast_one_to_all(sent)
   return float(np.frombuffer(np.asarray(received).tobytes(), np.float64)[0])
+
+
+def check_same(**parts: Any) -> None:
+  """Makes sure that all processes train the same; all wait for it.
+
+  Args:
+    **parts: JSON values, by the name that a message calls them.
+
+  Raises:
+    InputError: on all processes, if one has another value than the first.
+  """
+  if jax.process_count() == 1:
+    return
+  own = [
+    np.frombuffer(hashlib.sha256(json.dumps(part).encode()).digest(), np.uint8)
+    for part in parts.values()
+  ]
+  with _patience():
+    found = multihost_utils.process_allgather(np.stack(own))  # [n, parts, 32]
+  other = (found != found[:1]).any(axis=-1)
+  for process_id in other.any(axis=-1).nonzero()[0]:
+    names = ', '.join(
+      name.replace('_', ' ')
+      for name, differs in zip(parts, other[process_id], strict=True)
+      if differs
+    )
+    raise InputError(
+      f'process {process_id} does not have the same {names} as process 0; all '
+      'need the same command, the same data, and the run directory on a file '
+      'system that they share'
+    )
 
 
 def own_copy(tree: Any) -> Any:
@@ -166,6 +228,16 @@ def own_copy(tree: Any) -> Any:
   if jax.process_count() == 1:
     return tree
   return jax.tree.map(lambda x: x.addressable_data(0), tree)
+
+
+def _patience() -> contextlib.AbstractContextManager:
+  return _timer(
+    _PATIENCE_SECONDS,
+    f'note: waiting for the other processes for {_PATIENCE_SECONDS} s; the '
+    'first one may be evaluating. If one of them has ended, this one ends '
+    f'within {HEARTBEAT_SECONDS} s, and the same commands go on from the last '
+    'checkpoint',
+  )
 
 
 class Agreement:
@@ -189,11 +261,5 @@ class Agreement:
     own = np.full(jax.local_device_count(), number, np.int32)
     rows = jax.make_array_from_process_local_data(self._rows, own)
     agreed, self._pending = self._pending, self._max(rows)
-    with _timer(
-      _PATIENCE_SECONDS,
-      f'note: waiting for the other processes for {_PATIENCE_SECONDS} s; the '
-      'first one may be evaluating. If one of them has ended, this one ends '
-      f'within {HEARTBEAT_SECONDS} s, and the same commands go on from the '
-      'last checkpoint',
-    ):
+    with _patience():
       return int(agreed)

@@ -6,9 +6,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+import gan_jax
 from gan_jax import config as cfg
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
@@ -75,6 +77,7 @@ def _lead(program: Program, workdir: str) -> dict[str, Any]:
     directory.check(config, data)
     hosts.from_first()  # the others may read it
     checkpoints = _checkpoints(program, directory)
+    _check_same(program, data, directory, checkpoints)
     restored = checkpoints.restore_latest(
       state_template(program), report=_to_stderr
     )
@@ -99,7 +102,8 @@ def _lead(program: Program, workdir: str) -> dict[str, Any]:
     for change in directory.record_environment(start, how):
       _to_stderr(f'note: {change}; results may differ in the last bits')
     if restored:
-      print(f'resuming {directory.path} from step {start}', flush=True)
+      print(f'resuming {directory.path} from step {start}')
+    print(f'training by {how} on {jax.devices()[0].device_kind}', flush=True)
     state = restored.state if restored else init_state(program)
     live_report = LiveReport(directory)
     clock = Clock(config.data.batch_size, program.plan.steps_per_epoch)
@@ -138,8 +142,11 @@ def _lead(program: Program, workdir: str) -> dict[str, Any]:
 
 def _follow(program: Program, workdir: str) -> None:
   """Takes part in the steps and saves of a run that the first process leads."""
+  data = program.describe_data()
+  directory = RunDirectory(workdir)
   hosts.from_first()
-  checkpoints = _checkpoints(program, RunDirectory(workdir))
+  checkpoints = _checkpoints(program, directory)
+  _check_same(program, data, directory, checkpoints)
   restored = checkpoints.restore_latest(
     state_template(program), report=lambda _: None
   )
@@ -159,7 +166,24 @@ def _follow(program: Program, workdir: str) -> None:
 
   with StopRequest() as request, contextlib.closing(checkpoints):
     _train_steps(program, start, state, meter, clock, request, record)
-  hosts.from_first()  # its scores may take longer
+    hosts.from_first()  # its scores may take longer
+    if request.received is not None:
+      raise Stopped(request.received, program.plan.num_steps)
+
+
+def _check_same(
+  program: Program,
+  data: dict[str, Any],
+  directory: RunDirectory,
+  checkpoints: Checkpoints,
+) -> None:
+  hosts.check_same(
+    version=[gan_jax.__version__, jax.__version__],
+    config=cfg.to_json(program.config),
+    data=data,
+    run_directory=directory.path.exists(),
+    checkpoints=checkpoints.steps(),
+  )
 
 
 def _checkpoints(program: Program, directory: RunDirectory) -> Checkpoints:

@@ -75,10 +75,18 @@ def check(mode: str, rows: int, pieces: int = 1) -> None:
       f'config.parallel = {mode} is for one process, and there are '
       f'{jax.process_count()}; set it to auto or shard_map'
     )
+  if jax.device_count() != jax.process_count() * jax.local_device_count():
+    raise InputError(
+      f'{jax.device_count()} devices of {jax.process_count()} processes, of '
+      f'which this one has {jax.local_device_count()}; give all as many'
+    )
   if rows % num_replicas(mode):
+    remedy = 'change config.data.batch_size'
+    if jax.process_count() == 1:
+      remedy += ', or set config.parallel=jit to use one device'
     raise InputError(
       f'a batch of {rows} rows does not divide by {num_replicas(mode)} '
-      'devices; change config.data.batch_size or set config.parallel=jit'
+      f'devices; {remedy}'
     )
   rows //= num_replicas(mode)
   if rows % pieces:

@@ -36,6 +36,11 @@ class RunDirectory:
   """The files of one run, by name."""
 
   def __init__(self, path: str | os.PathLike):
+    if '://' in str(path):
+      raise InputError(
+        f'{path} is not a folder of this file system; mount the bucket, and '
+        'name the folder where it is'
+      )
     self.path = pathlib.Path(path)
     self.config = self.path / 'config.json'
     self.data = self.path / 'data.json'

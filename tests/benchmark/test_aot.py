@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from gan_jax.benchmark import aot
+from gan_jax.benchmark import aot, aot_worker
 from gan_jax.benchmark.chips import CHIPS, chip_of
 from gan_jax.config import load_config
 from gan_jax.errors import InputError
@@ -103,6 +103,34 @@ def test_what_the_compiler_says_is_missing(monkeypatch, error, share):
   assert asked[0][1:] == (80, share, 4)
 
 
+def test_a_collective_in_pieces_is_one():
+  text = """HloModule jit_steps
+
+%fused_computation.7 (p: f32[1,2]) -> (f32[1,2], f32[4,2]) {
+  ROOT %a.1 = f32[4,2] all-gather(%p), channel_id=1
+}
+
+%async_collective_fusion.3 (p: f32[4,2], q: f32[8]) -> f32[8] {
+  %a.2 = f32[4,2] all-gather(%p), channel_id=1
+  ROOT %s = f32[8] add(%q, %q)
+}
+
+%add.clone (x: f32[], y: f32[]) -> f32[] {
+  ROOT %z = f32[] add(%x, %y)
+}
+
+ENTRY %main (p: f32[1,2]) -> f32[8] {
+  %async-collective-start = (f32[1,2]) fusion(%p), calls=%fused_computation.7, k
+  %f = f32[8] fusion(%w), kind=kCustom, calls=%async_collective_fusion.3
+  %r.1 = f32[4] all-reduce-start(%q), channel_id=1, to_apply=%add.clone
+  %d.1 = f32[4] all-reduce-done(%r.1)
+  ROOT %r.2 = f32[4] all-reduce(%q), channel_id=1, to_apply=%add.clone
+}
+"""
+  found = aot_worker.count_collectives(text)
+  assert found == {'all-gather': 1, 'all-reduce': 2}
+
+
 def made_up(**changes):
   """Of 4 devices, with 1 GiB of everything."""
   return {
@@ -127,7 +155,7 @@ def test_the_text_names_what_bounds_a_step():
   assert '3.000 GiB of 16.00 a device (18.8%)' in text
   assert text.index('2.000 GiB program') < text.index('1.000 GiB state')
   assert (
-    '2 ms at best by these counts, bound by memory (compute 0.01, memory 2)'
+    'about 2 ms by these counts, bound by memory (compute 0.01, memory 2;'
     in text
   )
   assert '2 all-reduce' in text
@@ -155,6 +183,15 @@ def test_a_compiler_that_crashes_is_named(monkeypatch):
   monkeypatch.setattr(aot.subprocess, 'run', lambda *_, **__: ended)
   with pytest.raises(InputError, match='signal 6'):
     aot.analyse(smoke('mnist_gan'), 'v5e:2x2')
+
+
+@needs_libtpu
+def test_pieces_of_a_batch_that_matters_as_a_whole_are_refused():
+  config = smoke('svhn_ssgan')
+  config.data.batch_size = 16
+  config.train.num_microbatches = 4
+  with pytest.raises(InputError, match=r'^config.train.num_microbatches'):
+    aot.analyse(config, 'v5e:2x2')
 
 
 @needs_libtpu

@@ -73,3 +73,6 @@ def test_the_same_product_of_the_same_values_counts_once():
   assert count_flops(jax.grad(lambda a: again(a).sum()), a) == 2 * once
   loop = lambda a: lax.scan(lambda c, x: (c, x @ b), None, jnp.stack([a, a]))  # noqa: E731
   assert count_flops(loop, a) == 2 * once
+  # A scatter has a body, too, which is no part of the program.
+  scatter = lambda a: (a @ b).at[jnp.array([0, 2])].add(1)  # noqa: E731
+  assert count_flops(scatter, a) == once

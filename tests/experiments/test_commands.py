@@ -2,12 +2,14 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-SMOKE = '--config=configs/digits_ssgan.py:smoke'
+from tests.experiments.conftest import ROOT, SMOKE
 
 
 def test_a_run_leaves_what_it_should(trained):
@@ -191,7 +193,10 @@ def test_bad_input_is_one_line_and_makes_nothing(
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=1,1'), 'twice'),
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=5-3'), 'backw'),
     ('sample', ('--workdir=x', '--output=x.png', f'--seed={2**63}'), '--seed'),
+    ('train', (SMOKE, '--workdir=gs://b/run'), 'gs://b/run is not a folder of'),
     ('compile', (SMOKE, '--topology=v9:2x2'), 'known are: v4:2x2x1'),
+    ('compile', (SMOKE, '--image_shape=8,16,1'), 'square images'),
+    ('compile', (SMOKE, '--output=no/such.json'), 'no such folder'),
     ('compile', (SMOKE, '--image_shape=8,8'), 'want three numbers'),
     ('benchmark', ('--systems=vae',), "unknown system 'vae'; choose one of"),
   ],
@@ -222,3 +227,20 @@ def test_benchmark_times_our_step(command, tmp_path):
   assert figures['first_step_cold'] > figures['first_step_warm'] > 0
   assert figures['peak_resident_bytes'] > figures['live_bytes'] > 0
   assert 1e9 < figures['flops'] < 1e10
+
+
+def test_a_full_memory_is_no_traceback():
+  code = (
+    'import jax\n'
+    'from gan_jax import cli\n'
+    'def main():\n'
+    "  raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: Out of memory')\n"
+    'cli.run(main)'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+  )
+  assert done.returncode == 1
+  assert done.stderr.count('\n') == 1
+  assert 'a smaller config.data.batch_size' in done.stderr
+  assert 'RESOURCE_EXHAUSTED: Out of memory' in done.stderr

@@ -51,12 +51,15 @@ def pair():
   """Starts both processes of a run; none outlives the test."""
   running = []
 
-  def start(workdir, *args):
+  def start(workdir, *args, second=()):
     address = f'--coordinator_address=127.0.0.1:{free_port()}'
     both = [
-      launch(workdir, address, '--num_processes=2', f'--process_id={i}', *args)
+      launch(
+        workdir, address, '--num_processes=2', f'--process_id={i}', *args,
+        *(second if i else ()),
+      )
       for i in range(2)
-    ]
+    ]  # fmt: skip
     running.extend(both)
     return both
 
@@ -72,8 +75,8 @@ def finish(process, status, seconds=150):
   return output
 
 
-def params(workdir):
-  state = restore.load_run(workdir).state
+def params(workdir, checkpoint='latest'):
+  state = restore.load_run(workdir, checkpoint).state
   return jax.device_get((state.generator.params, state.discriminator.params))
 
 
@@ -108,6 +111,33 @@ def test_a_process_is_killed_and_the_run_goes_on(pair, tmp_path):
     params(workdir),
     params(alone),
   )
+
+
+@pytest.mark.slow
+def test_both_keep_the_best_checkpoint_of_steps_sent_in_chunks(pair, tmp_path):
+  """The first one alone measures; all save what it finds best."""
+  options = (
+    '--config.train.num_steps=80',
+    '--config.train.steps_per_dispatch=5',
+    '--config.checkpoint.keep=1',
+    '--config.checkpoint.best_metric=validation_kid',
+    '--config.eval.metrics=kid',
+    '--config.eval.extractor=random',
+    '--config.eval.num_samples=50',
+    '--config.eval.eval_every_steps=20',
+  )
+  together, alone = tmp_path / 'together', tmp_path / 'alone'
+  for process in pair(together, *options):
+    finish(process, 0)
+  finish(launch(alone, *options, num_devices=4), 0)
+  kept = committed(together)
+  assert set(kept) == set(committed(alone)) == {20, 80}
+  for checkpoint in ('best', 'latest'):
+    jax.tree.map(
+      lambda a, b: assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+      params(together, checkpoint),
+      params(alone, checkpoint),
+    )
 
 
 @pytest.mark.slow
@@ -214,3 +244,66 @@ def test_one_process_joins_nobody():
   assert not hosts.several()
   assert hosts.from_first(0.1) == 0.1
   assert hosts.Agreement()(15) == 15
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('different', 'named'),
+  [
+    ('--config.seed=7', 'config'),
+    ('--workdir={}/elsewhere', 'run directory'),
+  ],
+)
+def test_processes_that_would_not_train_the_same_are_told(
+  pair, tmp_path, different, named
+):
+  both = pair(tmp_path / 'run', second=(different.format(tmp_path),))
+  for process in both:
+    said = f'error: process 1 does not have the same {named} as process 0'
+    assert said in finish(process, 2)
+  assert not (tmp_path / 'run/config.json').exists()
+
+
+SLURM = {'SLURM_LOCALID': '1', 'SLURM_STEP_NUM_TASKS': '16'}
+
+
+@pytest.mark.parametrize(
+  ('tasks', 'visible', 'own'),
+  [
+    ('1(x2)', '0,1,2,3', [0, 1, 2, 3]),  # one task on each of two hosts
+    ('4', '0,1,2,3', [1]),
+    ('2(x2)', '0,1,2,3', [2, 3]),
+    ('4(x2)', '3', [0]),  # --gpus-per-task=1
+    ('4,2', '0,1,2,3', None),
+    ('4(x2)', '', None),
+  ],
+)
+def test_a_slurm_task_takes_its_share_of_the_gpus(tasks, visible, own):
+  local = {'SLURM_LOCALID': '0' if tasks[0] == '1' else '1'}
+  environment = SLURM | local | {
+    'SLURM_STEP_TASKS_PER_NODE': tasks,
+    'CUDA_VISIBLE_DEVICES': visible,
+  }  # fmt: skip
+  assert hosts._slurm_devices(environment) == own
+  assert hosts._slurm_devices({'CUDA_VISIBLE_DEVICES': '0,1'}) is None
+
+
+@pytest.mark.parametrize(
+  ('environment', 'together'),
+  [
+    ({}, False),
+    ({'SLURM_STEP_NUM_TASKS': '1'}, False),
+    (SLURM, True),
+    ({'TPU_ML_PLATFORM': 'JAX'}, True),
+    ({'TPU_ML_PLATFORM': 'JAX', 'JAX_PLATFORMS': 'cpu'}, False),
+  ],
+)
+def test_launchers_are_recognised(environment, together):
+  assert hosts._launched_together(environment) is together
+
+
+def test_one_process_of_one_joins_nobody_under_slurm(monkeypatch):
+  for name, value in SLURM.items():
+    monkeypatch.setenv(name, value)
+  monkeypatch.setattr(jax.distributed, 'initialize', None)  # is not called
+  hosts.initialize(None, 1, None)

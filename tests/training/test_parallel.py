@@ -201,6 +201,15 @@ def test_a_batch_that_does_not_divide(mode):
     parallel.check(mode, 5)
 
 
+def test_processes_with_different_numbers_of_devices(monkeypatch):
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  monkeypatch.setattr(jax, 'device_count', lambda: 6)
+  for local in (2, 4):
+    monkeypatch.setattr(jax, 'local_device_count', lambda n=local: n)
+    with pytest.raises(InputError, match='6 devices of 2 processes, of which'):
+      parallel.check('auto', 12)
+
+
 def test_the_state_has_no_device_axis():
   config, dataset = tiny('mnist_gan')
   shapes = jax.tree.map(np.shape, train(config, dataset, 'jit', 1)[0])
