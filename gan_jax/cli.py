@@ -23,9 +23,10 @@ from gan_jax.config import flatten, load_config
 from gan_jax.errors import InputError
 
 _OUT_OF_MEMORY = (
-  "the device's memory is full; a smaller config.data.batch_size, more "
-  'config.train.num_microbatches, config.model.generator.remat=True or '
-  'config.dtype=bfloat16 take less (each in a new --workdir), or more devices'
+  "the device's memory is full; in training a smaller config.data.batch_size "
+  'takes less, and, where the system allows it, config.train.num_microbatches, '
+  'config.model.generator.remat=True or config.dtype=bfloat16, each in a new '
+  '--workdir (docs/scaling.md)'
 )
 
 
@@ -63,7 +64,7 @@ def run(main: Callable[..., int | None], *, positional: bool = False) -> None:
       status = _fail('interrupted', 130)
     except Exception as error:
       if str(error).startswith('RESOURCE_EXHAUSTED'):
-        status = _fail(f'{_OUT_OF_MEMORY}. {str(error)[:300]}', 1)
+        status = _fail(f'{_OUT_OF_MEMORY}. {str(error)[:1000]}', 1)
       elif not hosts.several():
         raise
       else:

@@ -65,6 +65,10 @@ def analyse(
     return _run(config, topology, batch_size, shape)
 
   batch_size = config.data.batch_size
+  print(
+    f'compiling for {topology}; large networks take many minutes',
+    file=sys.stderr,
+  )
   found = compile_batch(batch_size)
   devices = found['devices']
   if found.get('error') == 'indivisible':
@@ -80,7 +84,10 @@ def analyse(
   found['hbm'] = chip.hbm / cores
 
   def need(batch_size: int) -> float:
-    return _share(compile_batch(batch_size), found['hbm'])
+    try:
+      return _share(compile_batch(batch_size), found['hbm'])
+    except InputError:  # what ends the compiler does not fit, either
+      return math.inf
 
   if 'error' in found or find_largest:
     found['largest_batch'] = largest(
@@ -190,7 +197,7 @@ def largest(
       rows = (best + high) / 2 if high < math.inf else 2 * best
       if y0 < y1 < math.inf or y1 < y0 < math.inf:
         rows = x0 + (0.97 - y0) * (x1 - x0) / (y1 - y0)
-      # The range shrinks by an eighth at least, wherever the line points.
+      # Not so close to an end that the search would not get on.
       rows = max(int(rows), best + max(1, best // 8))
       if high < math.inf:
         rows = min(rows, high - max(1, (high - best) // 8))

@@ -13,9 +13,9 @@ def count_flops(function, *args, cpu: bool = False) -> int:
   """Operations in the products of matrices and the convolutions of `function`.
 
   A multiplication and an addition count as two. What no output needs does not
-  count, nor do products with the zeros that pad or dilate an image, nor the
-  same product of the same values a second time, which compilers merge: D's
-  pass in a penalty and in the loss, or what `jax.remat` computes anew.
+  count, nor do products with the zeros that pad or dilate an image. Outside of
+  loops, the same product of the same values counts once, since compilers merge
+  them: D's pass in a penalty and in the loss, or what `jax.remat` repeats.
 
   Args:
     function: to count in.
@@ -41,7 +41,7 @@ class _Counter:
   def run(self, jaxpr: core.Jaxpr, args: list[Any], times: int = 1) -> list:
     """Counts a program `times` times; returns the values of its outputs."""
     env = dict(zip(jaxpr.invars, args, strict=True))
-    env |= {var: object() for var in jaxpr.constvars}
+    env |= {var: var for var in jaxpr.constvars}
 
     def value(atom):
       return env[atom] if isinstance(atom, core.Var) else repr(atom)

@@ -48,7 +48,8 @@ def initialize(
   itself would abort in C++.
 
   Raises:
-    InputError: arguments that do not go together.
+    InputError: arguments that do not go together, or others that cannot be
+      found.
   """
   given = (coordinator_address, num_processes, process_id)
   if given == (None, 1, None):
@@ -61,6 +62,7 @@ def initialize(
   # Its handler of SIGTERM would take the place of ours.
   jax.config.update('jax_enable_preemption_service', False)
   where = f' at {coordinator_address}' if coordinator_address else ''
+  local_device_ids = _slurm_devices(os.environ)
   with _timer(
     CONNECT_SECONDS,
     f'error: not all processes have met{where} within {CONNECT_SECONDS} s; '
@@ -71,12 +73,12 @@ def initialize(
     try:
       jax.distributed.initialize(
         *given,
-        local_device_ids=_slurm_devices(os.environ),
+        local_device_ids=local_device_ids,
         initialization_timeout=CONNECT_SECONDS + 15,
         heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         shutdown_timeout_seconds=_SHUTDOWN_SECONDS,
       )
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, OSError) as error:
       first = str(error).strip().split('\n')[0]
       raise InputError(
         f'the processes cannot meet{where}: {first}; give '
@@ -120,16 +122,25 @@ def _slurm_devices(environment: Mapping[str, str]) -> list[int] | None:
 
   jax takes one for each of Slurm's tasks, and so one of eight where a host has
   one task.
+
+  Raises:
+    InputError: a host's GPUs do not divide by its tasks.
   """
   tasks = re.fullmatch(
     r'(\d+)(\(x\d+\))?', environment.get('SLURM_STEP_TASKS_PER_NODE', '')
   )
   visible = environment.get('CUDA_VISIBLE_DEVICES')
-  if not tasks or not visible or 'SLURM_LOCALID' not in environment:
+  if not tasks or not visible or 'JAX_LOCAL_DEVICE_IDS' in environment:
     return None
-  each, rest = divmod(len(visible.split(',')), int(tasks[1]))
-  if not each:  # each task sees its own alone
-    return list(range(rest))
+  num_visible, num_tasks = len(visible.split(',')), int(tasks[1])
+  if 'SLURM_GPUS_PER_TASK' in environment or num_visible < num_tasks:
+    return list(range(num_visible))  # each task sees its own alone
+  if num_visible % num_tasks:
+    raise InputError(
+      f'{num_visible} GPUs do not divide by the {num_tasks} tasks of this '
+      'host; change --ntasks-per-node or --gpus-per-node'
+    )
+  each = num_visible // num_tasks
   first = int(environment['SLURM_LOCALID']) * each
   return list(range(first, first + each))
 

@@ -181,7 +181,7 @@ def _check_same(
     version=[gan_jax.__version__, jax.__version__],
     config=cfg.to_json(program.config),
     data=data,
-    run_directory=directory.path.exists(),
+    run_directory=directory.owner(),
     checkpoints=checkpoints.steps(),
   )
 

@@ -18,6 +18,7 @@ import fcntl
 import json
 import os
 import pathlib
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -105,7 +106,7 @@ class RunDirectory:
           f'{self.path} is neither empty nor a run directory; choose another '
           '--workdir'
         )
-      lock = (self.path / _LOCK).open('w')
+      lock = (self.path / _LOCK).open('a')
     except OSError as error:
       raise InputError(
         f'cannot write to {self.path}: {error.strerror}; choose another '
@@ -119,7 +120,19 @@ class RunDirectory:
           f'another process is working on {self.path}; wait for it, or choose '
           'another --workdir'
         ) from None
+      lock.truncate(0)
+      lock.write(secrets.token_hex())
+      lock.flush()
+      os.fsync(lock.fileno())
       yield
+
+  def owner(self) -> str:
+    """A word that only the process that has it `locked` knew before; or ''.
+
+    So processes know whether they see the same directory.
+    """
+    path = self.path / _LOCK
+    return path.read_text() if path.exists() else ''
 
   def check(self, config: ConfigDict, data: dict[str, Any]) -> None:
     """Raises InputError if this is a run of another config or other data."""

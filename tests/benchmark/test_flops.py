@@ -76,3 +76,5 @@ def test_the_same_product_of_the_same_values_counts_once():
   # A scatter has a body, too, which is no part of the program.
   scatter = lambda a: (a @ b).at[jnp.array([0, 2])].add(1)  # noqa: E731
   assert count_flops(scatter, a) == once
+  constant = jax.jit(lambda a: a @ jnp.ones((5, 7)))
+  assert count_flops(lambda a: (constant(a), constant(a)), a) == once

@@ -11,6 +11,7 @@ import jax
 import pytest
 from numpy.testing import assert_allclose
 
+from gan_jax.errors import InputError
 from gan_jax.training import hosts, restore
 from tests.experiments.conftest import ROOT
 from tests.experiments.test_kill import committed, wait_for
@@ -257,6 +258,8 @@ def test_one_process_joins_nobody():
 def test_processes_that_would_not_train_the_same_are_told(
   pair, tmp_path, different, named
 ):
+  (tmp_path / 'elsewhere').mkdir()
+  (tmp_path / 'elsewhere/.lock').write_text('of an earlier start')
   both = pair(tmp_path / 'run', second=(different.format(tmp_path),))
   for process in both:
     said = f'error: process 1 does not have the same {named} as process 0'
@@ -268,23 +271,37 @@ SLURM = {'SLURM_LOCALID': '1', 'SLURM_STEP_NUM_TASKS': '16'}
 
 
 @pytest.mark.parametrize(
-  ('tasks', 'visible', 'own'),
+  ('tasks', 'local', 'visible', 'more', 'own'),
   [
-    ('1(x2)', '0,1,2,3', [0, 1, 2, 3]),  # one task on each of two hosts
-    ('4', '0,1,2,3', [1]),
-    ('2(x2)', '0,1,2,3', [2, 3]),
-    ('4(x2)', '3', [0]),  # --gpus-per-task=1
-    ('4,2', '0,1,2,3', None),
-    ('4(x2)', '', None),
+    ('1(x2)', '0', '0,1,2,3', {}, [0, 1, 2, 3]),  # one on each of two hosts
+    ('4', '1', '0,1,2,3', {}, [1]),
+    ('2(x2)', '1', '0,1,2,3', {}, [2, 3]),
+    ('4(x2)', '1', '3', {}, [0]),  # --gpu-bind=single:1
+    ('2', '1', '2,3', {'SLURM_GPUS_PER_TASK': '2'}, [0, 1]),
+    ('1(x2)', '0', '0,1', {'JAX_LOCAL_DEVICE_IDS': '1'}, None),
+    ('4,2', '1', '0,1,2,3', {}, None),
+    ('4(x2)', '1', '', {}, None),
   ],
 )
-def test_a_slurm_task_takes_its_share_of_the_gpus(tasks, visible, own):
-  local = {'SLURM_LOCALID': '0' if tasks[0] == '1' else '1'}
-  environment = SLURM | local | {
+def test_a_slurm_task_takes_its_share_of_the_gpus(
+  tasks, local, visible, more, own
+):
+  environment = {
     'SLURM_STEP_TASKS_PER_NODE': tasks,
+    'SLURM_LOCALID': local,
     'CUDA_VISIBLE_DEVICES': visible,
-  }  # fmt: skip
-  assert hosts._slurm_devices(environment) == own
+  }
+  assert hosts._slurm_devices(environment | more) == own
+
+
+def test_gpus_that_do_not_divide_by_the_tasks():
+  environment = {
+    'SLURM_STEP_TASKS_PER_NODE': '3',
+    'SLURM_LOCALID': '0',
+    'CUDA_VISIBLE_DEVICES': '0,1,2,3,4,5,6,7',
+  }
+  with pytest.raises(InputError, match='8 GPUs do not divide by the 3 tasks'):
+    hosts._slurm_devices(environment)
   assert hosts._slurm_devices({'CUDA_VISIBLE_DEVICES': '0,1'}) is None
 
 
