@@ -81,7 +81,8 @@ class Checkpoints:
   ) -> None:
     """Starts to save; returns when the state may be donated again.
 
-    Where several processes train together, all call this, and the first writes.
+    Where several processes train together, all call this, and orbax lets each
+    write a part.
 
     Args:
       state: what to save.
