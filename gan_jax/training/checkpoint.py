@@ -81,8 +81,7 @@ class Checkpoints:
   ) -> None:
     """Starts to save; returns when the state may be donated again.
 
-    Where several processes train together, all call this, and orbax lets each
-    write a part.
+    Where several processes train together, all call this, and the first writes.
 
     Args:
       state: what to save.
@@ -94,8 +93,13 @@ class Checkpoints:
       value = hosts.from_first(np.nan if value is None else value)
       value = None if np.isnan(value) else value
     if self._writer is None:
+      context = ocp.Context()
+      if hosts.several():  # orbax would let each process write a part
+        context.array.saving.use_replica_parallel = False
+        context.array.saving.array_metadata_store = None
       self._writer = ocp.training.Checkpointer(
         self._directory,
+        context=context,
         preservation_policy=self._policy(),
         cleanup_tmp_directories=True,
       )

@@ -1,8 +1,7 @@
 """Several processes that train one run together, on one host or many.
 
 All read the run's checkpoint and carry out the same steps on their own devices.
-The first one alone checks the run directory, evaluates and writes, but for the
-checkpoints, of which orbax lets each write a part.
+The first one alone checks the run directory, evaluates and writes.
 """
 
 import contextlib

@@ -49,7 +49,7 @@ def train(
   Args:
     config: as a config file's get_config returns it.
     workdir: the run directory; made if it does not exist. The first process
-      alone writes it, but for a part of the checkpoints; the others read those.
+      alone writes it; the others read its checkpoints.
     dataset: instead of the one that `config.data.name` names.
 
   Returns:

@@ -133,6 +133,8 @@ def test_both_keep_the_best_checkpoint_of_steps_sent_in_chunks(pair, tmp_path):
   finish(launch(alone, *options, num_devices=4), 0)
   kept = committed(together)
   assert set(kept) == set(committed(alone)) == {20, 80}
+  assert list(together.rglob('*process_0'))
+  assert not list(together.rglob('*process_1'))  # the first one alone writes
   for checkpoint in ('best', 'latest'):
     jax.tree.map(
       lambda a, b: assert_allclose(a, b, rtol=1e-4, atol=1e-5),
@@ -324,3 +326,4 @@ def test_one_process_of_one_joins_nobody_under_slurm(monkeypatch):
     monkeypatch.setenv(name, value)
   monkeypatch.setattr(jax.distributed, 'initialize', None)  # is not called
   hosts.initialize(None, 1, None)
+  assert not hosts.several()
