@@ -44,4 +44,6 @@ benchmark: .venv/installed
 	  "gan_jax needs Python 3.11 or newer; set PYTHON=... to choose one")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation --editable .
 	touch $@

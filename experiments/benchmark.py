@@ -37,7 +37,7 @@ _SCALING = flags.DEFINE_bool(
 _CONVOLUTIONS = flags.DEFINE_bool(
   'convolutions', False, 'Instead: every form of a convolution, by shape.'
 )
-_OUTPUT = flags.DEFINE_string('output', None, 'Where all figures go, as JSON.')
+_OUTPUT = cli.define_path('output', None, 'Where all figures go, as JSON.')
 
 
 def main():

@@ -15,7 +15,7 @@ _CONFIGS = flags.DEFINE_list(
 _LABEL_SEEDS = flags.DEFINE_string(
   'label_seeds', '0', 'Which subsets of labels, e.g. 0-9 or 1,2,5.'
 )
-_WORKDIR = flags.DEFINE_string(
+_WORKDIR = cli.define_path(
   'workdir', None, 'Where the run directories go.', required=True
 )
 

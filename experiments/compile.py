@@ -33,7 +33,7 @@ _LARGEST = flags.DEFINE_bool(
   'Look for the largest batch that fits, even where --batch does: about three '
   'more compilations.',
 )  # fmt: skip
-_OUTPUT = flags.DEFINE_string('output', None, 'Where all figures go, as JSON.')
+_OUTPUT = cli.define_path('output', None, 'Where all figures go, as JSON.')
 
 
 def main() -> int:

@@ -8,12 +8,10 @@ python -m experiments.convert_inception --output=inception.npz \\
   --input=pt_inception-2015-12-05-6726825d.pth
 """
 
-from absl import flags
-
 from gan_jax import cli
 
-_INPUT = flags.DEFINE_string('input', None, 'The .pth file.', required=True)
-_OUTPUT = flags.DEFINE_string(
+_INPUT = cli.define_path('input', None, 'The .pth file.', required=True)
+_OUTPUT = cli.define_path(
   'output', None, 'The .npz file to write.', required=True
 )
 

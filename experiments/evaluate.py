@@ -19,9 +19,9 @@ from absl import flags
 
 from gan_jax import cli
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory.')
-_REAL = flags.DEFINE_string('real', None, 'Folder of real images; with --fake.')
-_FAKE = flags.DEFINE_string('fake', None, 'Folder of made ones; with --real.')
+_WORKDIR = cli.define_path('workdir', None, 'Run directory.')
+_REAL = cli.define_path('real', None, 'Folder of real images; with --fake.')
+_FAKE = cli.define_path('fake', None, 'Folder of made ones; with --real.')
 _METRICS = flags.DEFINE_string('metrics', None, 'Of fid,kid,prdc,score,modes.')
 _EXTRACTOR = flags.DEFINE_string(
   'extractor',

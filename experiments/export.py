@@ -28,8 +28,8 @@ from absl import flags
 
 from gan_jax import cli
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory.', required=True)
-_OUTPUT = flags.DEFINE_string(
+_WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
+_OUTPUT = cli.define_path(
   'output', None, 'The file to write; it is replaced if it is there.',
   required=True,
 )  # fmt: skip

@@ -10,14 +10,14 @@ from absl import flags
 
 from gan_jax import cli
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory.', required=True)
+_WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
 _METRICS = flags.DEFINE_list(
   'metrics',
   ['d_loss+g_loss'],
   'A panel for each; those joined by + share one. An unknown name is answered '
   'with the list.',
 )
-_OUTPUT = flags.DEFINE_string('output', None, 'PNG file.', required=True)
+_OUTPUT = cli.define_path('output', None, 'PNG file.', required=True)
 
 
 def main():

@@ -5,11 +5,9 @@ python -m experiments.plot_losses --output=docs/losses.png
 
 import pathlib
 
-from absl import flags
-
 from gan_jax import cli
 
-_OUTPUT = flags.DEFINE_string('output', None, 'PNG file.', required=True)
+_OUTPUT = cli.define_path('output', None, 'PNG file.', required=True)
 
 
 def main():

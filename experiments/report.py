@@ -13,7 +13,7 @@ from gan_jax import cli
 _WORKDIR = flags.DEFINE_list(
   'workdir', [], 'Run directory, or several: a,b,c; or name them without flag.'
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = cli.define_path(
   'output', None, 'HTML file; of one run, report.html in it by default.'
 )
 _INSIGHTS = flags.DEFINE_bool(

@@ -11,7 +11,7 @@ from absl import flags
 
 from gan_jax import cli
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory.', required=True)
+_WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
 _NUM = flags.DEFINE_integer(
   'num', 64, 'Number of samples.', lower_bound=1, upper_bound=10**6
 )
@@ -35,7 +35,7 @@ _INTERPOLATE = flags.DEFINE_integer(
   'between each of --seeds and the next, the first after the last.',
   lower_bound=1, upper_bound=1000,
 )  # fmt: skip
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = cli.define_path(
   'output', None, 'PNG file, or GIF or WebP of an animation.', required=True
 )
 

@@ -25,11 +25,11 @@ _VARY = flags.DEFINE_multi_string(
   'vary', [], 'Values of a config key, e.g. --vary=data.num_labels=50,100; '
   'tuples in parentheses. It may be given for several keys.'
 )  # fmt: skip
-_SWEEP = flags.DEFINE_string(
+_SWEEP = cli.define_path(
   'sweep', None, 'A whole sweep as a TOML file, e.g. '
   'configs/mnist_ssgan_sweep.toml; --seeds and --vary then choose a part of it.'
 )  # fmt: skip
-_WORKDIR = flags.DEFINE_string(
+_WORKDIR = cli.define_path(
   'workdir', None, 'Where the run directories and the tables go.', required=True
 )
 _MODE = flags.DEFINE_enum(

@@ -8,7 +8,7 @@ from absl import flags
 from gan_jax import cli
 
 _CONFIG = cli.define_config()
-_WORKDIR = flags.DEFINE_string(
+_WORKDIR = cli.define_path(
   'workdir', None, 'Run directory: made, or resumed if it is of this config.'
 )
 _DRY_RUN = flags.DEFINE_bool(

@@ -13,12 +13,12 @@ from absl import flags
 
 from gan_jax import cli
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory.', required=True)
-_INPUT = flags.DEFINE_string(
+_WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
+_INPUT = cli.define_path(
   'input', None, 'Image file, or folder of them; hidden files and subfolders '
   'are passed over.', required=True,
 )  # fmt: skip
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = cli.define_path(
   'output', None, 'Folder for the translations, NAME.png of each NAME.*.',
   required=True,
 )  # fmt: skip

@@ -2,16 +2,22 @@
 
   python -m experiments.verify --workdir=runs/a
 
+Of the run directory, config.json, data.json and metrics.jsonl suffice:
+environment.json helps to name causes, checkpoints/ and result.json are compared
+where they are there, and samples/, tensorboard/ and report.html are not read.
+
 Prints 'identical', or the first step that differs and likely causes; exits
 with 0 or 1. Equality to the bit is promised for the same kind of machine, the
 same package versions and the same number of cores only.
 """
 
+import sys
+
 from absl import flags
 
 from gan_jax import cli
 
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Run directory.', required=True)
+_WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
 _DATA_DIR = flags.DEFINE_string(
   'data_dir', None, 'Where the data are now, if not where the config says.'
 )
@@ -22,6 +28,8 @@ def main():
 
   verdict = verify(_WORKDIR.value, data_dir=_DATA_DIR.value)
   steps = ', '.join(map(str, verdict.steps))
+  for note in verdict.notes:
+    print(f'note: {note}', file=sys.stderr)
   if verdict.finding is None:
     print(f'identical at steps {steps}')
     return 0
@@ -29,7 +37,7 @@ def main():
   for cause in verdict.causes:
     print(f'likely cause: {cause}')
   if not verdict.causes:
-    print('no change of versions, device, cores or data explains it')
+    print('no change of config, versions, device, cores or data explains it')
   return 1
 
 

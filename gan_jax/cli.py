@@ -19,8 +19,10 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
+from gan_jax import os_errors
 from gan_jax.config import flatten, load_config
 from gan_jax.errors import InputError
+from gan_jax.files import expand
 
 _OUT_OF_MEMORY = (
   "the device's memory is full; in training a smaller config.data.batch_size "
@@ -28,6 +30,8 @@ _OUT_OF_MEMORY = (
   'config.model.generator.remat=True or config.dtype=bfloat16, each in a new '
   '--workdir (docs/scaling.md)'
 )
+
+flags.disclaim_key_flags()  # flags belong to the module that calls define_path
 
 
 def run(main: Callable[..., int | None], *, positional: bool = False) -> None:
@@ -58,12 +62,13 @@ def run(main: Callable[..., int | None], *, positional: bool = False) -> None:
     except InputError as error:
       status = _fail(str(error), 2)
     except OSError as error:
-      where = f'{error.filename}: ' if error.filename else ''
-      status = _fail(f'{where}{error.strerror or error}', 2)
+      status = _fail(os_errors.explain(error), 2)
+    except MemoryError as error:
+      status = _fail(f"the machine's memory is full: {error}", 1)
     except KeyboardInterrupt:
       status = _fail('interrupted', 130)
     except Exception as error:
-      if str(error).startswith('RESOURCE_EXHAUSTED'):
+      if hosts.is_out_of_memory(error):
         status = _fail(f'{_OUT_OF_MEMORY}. {str(error)[:1000]}', 1)
       elif not hosts.several():
         raise
@@ -89,15 +94,16 @@ def _fail(message: str, status: int) -> int:
 
 
 def _quieten_orbax() -> None:
-  """Drops its running commentary, and what the abandoned readers of a damaged
-  checkpoint still say when its error has long been handled.
+  """Drops its commentary, the tracebacks that it logs of errors that it raises
+  too, and what the abandoned readers of a damaged checkpoint still say.
   """
-  absl_logging.set_verbosity(absl_logging.ERROR)
+  absl_logging.set_verbosity(absl_logging.FATAL)
   logging.getLogger('asyncio').setLevel(logging.CRITICAL)
   warnings.filterwarnings('ignore', 'coroutine .* was never awaited')
 
   def hook(event):
-    if str(event.exc_value) != 'Event loop is closed':
+    loop = 'EventLoop' in getattr(event.object, '__qualname__', '')
+    if not loop and str(event.exc_value) != 'Event loop is closed':
       sys.__unraisablehook__(event)
 
   sys.unraisablehook = hook
@@ -134,6 +140,23 @@ def _explain_config(argv: Sequence[str]) -> str | None:
       hint = f'; did you mean config.{near[0]}?' if near else ''
       return f'unknown config key config.{match[1]}{hint}'
   return None
+
+
+class _Path(flags.ArgumentParser):
+  """A path in which a leading ~ is replaced, as few shells do after --x=."""
+
+  syntactic_help = 'a path'
+
+  def parse(self, argument: str) -> str:
+    # Kept as it is otherwise: pathlib would spoil what gs:// says.
+    return str(expand(argument)) if argument.startswith('~') else argument
+
+
+def define_path(
+  name: str, default: str | None, help: str, *, required: bool = False
+) -> flags.FlagHolder:
+  """A flag whose value is a path; a leading ~ is replaced."""
+  return flags.DEFINE(_Path(), name, default, help, required=required)
 
 
 def define_config() -> flags.FlagHolder:

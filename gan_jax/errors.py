@@ -1,5 +1,7 @@
 """The error for input that the user can mend."""
 
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
   """Bad input: the message names the thing and the remedy, in one line.
@@ -13,3 +15,9 @@ def choice(kind: str, name: str, choices) -> InputError:
   return InputError(
     f'unknown {kind} {name!r}; choose one of: {", ".join(sorted(choices))}'
   )
+
+
+def enumeration(items: Sequence[str]) -> str:
+  """The first five items of a list, and how many more there are."""
+  more = len(items) - 5
+  return ', '.join(items[:5]) + (f' and {more} more' if more > 0 else '')

@@ -11,11 +11,11 @@ os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['JAX_NUM_CPU_DEVICES'] = '2'
 
-import numpy as np
 import pytest
 
 from gan_jax.config import load_config
-from gan_jax.data.dataset import Dataset, Examples
+from gan_jax.systems import SYSTEMS
+from tests import made_up, toy
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -56,12 +56,12 @@ def smoke_config():
 
 
 @pytest.fixture
+def toy_config(monkeypatch):
+  """The toy system: eight steps, saved every two, reported every three."""
+  monkeypatch.setitem(SYSTEMS, 'toy', toy)
+  return toy.get_config()
+
+
+@pytest.fixture
 def tiny_dataset():
-  """Random 8x8 images of three classes: 30 train, 12 validation, 12 test."""
-  rng = np.random.default_rng(0)
-
-  def examples(num):
-    image = rng.integers(0, 256, (num, 8, 8, 1), np.uint8)
-    return Examples(image, (np.arange(num) % 3).astype(np.int32))
-
-  return Dataset('tiny', examples(30), examples(12), examples(12), 3, (8, 8))
+  return made_up.tiny()

@@ -34,6 +34,29 @@ def two_domains(config):
   return DomainDataset('made-up', train, *others, config.name == 'pairs')
 
 
+def tiny():
+  """Random 8x8 images of three classes: 30 train, 12 validation, 12 test."""
+  rng = np.random.default_rng(0)
+
+  def examples(num):
+    image = rng.integers(0, 256, (num, 8, 8, 1), np.uint8)
+    return Examples(image, (np.arange(num) % 3).astype(np.int32))
+
+  return Dataset('tiny', examples(30), examples(12), examples(12), 3, (8, 8))
+
+
+def for_config(config):
+  """A data set of the kind, the image size and the channels of a config's."""
+  if config.system == 'toy':
+    return tiny()
+  if 'crop_size' in config.data:
+    return two_domains(config.data)
+  name = config.data.name.partition('_')[0]
+  sizes = {'digits': 8, 'mnist': 28, 'fashion': 28, 'svhn': 32}
+  size = config.data.image_size or sizes[name]
+  return labelled(200, size, 3 if name == 'svhn' else 1)
+
+
 def prepare_tfds(data_dir, name, version, shape, splits, with_id=False):
   """A small data set in the original layout, prepared without TensorFlow.
 

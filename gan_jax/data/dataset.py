@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gan_jax import memory
 from gan_jax.errors import InputError
 
 # The splits are part of a data set's definition: no config changes this seed.
@@ -148,6 +149,8 @@ def check_examples(examples: Examples, num_classes: int, part: str) -> None:
 
 def prepare(dataset: Dataset, image_size: int | None) -> Dataset:
   """Checks a data set, and pads its images with zeros to `image_size`."""
+  if image_size is not None:
+    _check_memory(dataset, image_size)
   parts = {}
   for part in ('train', 'validation', 'test'):
     examples = getattr(dataset, part)
@@ -170,6 +173,17 @@ def prepare(dataset: Dataset, image_size: int | None) -> Dataset:
   if len(shapes) > 1:
     raise InputError(f'{dataset.name}: splits of different sizes, {shapes}')
   return dataset._replace(**parts)
+
+
+def _check_memory(dataset: Dataset, image_size: int) -> None:
+  images = [getattr(dataset, x).image for x in ('train', 'validation', 'test')]
+  num, channels = sum(map(len, images)), images[0].shape[-1]
+  memory.check(
+    f'{num:,} images of {image_size}x{image_size} pixels',
+    num * image_size**2 * channels,
+    memory.host_bytes(),
+    f'config.data.image_size = {image_size} must be smaller',
+  )
 
 
 def crop_to_native(images: np.ndarray, dataset_size: tuple[int, int]):

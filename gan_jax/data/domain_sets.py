@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from gan_jax import memory
 from gan_jax.data import folders, tfds_images
 from gan_jax.data.batches import random_generator
 from gan_jax.data.images import Source, StoredImages
@@ -53,6 +54,12 @@ def _make_dataset(
     channels: of the images of a and of b.
     aligned: whether rows belong together.
   """
+  memory.check(
+    f'a batch of {config.batch_size} images of each domain',
+    config.batch_size * config.load_size**2 * sum(channels.values()),
+    memory.host_bytes(),
+    f'config.data.load_size = {config.load_size} must be smaller',
+  )
   parts = {'train': {}, 'validation': {}, 'test': {}}
   small, large = ((n, n) for n in (config.crop_size, config.load_size))
   for domain, train, test in zip('ab', *splits.values(), strict=True):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gan_jax import memory
 from gan_jax.data.dataset import (
   Dataset,
   Examples,
@@ -252,8 +253,16 @@ def load_image_folder(config) -> Dataset:
     side = min(image.shape[:2])
     return resize(crop_to_native(image, (side, side)), (size, size))
 
+  found = find_classes(config.data_dir)
+  num = sum(len(labels) for _, labels in found.values())
+  memory.check(
+    f'{num:,} images of {size}x{size} pixels',
+    num * size**2 * 3,
+    memory.host_bytes(),
+    f'config.data.image_size = {size} must be smaller, or the folder',
+  )
   parts = {}
-  for split, (pictures, labels) in find_classes(config.data_dir).items():
+  for split, (pictures, labels) in found.items():
     images = map_in_threads(read, pictures.paths, f'reading {split} images')
     parts[split] = Examples(np.stack(list(images)), labels)
   train = parts['train']

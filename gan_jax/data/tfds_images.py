@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -46,23 +47,42 @@ def _cache_dir() -> pathlib.Path:
   return pathlib.Path(base) / 'gan_jax'
 
 
-def _prepared_dir(name: str, data_dir: str | None) -> pathlib.Path:
-  """The folder of a prepared data set; InputError says how to prepare it."""
+def _prepared_dir(
+  name: str, data_dir: str | None, splits: Sequence[str]
+) -> pathlib.Path:
+  """The folder of a prepared data set, which holds all files of the splits.
+
+  Raises:
+    InputError: it is not prepared, or not whole; the message says how to.
+  """
   base = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
   base = expand(base)
   folder = base / name / _VERSIONS[name]
-  if (folder / 'dataset_info.json').is_file() and any(
-    folder.glob('*.array_record*')
-  ):
-    return folder
-  raise InputError(
-    f'{name} {_VERSIONS[name]} is not prepared in {base} (config.data.data_dir '
-    'or TFDS_DATA_DIR sets the folder). To prepare it, which downloads it: '
+  prepare = (
     'pip install tensorflow importlib_resources && '
     'python -c "import tensorflow_datasets as tfds; '
     f"tfds.builder('{name}:{_VERSIONS[name]}', data_dir='{base}', "
     "file_format='array_record').download_and_prepare()\""
   )
+  if not (folder / 'dataset_info.json').is_file() or not any(
+    folder.glob('*.array_record*')
+  ):
+    raise InputError(
+      f'{name} {_VERSIONS[name]} is not prepared in {base} '
+      '(config.data.data_dir or TFDS_DATA_DIR sets the folder). To prepare it, '
+      f'which downloads it: {prepare}'
+    )
+  for split in splits:
+    files = [path.name for path in folder.glob(f'*-{split}.array_record*')]
+    number = re.search(r'-of-(\d+)$', files[0]) if files else None
+    if not files or (number and len(files) != int(number[1])):
+      raise InputError(
+        f'{folder} holds {len(files)} of the '
+        f'{int(number[1]) if number else "array_record"} files of split '
+        f'{split}; bring them back, or remove the folder and prepare it again: '
+        f'{prepare}'
+      )
+  return folder
 
 
 def _check_features(folder: pathlib.Path) -> None:
@@ -153,8 +173,8 @@ def load(
   name: str, data_dir: str | None, num_validation: int, *, extra: bool = False
 ) -> Dataset:
   """A data set, with the images of its split `extra` to train on or without."""
-  folder = _prepared_dir(name, data_dir)
   splits = ('train', 'test', 'extra') if extra else ('train', 'test')
+  folder = _prepared_dir(name, data_dir, splits)
   train, test, *more = (_read_cached(folder, split) for split in splits)
   if extra:
     name = f'{name}_extra'
@@ -205,7 +225,7 @@ class Records:
 
 def open_images(name: str, data_dir: str | None, split: str) -> Records:
   """One split's images, of any sizes, without their labels."""
-  folder = _prepared_dir(name, data_dir)
+  folder = _prepared_dir(name, data_dir, [split])
   data = _open_split(folder, split)
   return Records(f'split {split} of {folder}', data, tuple(range(len(data))))
 

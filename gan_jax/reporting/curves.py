@@ -104,19 +104,23 @@ def plot_curves(metrics: pathlib.Path, names: Sequence[str]):
     A matplotlib figure.
 
   Raises:
-    InputError: no report yet, or a name that no report has.
+    InputError: no report yet, no name, or one that no report has.
   """
   reports = read_reports(metrics)
+  known = set().union(*reports)
+  if not names:
+    raise InputError(
+      f'--metrics is empty; name one or more of: {", ".join(sorted(known))}'
+    )
   size = (3.6 * len(names), 2.8)
   figure = matplotlib.figure.Figure(size, dpi=80, layout='constrained')
   panels = figure.subplots(1, len(names), squeeze=False)[0]
   for panel, group in zip(panels, names, strict=True):
     for name in group.split('+'):
-      if name not in reports[0]:
-        raise choice('metric', name, reports[0])
-      epochs, values = zip(
-        *((line['epoch'], line[name]) for line in reports), strict=True
-      )
+      if name not in known:
+        raise choice('metric', name, known)
+      having = [line for line in reports if name in line]  # not each is scored
+      epochs, values = ([x[key] for x in having] for key in ('epoch', name))
       panel.plot(epochs, values, label=name)
     panel.set_xlabel('epoch')
     panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))

@@ -5,16 +5,18 @@ import os
 import pathlib
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image
-from tensorboardX import SummaryWriter
 
+from gan_jax import os_errors
+from gan_jax.data.images import read_image
 from gan_jax.errors import InputError
 from gan_jax.files import write_text
 from gan_jax.reporting import images
+from gan_jax.reporting.events import EventFile
 
 
 def read_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
@@ -54,7 +56,7 @@ class MetricsLog:
   """
 
   def __init__(self, directory: pathlib.Path, start: int, tensorboard: bool):
-    path = directory / 'metrics.jsonl'
+    self._path = path = directory / 'metrics.jsonl'
     lines = [line for line in read_lines(path) if line['step'] <= start]
     write_text(path, ''.join(json.dumps(line) + '\n' for line in lines))
     self._samples = directory / 'samples'
@@ -66,11 +68,11 @@ class MetricsLog:
     self._events = None
     if tensorboard:
       shutil.rmtree(events, ignore_errors=True)
-      self._events = SummaryWriter(str(events))
+      self._events = EventFile(events)
     for line in lines:
       self._mirror(line)
     for sample in self._sample_files():
-      self._mirror_sample(sample)
+      self._mirror_file(sample)
 
   def _sample_files(self) -> list[pathlib.Path]:
     paths = sorted(self._samples.glob('*.png'))
@@ -81,30 +83,44 @@ class MetricsLog:
       for name, value in line.items():
         if isinstance(value, float):
           self._events.add_scalar(name, value, line['step'])
+      self._events.flush()
 
-  def _mirror_sample(self, path: pathlib.Path) -> None:
+  def _mirror_file(self, sample: pathlib.Path) -> None:
+    """Mirrors a sample of an earlier start; skips a damaged one."""
+    if self._events is not None:
+      try:
+        self._mirror_sample(sample, read_image(sample, 3))
+      except InputError as error:
+        print(f'note: not in TensorBoard: {error}', file=sys.stderr)
+
+  def _mirror_sample(self, path: pathlib.Path, image: np.ndarray) -> None:
     if self._events is not None:
       name = path.stem.rpartition('_')[0]
-      image = np.asarray(Image.open(path))
-      self._events.add_image(name, image, _step_of(path), dataformats='HWC')
+      self._events.add_image(name, image, _step_of(path))
+      self._events.flush()
 
   def write(self, line: dict[str, Any]) -> None:
     """Adds a line; on disk when this returns."""
-    self._file.write(json.dumps(line) + '\n')
-    self._file.flush()
-    os.fsync(self._file.fileno())
+    with os_errors.at(self._path):
+      self._file.write(json.dumps(line) + '\n')
+      self._file.flush()
+      os.fsync(self._file.fileno())
     self._mirror(line)
 
   def write_sample(self, name: str, step: int, image: np.ndarray) -> None:
     """Saves uint8 [H, W, 3] as samples/NAME_STEP.png."""
     path = self._samples / f'{name}_{step:08d}.png'
     images.save_png(path, image)
-    self._mirror_sample(path)
+    self._mirror_sample(path, image)
 
   def close(self) -> None:
-    self._file.close()
-    if self._events is not None:
-      self._events.close()
+    """Also after a failed write, whose line it tries to write again."""
+    try:
+      with os_errors.at(self._path):
+        self._file.close()
+    finally:
+      if self._events is not None:
+        self._events.close()
 
 
 def _step_of(sample: pathlib.Path) -> int:

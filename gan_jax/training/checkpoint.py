@@ -4,26 +4,44 @@ Orbax restores a data file with a flipped bit without a word, and casts a wrong
 dtype silently; the hash notices both, and restoring falls back to the newest
 checkpoint that is whole. Each field of the state is a folder of its own, and
 can be restored alone.
+
+Three things can be wrong with a checkpoint, and each has an error of its own.
+It is *damaged* if its hash is wrong or its bytes cannot be decoded. It is of
+*another structure* if it is whole but its paths, shapes or dtypes are not those
+asked for. And it cannot be *read* if the operating system says so: that is an
+OSError, and says nothing about the checkpoint.
 """
 
 import copy
 import dataclasses
+import errno
 import pathlib
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from gan_jax.errors import InputError
+import gan_jax
+from gan_jax import os_errors
+from gan_jax.errors import InputError, enumeration
 from gan_jax.evaluation.quality import lower_is_better
 from gan_jax.training import hosts
 from gan_jax.training.fingerprint import part_fingerprints, sha256_of_json
 from gan_jax.training.state import TrainState
 
-_VALUE = 'value'  # what orbax ranks a checkpoint by
+_WAITS = (0.2, 1.0)  # seconds before a failed reading is tried again
+
+
+class Damaged(InputError):
+  """A checkpoint whose hash is wrong or whose bytes cannot be decoded."""
+
+
+class OtherStructure(InputError):
+  """A whole checkpoint with other paths, shapes or dtypes than asked for."""
 
 
 class Restored(NamedTuple):
@@ -38,10 +56,63 @@ def _seal(parts: dict[str, str], progress: dict[str, Any]) -> str:
   return sha256_of_json([parts, progress])
 
 
-def _folders(state: TrainState) -> dict[str, Any]:
-  """The fields by name, without those that orbax refuses: trees of nothing."""
+def _fields(state: TrainState) -> dict[str, Any]:
+  """The fields that are not None, by name."""
   fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-  return {name: tree for name, tree in fields.items() if jax.tree.leaves(tree)}
+  return {name: tree for name, tree in fields.items() if tree is not None}
+
+
+def _folders(state: TrainState) -> dict[str, Any]:
+  """The fields without those that orbax refuses: trees of nothing."""
+  return {
+    name: tree for name, tree in _fields(state).items() if jax.tree.leaves(tree)
+  }
+
+
+def _structure(tree: Any) -> dict[str, str]:
+  """The dtype and shape of each leaf by its path, e.g. 'params/w'."""
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='/'): (
+      f'{leaf.dtype}{list(leaf.shape)}'
+    )
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+def _structures(state: TrainState) -> dict[str, dict[str, str]]:
+  """The structure of each field that is not None."""
+  return {name: _structure(tree) for name, tree in _fields(state).items()}
+
+
+def _structure_hashes(
+  structures: Mapping[str, Mapping[str, str]],
+) -> dict[str, str]:
+  """The hash of each field's structure, as it stands among the parts."""
+  return {
+    f'{name}.structure': sha256_of_json(structure)
+    for name, structure in structures.items()
+  }
+
+
+class _Best:
+  """Orbax's policy for one checkpoint that is kept beside the latest."""
+
+  step: int
+
+  def should_preserve(self, checkpoints, *, context) -> list[bool]:
+    del context
+    return [checkpoint.step == self.step for checkpoint in checkpoints]
+
+
+def best_step(values: Mapping[int, float], name: str) -> int:
+  """The step with the best value, the latest of those.
+
+  Args:
+    values: one or more, by step.
+    name: what they are of, such as 'validation_fid'.
+  """
+  sign = 1 if lower_is_better(name) else -1
+  return min(values, key=lambda step: (sign * values[step], -step))
 
 
 class Checkpoints:
@@ -50,15 +121,12 @@ class Checkpoints:
   Args:
     directory: their folder; made when the first one is saved.
     keep: how many of the latest to keep when saving.
-    best: the name of a value: the checkpoint with the best one is kept too.
   """
 
-  def __init__(
-    self, directory: pathlib.Path, *, keep: int = 1, best: str | None = None
-  ):
+  def __init__(self, directory: pathlib.Path, *, keep: int = 1):
     self._directory = directory.absolute()  # orbax wants it so
-    self._keep, self._best = keep, best
-    self._writer = None
+    self._keep, self._best = keep, _Best()
+    self._writer = self._response = None
 
   def steps(self) -> list[int]:
     """The steps of the committed checkpoints, in order."""
@@ -77,7 +145,7 @@ class Checkpoints:
     self,
     state: TrainState,
     progress: dict[str, Any],
-    value: float | None = None,
+    best: int | None = None,
   ) -> None:
     """Starts to save; returns when the state may be donated again.
 
@@ -86,57 +154,65 @@ class Checkpoints:
     Args:
       state: what to save.
       progress: JSON values to save beside it.
-      value: what `best` names, if it was computed for this state; the first
+      best: the step of a checkpoint that is kept beside the latest; the first
         process's counts.
     """
-    if self._best is not None:
-      value = hosts.from_first(np.nan if value is None else value)
-      value = None if np.isnan(value) else value
-    if self._writer is None:
-      context = ocp.Context()
-      if hosts.several():  # orbax would let each process write a part
-        context.array.saving.use_replica_parallel = False
-        context.array.saving.array_metadata_store = None
-      self._writer = ocp.training.Checkpointer(
-        self._directory,
-        context=context,
-        preservation_policy=self._policy(),
-        cleanup_tmp_directories=True,
-      )
-    progress = copy.deepcopy(progress)  # orbax writes it later, by reference
+    self._best.step = int(hosts.from_first(-1 if best is None else best))
     parts = part_fingerprints(jax.device_get(state))
-    # Without `force`, orbax skips a save while the last one is being written.
-    self._writer.save_checkpointables_async(
-      int(state.step),
-      _folders(state),
-      force=True,
-      metrics=None if value is None else {_VALUE: value},
-      custom_metadata={
-        'progress': progress,
-        'parts': parts,
-        'sha256': _seal(parts, progress),
-      },
+    parts |= _structure_hashes(_structures(state))
+    progress = copy.deepcopy(progress)  # orbax writes it later, by reference
+    self.wait()
+    with os_errors.at(self._directory):
+      if self._writer is None:
+        self._writer = self._open_writer()
+      # Without `force`, orbax may skip a save.
+      self._response = self._writer.save_checkpointables_async(
+        int(state.step),
+        _folders(state),
+        force=True,
+        custom_metadata={
+          'progress': progress,
+          'parts': parts,
+          'sha256': _seal(parts, progress),
+          'gan_jax': gan_jax.__version__,
+        },
+      )
+
+  def _open_writer(self) -> ocp.training.Checkpointer:
+    policies = ocp.training.preservation_policies
+    context = ocp.Context()
+    if hosts.several():  # orbax would let each process write a part
+      context.array.saving.use_replica_parallel = False
+      context.array.saving.array_metadata_store = None
+    return ocp.training.Checkpointer(
+      self._directory,
+      context=context,
+      preservation_policy=policies.AnyPreservationPolicy(
+        [policies.LatestN(self._keep), self._best]
+      ),
+      cleanup_tmp_directories=True,
     )
 
-  def _policy(self):
-    """Which checkpoints orbax keeps."""
-    policies = ocp.training.preservation_policies
-    latest = policies.LatestN(self._keep)
-    if self._best is None:
-      return latest
-    best = policies.BestN(
-      n=1,
-      get_metric_fn=lambda metrics: metrics[_VALUE],
-      reverse=lower_is_better(self._best),  # it keeps the last of the order
-      keep_checkpoints_without_metrics=False,
-    )
-    return policies.AnyPreservationPolicy([latest, best])
+  def wait(self) -> None:
+    """Waits until what was saved is committed.
+
+    Raises:
+      OSError: it could not be written, e.g. to a full disk.
+    """
+    response, self._response = self._response, None
+    if response is not None:
+      with os_errors.at(self._directory):
+        response.result()  # also ends orbax's thread and event loop
 
   def close(self) -> None:
-    """Waits until what was saved is committed."""
-    if self._writer is not None:
-      self._writer.close()
-      self._writer = None
+    """Waits as `wait` does, and lets go of orbax's own threads."""
+    try:
+      self.wait()
+    finally:
+      writer, self._writer = self._writer, None
+      if writer is not None:
+        with os_errors.at(self._directory):
+          writer.close()
 
   def restore(self, step: int, template: TrainState) -> Restored:
     """One checkpoint, checked.
@@ -148,27 +224,12 @@ class Checkpoints:
         A player or `extra` that is None is neither read nor checked.
 
     Raises:
-      InputError: it is damaged or of another structure; the message says how.
+      Damaged: its hash is wrong, or its bytes cannot be decoded.
+      OtherStructure: it is not of the template's structure.
+      OSError: it cannot be read, three times in a row.
     """
     path = self.path(step)
-    try:
-      with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # orbax on shardings it would guess
-        # Through `step`: the other folders' metadata need not be there.
-        metadata = ocp.metadata(path, 'step').custom_metadata
-        read = ocp.load_checkpointables(path, _folders(template))
-      progress, parts = metadata['progress'], metadata['parts']
-      whole = _seal(parts, progress) == metadata['sha256']
-    except Exception as error:  # damage can raise nearly anything
-      reason = str(error).strip().split('\n')[0] or type(error).__name__
-      raise InputError(f'checkpoint {path} cannot be read: {reason}') from error
-    state = template.replace(**read)
-    found = part_fingerprints(jax.device_get(state))
-    if not (whole and found.items() <= parts.items()):
-      raise InputError(f'checkpoint {path} is damaged: its sha256 is wrong')
-    if int(state.step) != step:
-      raise InputError(f'checkpoint {path} holds step {int(state.step)}')
-    return Restored(state, progress, step)
+    return _patiently(path, lambda: _restore(path, step, template))
 
   def restore_latest(
     self, template: TrainState, report: Callable[[str], None]
@@ -180,18 +241,20 @@ class Checkpoints:
       report: called with a line for each damaged checkpoint passed over.
 
     Raises:
-      InputError: there are checkpoints, and all of them are damaged.
+      Damaged: there are checkpoints, and all of them are damaged.
+      OtherStructure: the newest that is not damaged is of another structure.
+      OSError: it cannot be read.
     """
     steps = self.steps()
     for step in reversed(steps):
       try:
         return self.restore(step, template)
-      except InputError as error:
+      except Damaged as error:
         report(f'warning: {error}; falling back to the one before')
     if steps:
-      raise InputError(
-        f'every checkpoint in {self._directory} is damaged; move the folder '
-        'away to start over'
+      raise Damaged(
+        f'every checkpoint in {self._directory} is damaged; bring a whole one '
+        'back, or train anew in another --workdir'
       )
     return None
 
@@ -205,6 +268,120 @@ class Checkpoints:
         while target.exists():
           target = target.with_name(target.name + '+')
         self.path(step).rename(target)
+
+
+def _patiently(path: pathlib.Path, read: Callable[[], Restored]) -> Restored:
+  """`read()`, tried again where that may help.
+
+  Orbax passes over some errors of the operating system in silence, so that what
+  it read is not what is there: no verdict is final before the second time.
+
+  Raises:
+    InputError: it was damaged, or of another structure, twice in a row.
+    OSError: it could not be read, however long one waited.
+  """
+  refused = unread = 0
+  while True:
+    try:
+      with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # orbax on shardings it would guess
+        return read()
+    except Exception as error:  # damage can raise nearly anything
+      verdict, failure = error, _os_error(path, error)
+    if failure is None:
+      refused += 1
+      if refused == 2:
+        if isinstance(verdict, InputError):
+          raise verdict
+        raise _damaged(path, os_errors.brief(verdict)) from verdict
+    else:
+      refused = 0
+      if unread == len(_WAITS):
+        raise failure
+      time.sleep(_WAITS[unread])
+      unread += 1
+
+
+def _restore(path: pathlib.Path, step: int, template: TrainState) -> Restored:
+  """Reads and checks a checkpoint once; see `Checkpoints.restore`."""
+  metadata, found = _describe(path, template)
+  parts, progress = metadata['parts'], metadata['progress']
+  if _seal(parts, progress) != metadata['sha256']:
+    raise _damaged(path, 'its sha256 is wrong')
+  wanted = _structures(template)
+  if found != wanted:
+    raise _mismatch(path, wanted, found, metadata)
+  read = ocp.load_checkpointables(path, _folders(template))
+  state = template.replace(**read)
+  hashes = part_fingerprints(jax.device_get(state))
+  if not hashes.items() <= parts.items():
+    raise _damaged(path, 'its sha256 is wrong')
+  if int(state.step) != step:
+    raise _damaged(path, f'it holds step {int(state.step)}')
+  return Restored(state, progress, step)
+
+
+def _os_error(path: pathlib.Path, error: Exception) -> OSError | None:
+  """The error of the operating system behind another; None: the bytes are bad.
+
+  What is missing, or is a folder where a file should be, is damage.
+  """
+  damage = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+  found = os_errors.behind(error, path)
+  if found is not None and found.errno not in damage:
+    return found
+  try:  # orbax may have raised an error of its own about one
+    os_errors.read_through(path)
+  except OSError as found:
+    return found
+  return None
+
+
+def _describe(
+  path: pathlib.Path, template: TrainState
+) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+  """What was saved beside a checkpoint, and its fields' structures."""
+  # Through `step`: the other folders' metadata need not be there.
+  metadata = ocp.metadata(path, 'step').custom_metadata
+  found = {}
+  for name in _fields(template):
+    there = (path / name).is_dir()
+    found[name] = _structure(ocp.metadata(path, name).metadata) if there else {}
+  return {k: metadata[k] for k in ('parts', 'progress', 'sha256')} | {
+    'gan_jax': metadata.get('gan_jax', '0.1.0')  # which did not write it down
+  }, found
+
+
+def _damaged(path: pathlib.Path, reason: str) -> Damaged:
+  return Damaged(f'checkpoint {path} is damaged: {reason}')
+
+
+def _mismatch(
+  path: pathlib.Path,
+  wanted: Mapping[str, Mapping[str, str]],
+  found: Mapping[str, Mapping[str, str]],
+  metadata: Mapping[str, Any],
+) -> InputError:
+  """The error for a checkpoint whose structure is not the one asked for."""
+  parts = metadata['parts']
+  for name, sha256 in _structure_hashes(found).items():
+    if parts.get(name, sha256) != sha256:
+      return _damaged(path, f'its {name} is not what was saved')
+  old, new = (
+    {f'{name}/{leaf}': x for name in tree for leaf, x in tree[name].items()}
+    for tree in (found, wanted)
+  )
+  lines = [
+    f'{leaf}: {old.get(leaf, "(absent)")} -> {new.get(leaf, "(absent)")}'
+    for leaf in sorted(old.keys() | new.keys())
+    if old.get(leaf) != new.get(leaf)
+  ]
+  return OtherStructure(
+    f'checkpoint {path} is whole, but not of the structure that this config '
+    f'has here: {enumeration(lines)}. It was written by gan_jax '
+    f'{metadata["gan_jax"]}, this is {gan_jax.__version__}; use that version, '
+    'or choose another --workdir'
+  )
 
 
 def abstract(state: Any, sharding: jax.sharding.Sharding) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 
 from gan_jax.config import load_config
 from gan_jax.errors import InputError
-from gan_jax.files import write_text
+from gan_jax.files import expand, write_text
 from gan_jax.systems import SYSTEMS
 from gan_jax.training.loop import train
 from gan_jax.training.program import check
@@ -51,11 +51,11 @@ def compare(
     for row in rows:
       config = configs[row.name].copy_and_resolve_references()
       config.data.label_seed = config.seed = label_seed
-      directory = pathlib.Path(workdir) / f'{row.name}-labels{label_seed}'
+      directory = expand(workdir) / f'{row.name}-labels{label_seed}'
       print(f'== {row.name}, labels {label_seed}: {directory}', flush=True)
       row.errors.append(train(config, str(directory))['test_error'])
   table = to_markdown(rows)
-  write_text(pathlib.Path(workdir) / 'table.md', table)
+  write_text(expand(workdir) / 'table.md', table)
   return rows, table
 
 

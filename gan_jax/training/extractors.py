@@ -15,6 +15,11 @@ HELP = (
   '(configs/digits_classifier.py), inception:FILE with weights from '
   'experiments.convert_inception, or random, for smoke tests only'
 )
+_FILE = (
+  'write inception:FILE, with what experiments.convert_inception makes of the '
+  'published weights, or take a classifier of your own data '
+  '(configs/digits_classifier.py), which needs none'
+)
 
 
 def open_extractor(spec: str | None) -> Extractor:
@@ -29,6 +34,8 @@ def open_extractor(spec: str | None) -> Extractor:
     return random_extractor(sha256_of_tree)
   kind, _, path = spec.partition(':')
   if kind == 'inception':
+    if not path:
+      raise InputError(f'--extractor={spec} names no file of weights; {_FILE}')
     return _inception(path)
   return _classifier(spec)
 

@@ -176,6 +176,13 @@ def is_loss(error: Exception) -> bool:
   return isinstance(error, jax.errors.JaxRuntimeError)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+  """Whether a device's memory is full; no other memory or disk is meant."""
+  return isinstance(error, jax.errors.JaxRuntimeError) and str(
+    error
+  ).startswith('RESOURCE_EXHAUSTED')
+
+
 def end_alone(status: int) -> None:
   """Ends this process at once if there are others, that know nothing of it.
 

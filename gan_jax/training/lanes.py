@@ -21,20 +21,11 @@ from gan_jax.data.batches import read_ahead
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.errors import InputError
-from gan_jax.reporting.metrics import MetricsLog
-from gan_jax.training import loop, parallel
-from gan_jax.training.checkpoint import Checkpoints, all_finite
-from gan_jax.training.evaluator import Evaluator
-from gan_jax.training.meter import Clock, Diverged, Meter
-from gan_jax.training.program import (
-  Program,
-  build,
-  init_state,
-  state_shapes,
-  state_template,
-)
+from gan_jax.training import loop, parallel, session
+from gan_jax.training.checkpoint import all_finite
+from gan_jax.training.meter import Clock, Diverged
+from gan_jax.training.program import Program, build, state_shapes
 from gan_jax.training.recorder import Recorder
-from gan_jax.training.run_directory import RunDirectory
 from gan_jax.training.signals import Stopped, StopRequest
 from gan_jax.training.state import TrainState
 
@@ -80,16 +71,18 @@ def train_lanes(
   """
   check_one_device(configs[0])
   lanes, errors = {}, {}
-  with contextlib.ExitStack() as stack:
+  with StopRequest() as request, contextlib.ExitStack() as stack:
     for i, (config, workdir) in enumerate(zip(configs, workdirs, strict=True)):
       try:
-        opened = _Lane.opened(config, workdir, dataset, len(configs))
+        program = build(config, dataset)
+        opened = _opened(program, workdir, len(configs), request)
         lanes[i] = stack.enter_context(opened)
-        dataset = lanes[i].program.data.dataset
+        dataset = program.data.dataset
       except InputError as error:
         errors[i] = error
-    with StopRequest() as request:
-      _train(list(lanes.values()), request)
+    _train(list(lanes.values()), request)
+    if request.received is not None:  # whoever called must not go on
+      raise Stopped(request.received, max(x.step for x in lanes.values()))
   errors |= {i: lane.error for i, lane in lanes.items() if lane.error}
   outcomes = []
   for i, (config, workdir) in enumerate(zip(configs, workdirs, strict=True)):
@@ -105,52 +98,12 @@ def train_lanes(
 class _Lane:
   """One run: what it has beside the steps that it shares."""
 
-  def __init__(self, program: Program, step: int, state: TrainState):
-    self.program, self.step, self.state = program, step, state
+  def __init__(
+    self, run: session.Session, state: TrainState, recorder: Recorder | None
+  ):
+    self.program, self.step, self.state = run.program, run.start, state
     self.error: Diverged | None = None
-
-  @classmethod
-  @contextlib.contextmanager
-  def opened(
-    cls,
-    config: ConfigDict,
-    workdir: str,
-    dataset: Dataset | DomainDataset | None,
-    num_lanes: int,
-  ) -> Iterator['_Lane']:
-    """A lane that goes on from its newest checkpoint, and locks its run."""
-    program = build(config, dataset)
-    directory = RunDirectory(workdir)
-    with directory.locked():
-      data = program.describe_data()
-      directory.check(config, data)
-      checkpoints = Checkpoints(
-        directory.checkpoints,
-        keep=config.checkpoint.keep,
-        best=config.checkpoint.best_metric,
-      )
-      restored = checkpoints.restore_latest(
-        state_template(program),
-        report=lambda text: print(text, file=sys.stderr),
-      )
-      step = restored.step if restored else 0
-      state = restored.state if restored else init_state(program)
-      lane = cls(program, step, state)
-      if step >= program.plan.num_steps:
-        yield lane
-        return
-      directory.recorded_hashes()  # unreadable files, before any change
-      checkpoints.set_aside(after=step)
-      directory.define(config, data)
-      directory.result.unlink(missing_ok=True)
-      directory.record_environment(step, f'vmap of {num_lanes} runs')
-      lane._meter = Meter(restored.progress if restored else {})
-      log = MetricsLog(directory.path, step, config.log.tensorboard)
-      lane._recorder = Recorder(
-        Evaluator(program), log, checkpoints, config.checkpoint.best_metric
-      )
-      with contextlib.closing(log), contextlib.closing(checkpoints):
-        yield lane
+    self._meter, self._recorder = run.meter, recorder
 
   def add(self, step: int, metrics: dict[str, np.ndarray]) -> None:
     """Takes the metrics [steps] of the dispatch that ended at `step`."""
@@ -161,20 +114,33 @@ class _Lane:
       except Diverged as error:
         self.error = error
 
-  def record(
-    self,
-    step: int,
-    state: TrainState,
-    times: dict[str, float] | None,
-    save: bool,
-  ) -> None:
-    """Writes a report if there are `times` for it, and saves if it is to."""
-    if save and not all_finite(state):
+  def check(self, step: int, state: TrainState) -> None:
+    if not all_finite(state):
       self.error = Diverged(f'a weight is not finite at step {step}')
+
+  def report(
+    self, step: int, state: TrainState, times: dict[str, float]
+  ) -> None:
+    self._recorder.report(step, state, self._meter, times)
+
+  def save(self, step: int, state: TrainState) -> None:
+    self._recorder.save(step, state, self._meter)
+    self.step, self.state = step, state
+
+
+@contextlib.contextmanager
+def _opened(
+  program: Program, workdir: str, num_lanes: int, request: StopRequest
+) -> Iterator[_Lane]:
+  """A lane that goes on from its newest checkpoint, and locks its run."""
+  with session.opened(program, workdir) as run:
+    state = run.take_state()
+    if run.start == program.plan.num_steps:
+      yield _Lane(run, state, None)
       return
-    self._recorder.record(step, state, self._meter, times=times, save=save)
-    if save:
-      self.step, self.state = step, state
+    how = f'vmap of {num_lanes} runs'
+    with run.writing(state, how, request) as recorder:
+      yield _Lane(run, state, recorder)
 
 
 def _train(lanes: Sequence[_Lane], request: StopRequest) -> None:
@@ -220,21 +186,36 @@ def _train_together(
       _read(lanes, pending)  # the device is at work on the next one
       pending = step, metrics
       stop = request.received
-      report = step % plan.report_every == 0
-      save = step % plan.save_every == 0 or step == until or stop is not None
-      if report or save:
+      due = plan.due(step)
+      last = due.save or step == until  # those ahead wait there
+      if due.report or last or stop is not None:
         _read(lanes, pending)
         pending = None
         clock.pause()
-        times = clock.lap() if report else None
-        for i, lane in enumerate(lanes):
-          if lane.error is None:
-            lane.record(step, jax.tree.map(lambda x: x[i], state), times, save)  # noqa: B023
+        for lane, own in _each(lanes, state):
+          lane.check(step, own)
+        if due.report:
+          times = clock.lap()
+          for lane, own in _each(lanes, state):
+            lane.report(step, own, times)
+          stop = stop or request.received  # which gave a report up
+        if last or stop is not None:
+          for lane, own in _each(lanes, state):
+            lane.save(step, own)
         clock.resume()
       if stop is not None:
         raise Stopped(stop, step)
       if step == until or all(lane.error for lane in lanes):
         return
+
+
+def _each(
+  lanes: Sequence[_Lane], state: TrainState
+) -> Iterator[tuple[_Lane, TrainState]]:
+  """The lanes that go on, each with its part of the state."""
+  for i, lane in enumerate(lanes):
+    if lane.error is None:
+      yield lane, jax.tree.map(lambda x: x[i], state)  # noqa: B023
 
 
 def _advance(

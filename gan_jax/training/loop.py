@@ -10,16 +10,12 @@ import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-import gan_jax
 from gan_jax import config as cfg
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
-from gan_jax.errors import InputError
 from gan_jax.files import write_json
-from gan_jax.reporting.metrics import MetricsLog
-from gan_jax.training import hosts
+from gan_jax.training import hosts, session
 from gan_jax.training.checkpoint import Checkpoints, all_finite
-from gan_jax.training.evaluator import Evaluator
 from gan_jax.training.meter import Clock, Diverged, Meter
 from gan_jax.training.parallel import mode_in_use
 from gan_jax.training.program import (
@@ -29,10 +25,9 @@ from gan_jax.training.program import (
   init_state,
   state_template,
 )
-from gan_jax.training.recorder import Recorder
 from gan_jax.training.run_directory import RunDirectory
 from gan_jax.training.run_report import LiveReport
-from gan_jax.training.signals import Stopped, StopRequest
+from gan_jax.training.signals import Interrupted, Stopped, StopRequest
 from gan_jax.training.state import TrainState
 
 
@@ -69,75 +64,63 @@ def train(
 
 def _lead(program: Program, workdir: str) -> dict[str, Any]:
   """Trains, and does all that is done once for all processes."""
-  config = program.config
-  evaluator = Evaluator(program)
-  directory = RunDirectory(workdir)
-  with directory.locked():
-    data = program.describe_data()
-    directory.check(config, data)
-    hosts.from_first()  # the others may read it
-    checkpoints = _checkpoints(program, directory)
-    _check_same(program, data, directory, checkpoints)
-    restored = checkpoints.restore_latest(
-      state_template(program), report=_to_stderr
-    )
-    start = restored.step if restored else 0
-    num_steps = program.plan.num_steps
-    if start > num_steps:
-      raise InputError(
-        f'{directory.path} has done {start} steps, more than the {num_steps} '
-        'asked for; ask for a longer run'
-      )
-    finished = start == num_steps and directory.result.exists()
-    hosts.from_first(finished)  # the others have read it
-    checkpoints.set_aside(after=start)
-    if finished:
-      print(f'{directory.path} is finished: {num_steps} steps')
-      return directory.read_json(directory.result)
-    directory.sessions()  # what cannot be read is said before any change
-    directory.recorded_hashes()
-    directory.define(config, data)
-    directory.result.unlink(missing_ok=True)
-    how = mode_in_use(config.parallel)
-    for change in directory.record_environment(start, how):
-      _to_stderr(f'note: {change}; results may differ in the last bits')
-    if restored:
+  with session.opened(program, workdir) as run:
+    directory, start, plan = run.directory, run.start, program.plan
+    hosts.from_first(run.finished)  # the others have read it
+    if run.finished:
+      print(f'{directory.path} is finished: {plan.num_steps} steps')
+      return directory.read_result()
+    state = run.take_state()
+    how = mode_in_use(program.config.parallel)
+    if start:
       print(f'resuming {directory.path} from step {start}')
     print(f'training by {how} on {jax.devices()[0].device_kind}', flush=True)
-    state = restored.state if restored else init_state(program)
     live_report = LiveReport(directory)
-    clock = Clock(config.data.batch_size, program.plan.steps_per_epoch)
+    clock = Clock(program.config.data.batch_size, plan.steps_per_epoch)
     with StopRequest() as request:
-      log = MetricsLog(directory.path, start, config.log.tensorboard)
-      recorder = Recorder(
-        evaluator, log, checkpoints, config.checkpoint.best_metric
-      )
+      with run.writing(state, how, request) as recorder:
 
-      def record(step, state, times, save):
-        line = recorder.record(step, state, meter, times=times, save=save)
-        live_report.update()
-        return line
+        def report(step, state, times):
+          line = recorder.report(step, state, run.meter, times)
+          live_report.update()
+          return line
 
-      meter = Meter(restored.progress if restored else {})
-      with contextlib.closing(log), contextlib.closing(checkpoints):
+        def save(step, state):
+          recorder.save(step, state, run.meter)
+
         try:
           state = _train_steps(
-            program, start, state, meter, clock, request, record
+            program, start, state, run.meter, clock, request, report, save
           )
         except Diverged as error:
-          raise Diverged(f'{error}; {_last_good(checkpoints)}') from None
-      result = {
-        **evaluator.result(hosts.own_copy(state)),
-        'images_per_second': clock.images_per_second(),
-        'config': json.loads(cfg.to_json(config)),  # without tuples
-        'sessions': directory.sessions(),
-      }
-      write_json(directory.result, result)
+          raise Diverged(f'{error}; {_last_good(run.checkpoints)}') from None
+      result = _finish(run, state, clock, request)
       live_report.finish()
-      hosts.from_first()
-      if request.received is not None:  # whoever called must not go on
-        raise Stopped(request.received, num_steps)
     return result
+
+
+def _finish(
+  run: session.Session, state: TrainState, clock: Clock, request: StopRequest
+) -> dict[str, Any]:
+  """Writes result.json."""
+  num_steps = run.program.plan.num_steps
+  try:
+    with request.interruptible():
+      scores = run.evaluator.result(hosts.own_copy(state))
+  except Interrupted:
+    hosts.from_first(request.received)
+    raise Stopped(request.received, num_steps) from None
+  result = {
+    **scores,
+    'images_per_second': clock.images_per_second(),
+    'config': json.loads(cfg.to_json(run.program.config)),  # without tuples
+    'sessions': run.directory.sessions(),
+  }
+  write_json(run.directory.result, result)
+  hosts.from_first(request.received or 0)
+  if request.received is not None:  # whoever called must not go on
+    raise Stopped(request.received, num_steps)
+  return result
 
 
 def _follow(program: Program, workdir: str) -> None:
@@ -145,8 +128,8 @@ def _follow(program: Program, workdir: str) -> None:
   data = program.describe_data()
   directory = RunDirectory(workdir)
   hosts.from_first()
-  checkpoints = _checkpoints(program, directory)
-  _check_same(program, data, directory, checkpoints)
+  checkpoints = session.open_checkpoints(program, directory)
+  session.check_same(program, data, directory, checkpoints)
   restored = checkpoints.restore_latest(
     state_template(program), report=lambda _: None
   )
@@ -157,40 +140,21 @@ def _follow(program: Program, workdir: str) -> None:
   clock = Clock(program.config.data.batch_size, program.plan.steps_per_epoch)
   meter = Meter({})
 
-  def record(step, state, times, save):
-    if times is not None:
-      meter.means()
-    if save:
-      checkpoints.save(state, meter.saved())
+  def report(step, state, times):
+    del step, state, times
+    meter.reset()
     return {}
 
+  def save(step, state):
+    del step
+    checkpoints.save(state, meter.saved())
+
   with StopRequest() as request, contextlib.closing(checkpoints):
-    _train_steps(program, start, state, meter, clock, request, record)
-    hosts.from_first()  # its scores may take longer
-    if request.received is not None:
-      raise Stopped(request.received, program.plan.num_steps)
-
-
-def _check_same(
-  program: Program,
-  data: dict[str, Any],
-  directory: RunDirectory,
-  checkpoints: Checkpoints,
-) -> None:
-  hosts.check_same(
-    version=[gan_jax.__version__, jax.__version__],
-    config=cfg.to_json(program.config),
-    data=data,
-    run_directory=directory.owner(),
-    checkpoints=checkpoints.steps(),
-  )
-
-
-def _checkpoints(program: Program, directory: RunDirectory) -> Checkpoints:
-  settings = program.config.checkpoint
-  return Checkpoints(
-    directory.checkpoints, keep=settings.keep, best=settings.best_metric
-  )
+    _train_steps(program, start, state, meter, clock, request, report, save)
+    # Its scores may take longer, or be given up.
+    stop = request.received or int(hosts.from_first())
+    if stop:
+      raise Stopped(stop, program.plan.num_steps)
 
 
 def _train_steps(
@@ -200,9 +164,10 @@ def _train_steps(
   meter: Meter,
   clock: Clock,
   request: StopRequest,
-  record: Callable[..., dict[str, Any]],
+  report: Callable[[int, TrainState, dict[str, float]], dict[str, Any]],
+  save: Callable[[int, TrainState], None],
 ) -> TrainState:
-  """Steps until the end; `record` writes what is due and returns a report."""
+  """Steps until the end, and reports and saves as they are due."""
   plan = program.plan
   if start == plan.num_steps:
     return state
@@ -220,23 +185,26 @@ def _train_steps(
       meter.add(step, metrics)
       clock.step(plan.steps_per_dispatch)
       bar.update(plan.steps_per_dispatch)
-      done = step == plan.num_steps
-      report = step % plan.report_every == 0
-      save = step % plan.save_every == 0 or done or stop > 0
-      if report or save:
+      due = plan.due(step)
+      if due.report or due.save or stop:
         meter.flush()
-        if save and not all_finite(state):
+        if not all_finite(state):
           raise Diverged(f'a weight is not finite at step {step}')
         clock.pause()
-        line = record(step, state, clock.lap() if report else None, save)
-        if line:
-          bar.write(_summary(line, plan.num_steps), file=sys.stdout)
-          sys.stdout.flush()
+        if due.report:
+          line = report(step, state, clock.lap())
+          if line:
+            bar.write(_summary(line, plan.num_steps), file=sys.stdout)
+            sys.stdout.flush()
+          # A stop may have come, and ended the report of the first process.
+          stop = stop or int(hosts.from_first(request.received or 0))
+        if due.save or stop:
+          save(step, state)
         clock.resume()
-      if done:
-        break
       if stop:
         raise Stopped(stop, step)
+      if due.last:
+        break
   return state
 
 
@@ -265,7 +233,3 @@ def _summary(line: dict[str, Any], num_steps: int) -> str:
   parts = [f'step {line["step"]:>6}/{num_steps}']
   parts += [form.format(line[k]) for k, form in shown.items() if k in line]
   return '  '.join(parts)
-
-
-def _to_stderr(text: str) -> None:
-  print(text, file=sys.stderr, flush=True)

@@ -62,11 +62,17 @@ class Meter:
   def saved(self) -> dict[str, Any]:
     return {'sums': self._sums, 'count': self._count}
 
+  @property
+  def empty(self) -> bool:
+    """Whether it has seen no step since the last report."""
+    return self._count == 0
+
   def means(self) -> dict[str, float]:
-    """The means; starts anew."""
-    means = {name: total / self._count for name, total in self._sums.items()}
+    return {name: total / self._count for name, total in self._sums.items()}
+
+  def reset(self) -> None:
+    """Starts anew, after a report."""
     self._sums, self._count = {}, 0
-    return means
 
 
 class Clock:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax import config as cfg
+from gan_jax import memory
 from gan_jax.data.batches import read_ahead, to_unit_range
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
@@ -26,6 +28,14 @@ from gan_jax.training.state import TrainState
 from gan_jax.types import Metrics, PRNGKey
 
 
+class Due(NamedTuple):
+  """What a step owes."""
+
+  report: bool
+  save: bool
+  last: bool  # the run ends with it
+
+
 class Plan(NamedTuple):
   """When what happens, in steps."""
 
@@ -35,6 +45,14 @@ class Plan(NamedTuple):
   report_every: int
   eval_every: int  # a multiple of report_every
   save_every: int
+
+  def due(self, step: int) -> Due:
+    last = step == self.num_steps
+    return Due(
+      report=step % self.report_every == 0,
+      save=step % self.save_every == 0 or last,
+      last=last,
+    )
 
 
 class Program(NamedTuple):
@@ -63,7 +81,7 @@ class Program(NamedTuple):
 def check(config: ConfigDict) -> None:
   """Raises InputError for an unknown system, or a bad key or value."""
   name = config.get('system')
-  if name not in SYSTEMS:
+  if not isinstance(name, str) or name not in SYSTEMS:
     raise choice('system', name, SYSTEMS)
   system = SYSTEMS[name]
   cfg.check_config(config, {'data': system.DATA.SCHEMA}, system.SCHEMA)
@@ -105,8 +123,21 @@ def build(
   parallel.check(
     config.parallel, config.data.batch_size, config.train.num_microbatches
   )
-  state_shapes(program.system, data.spec)
+  _check_memory(program)
   return program
+
+
+def _check_memory(program: Program) -> None:
+  """Raises InputError if a device cannot hold the state and a batch."""
+  shapes = state_shapes(program.system, program.data.spec)
+  device = jax.local_devices()[0]
+  stats = device.memory_stats() or {}  # None of a CPU
+  memory.check(
+    'the state (parameters, optimisers, averages)',
+    sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes)),
+    stats.get('bytes_limit') or memory.host_bytes(),
+    'make the networks or the images smaller (config.model, config.data)',
+  )
 
 
 def _plan(config: ConfigDict, steps_per_epoch: int) -> Plan:

@@ -1,15 +1,17 @@
 """What a run writes as it goes on: reports, pictures and checkpoints."""
 
+import math
 from typing import Any
 
 import jax
 
 from gan_jax.reporting.metrics import MetricsLog
 from gan_jax.training import hosts
-from gan_jax.training.checkpoint import Checkpoints
+from gan_jax.training.checkpoint import Checkpoints, best_step
 from gan_jax.training.evaluator import Evaluator
 from gan_jax.training.fingerprint import fingerprints
 from gan_jax.training.meter import Meter
+from gan_jax.training.signals import Interrupted, StopRequest
 from gan_jax.training.state import TrainState
 
 
@@ -19,8 +21,10 @@ class Recorder:
   Args:
     evaluator: of its program.
     log: of its directory.
-    checkpoints: likewise.
+    checkpoints: of its directory.
     best_metric: the value in a report by which the best checkpoint is kept.
+    values: its values in the reports that are written already, by step.
+    request: what stops the run.
   """
 
   def __init__(
@@ -29,42 +33,60 @@ class Recorder:
     log: MetricsLog,
     checkpoints: Checkpoints,
     best_metric: str | None,
+    values: dict[int, float],
+    request: StopRequest,
   ):
-    self._evaluator, self._log = evaluator, log
+    self._evaluator, self._log, self._request = evaluator, log, request
     self._checkpoints, self._best_metric = checkpoints, best_metric
+    self._values = values
 
-  def record(
+  def report(
     self,
     step: int,
     state: TrainState,
     meter: Meter,
-    *,
-    times: dict[str, float] | None,
-    save: bool,
+    times: dict[str, float],
   ) -> dict[str, Any]:
-    """Writes what is due at a step.
+    """Writes a report of the steps that the meter has seen.
 
     Args:
       step: that of the state.
-      state: it may be donated again afterwards.
-      meter: of the steps; a report starts it anew.
-      times: for a report; None if none is due.
-      save: whether to save.
+      state: what is evaluated.
+      meter: of the steps; it starts anew.
+      times: how long they took.
 
     Returns:
-      The report's line, or {}.
+      The report's line. {} if a stop is requested: then the meter is as it was,
+      and what is saved of it makes the next start write the report.
     """
-    line = {}
-    if times is not None:
-      own = hosts.own_copy(state)
-      line = self._evaluator.line(step, own, meter.means()) | times
-      self._log.write(line)
-      for name, grid in self._evaluator.grids(own).items():
-        self._log.write_sample(name, step, grid)
-    if save:
-      # On disk before the checkpoint can be: every checkpoint has its line.
-      sha256 = fingerprints(jax.device_get(state))['state']
-      self._log.write({'step': step, 'state_sha256': sha256})
-      best = line.get(self._best_metric)
-      self._checkpoints.save(state, meter.saved(), best)
+    try:
+      with self._request.interruptible():
+        own = hosts.own_copy(state)
+        line = self._evaluator.line(step, own, meter.means()) | times
+        grids = self._evaluator.grids(own)
+    except Interrupted:
+      return {}
+    self._log.write(line)
+    for name, grid in grids.items():
+      self._log.write_sample(name, step, grid)
+    value = line.get(self._best_metric)
+    if value is not None and math.isfinite(value):
+      self._values[step] = value
+    meter.reset()
     return line
+
+  def write_hash(self, step: int, state: TrainState) -> None:
+    """Writes the line by which `verify` knows a checkpoint."""
+    sha256 = fingerprints(jax.device_get(state))['state']
+    self._log.write({'step': step, 'state_sha256': sha256})
+
+  def save(self, step: int, state: TrainState, meter: Meter) -> None:
+    """Saves a state, which may be donated again afterwards."""
+    # The one before is committed before this one's line is written, and this
+    # one's line before it is committed: so two lines prove a checkpoint.
+    self._checkpoints.wait()
+    self.write_hash(step, state)
+    saved = [*self._checkpoints.steps(), step]
+    values = {s: self._values[s] for s in saved if s in self._values}
+    best = best_step(values, self._best_metric) if values else None
+    self._checkpoints.save(state, meter.saved(), best)

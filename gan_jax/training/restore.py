@@ -17,13 +17,12 @@ from gan_jax.data.domains import DomainData
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, DomainSpec, read_spec
 from gan_jax.errors import InputError, choice
-from gan_jax.evaluation.quality import lower_is_better
 from gan_jax.evaluation.samples import nearest_neighbours
 from gan_jax.reporting.metrics import read_lines
 from gan_jax.rng import key_for
 from gan_jax.systems import SYSTEMS, System, make_system
 from gan_jax.training import parallel, program
-from gan_jax.training.checkpoint import Checkpoints, abstract
+from gan_jax.training.checkpoint import Checkpoints, abstract, best_step
 from gan_jax.training.fingerprint import data_fingerprints
 from gan_jax.training.run_directory import RunDirectory, data_changes
 from gan_jax.training.state import TrainState
@@ -121,8 +120,7 @@ def _choose(
     }
     if not values:
       raise InputError(f'no checkpoint in {directory.path} has a {name} yet')
-    sign = 1 if lower_is_better(name) else -1
-    return min(values, key=lambda step: (sign * values[step], -step))
+    return best_step(values, name)
   if not checkpoint.isdecimal() or int(checkpoint) not in steps:
     raise choice('checkpoint', checkpoint, ['latest', 'best', *map(str, steps)])
   return int(checkpoint)

@@ -33,9 +33,7 @@ def read_run(directory: RunDirectory) -> report.Run:
     sessions=directory.sessions(),
     reports=read_reports(directory.metrics),
     hashes=directory.recorded_hashes(),
-    result=directory.read_json(directory.result)
-    if directory.result.exists()
-    else None,
+    result=directory.read_result() if directory.result.exists() else None,
   )
 
 

@@ -1,7 +1,11 @@
 """SIGTERM and Ctrl-C as requests to save and stop."""
 
 import contextlib
+import os
 import signal
+import sys
+import threading
+from collections.abc import Iterator
 
 
 class Stopped(Exception):
@@ -16,22 +20,82 @@ class Stopped(Exception):
     )
 
 
+class Interrupted(BaseException):
+  """Work was given up because a stop is requested.
+
+  Like KeyboardInterrupt it is no Exception: nobody is to take it for a failure.
+  """
+
+
 class StopRequest:
-  """Inside it, the first SIGTERM or Ctrl-C is noted; a second one acts."""
+  """Inside it, the first SIGTERM or Ctrl-C is noted and said at once.
+
+  A second one ends the process without saving.
+  """
 
   received: int | None = None
 
+  def __init__(self):
+    self._handlers = {}
+    self._interruptible = False
+
   def __enter__(self):
-    self._old = {}
-    with contextlib.suppress(ValueError):  # only the main thread may
-      for signum in (signal.SIGTERM, signal.SIGINT):
-        self._old[signum] = signal.signal(signum, self._receive)
+    if threading.current_thread() is not threading.main_thread():
+      return self  # no other thread can have handlers
+    for signum in (signal.SIGTERM, signal.SIGINT):
+      self._handlers[signum] = signal.signal(signum, self._receive)
+    # While a program is compiled or runs, the interpreter calls no handler: the
+    # number of the signal comes through a pipe, to a thread.
+    self._source, self._sink = os.pipe()
+    os.set_blocking(self._sink, False)
+    self._old_sink = signal.set_wakeup_fd(self._sink, warn_on_full_buffer=False)
+    self._speaker = threading.Thread(target=self._speak, daemon=True)
+    self._speaker.start()
     return self
 
-  def _receive(self, signum, _):
-    self.received = signum
-    self.__exit__()
-
   def __exit__(self, *_):
-    for signum, handler in self._old.items():
+    if not self._handlers:
+      return
+    for signum, handler in self._handlers.items():
       signal.signal(signum, handler)
+    signal.set_wakeup_fd(self._old_sink)
+    os.close(self._sink)
+    self._speaker.join()
+    os.close(self._source)
+
+  @contextlib.contextmanager
+  def interruptible(self) -> Iterator[None]:
+    """Gives its body up when a stop is requested, or has been before.
+
+    Raises:
+      Interrupted: a stop is requested.
+    """
+    self._interruptible = True
+    try:
+      if self.received is not None:
+        raise Interrupted
+      yield
+    finally:
+      self._interruptible = False
+
+  def _receive(self, signum, _):
+    self.received = self.received or signum
+    if self._interruptible:
+      self._interruptible = False
+      raise Interrupted
+
+  def _speak(self) -> None:
+    told = False
+    while number := os.read(self._source, 1):
+      if number[0] not in self._handlers:
+        continue  # a signal that others handle
+      if told:
+        os._exit(128 + number[0])
+      told = True
+      print(
+        f'{signal.Signals(number[0]).name} received: saving and stopping after '
+        'the current step (a compilation is finished first); a second '
+        'signal ends the process at once, without saving',
+        file=sys.stderr,
+        flush=True,
+      )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from gan_jax.errors import InputError
 from gan_jax.evaluation.classification import class_probabilities
-from gan_jax.files import write_text
+from gan_jax.files import expand, write_text
 from gan_jax.reporting.tables import (
   Finished,
   Scores,
@@ -42,7 +42,7 @@ class Book:
     command: str,
     build: Callable[[Run], Program],
   ):
-    self._workdir, self._runs = pathlib.Path(workdir), runs
+    self._workdir, self._runs = expand(workdir), runs
     self._protocol, self._command, self._build = protocol, command, build
     self._label = None
     if SYSTEMS[runs[0].config.system].CLASSIFIES:
@@ -136,7 +136,7 @@ def score(program: Program, directory: RunDirectory) -> Finished:
   The test error of a system that classifies, and else every real number of
   result.json but the speed.
   """
-  result = directory.read_json(directory.result)
+  result = directory.read_result()
   state = restore.load_run(directory.path).state
   kinds = {'raw': (state, result)}
   if state.generator.ema is not None or state.discriminator.ema is not None:

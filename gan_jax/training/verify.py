@@ -1,11 +1,14 @@
 """Proof of a run from its directory: train it again and compare."""
 
+import json
 import sys
 from typing import Any, NamedTuple
 
 import jax
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from gan_jax import config as cfg
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.errors import InputError
@@ -23,7 +26,12 @@ from gan_jax.training.program import (
   init_state,
   state_template,
 )
-from gan_jax.training.run_directory import RunDirectory, data_changes
+from gan_jax.training.run_directory import (
+  RunDirectory,
+  data_changes,
+  missing_lines,
+  told,
+)
 from gan_jax.training.state import TrainState
 
 
@@ -31,8 +39,11 @@ class Verdict(NamedTuple):
   """`finding` is None if everything compared was reproduced to the bit."""
 
   finding: str | None  # what differs, and at which step first
-  causes: list[str]  # changes of environment or data that may explain it
+  causes: list[
+    str
+  ]  # changes of config, environment or data that may explain it
   steps: list[int]  # the checkpoint steps that were compared
+  notes: list[str]  # what could not be compared
 
 
 def verify(
@@ -44,12 +55,14 @@ def verify(
   """Trains a run again, from its config.json alone, and compares.
 
   Nothing in the directory is changed. Compared are: the hash of the data, the
-  state's hash at every checkpoint step that the run recorded, every value of
-  every report in metrics.jsonl but the times, the checkpoints that are still
-  there, and all of result.json but the speed.
+  state's hash at every checkpoint step that the run recorded, every value that
+  a report in metrics.jsonl has but the times, the checkpoints that are still
+  there, and all that result.json has but the speed. Values that the run did not
+  record, since its version did not know them, are ignored with a note.
 
   Args:
-    workdir: the run directory.
+    workdir: the run directory, of which config.json, data.json and
+      metrics.jsonl suffice.
     data_dir: where the data are now, if not where the config says.
     dataset: instead of the one that the config names.
 
@@ -58,32 +71,54 @@ def verify(
   """
   directory = RunDirectory(workdir)
   config = directory.read_config()
+  result = directory.read_result() if directory.result.exists() else None
+  causes = _edited(config, result)
   config.data.data_dir = data_dir or config.data.data_dir
   program = build(config, dataset)
   recorded = directory.recorded_hashes()
   if not recorded:
     raise InputError(f'{directory.path} has no recorded checkpoint yet')
-  now = environment(mode_in_use(config.parallel))
-  causes = []
-  for session in directory.sessions():
-    causes += environment_changes(session, now)
+  sessions = directory.sessions()
   changed = data_changes(directory.read_data(), program.describe_data())
-  causes = list(dict.fromkeys([f'data: {c}' for c in changed] + causes))
+  causes += [f'data: {change}' for change in changed]
+  now = environment(mode_in_use(config.parallel))
+  for session in sessions:
+    causes += environment_changes(session, now)
 
+  lines = list(read_lines(directory.metrics))
+  until = max(recorded) if result is None else max(*recorded, result['steps'])
+  lost = missing_lines(lines, sessions, program.plan.save_every, until)
   saved = _compare_checkpoints(directory, program, recorded)
-  reports = {
-    line['step']: line
-    for line in read_lines(directory.metrics)
-    if 'epoch' in line
-  }
-  trained, state = _train_again(program, recorded, reports)
+  reports = {step: None for step, what in lost if what == 'report'}
+  reports |= {line['step']: line for line in lines if 'epoch' in line}
+  unknown: set[str] = set()
+  trained, state = _train_again(program, until, recorded, reports, unknown)
   found = min((x for x in (trained, saved) if x is not None), default=None)
   finding = found and f'step {found[0]}: {found[1]}'
-  if finding is None and directory.result.exists():
-    finding = _compare_result(directory, program, state)
+  if finding is None and result is not None:
+    finding = _compare_result(result, Evaluator(program).result(state), unknown)
   if finding is None and changed:
     finding = 'the data differ'
-  return Verdict(finding, causes, sorted(recorded))
+  if lost:
+    gap = f'metrics.jsonl has lost {told(lost)}'
+    finding = f'{finding}; {gap}' if finding else gap
+  notes = [f'not compared, since the run did not record it: {name}'
+           for name in sorted(unknown)]  # fmt: skip
+  return Verdict(finding, list(dict.fromkeys(causes)), sorted(recorded), notes)
+
+
+def _edited(config: ConfigDict, result: dict[str, Any] | None) -> list[str]:
+  """The keys of config.json that result.json remembers otherwise."""
+  if result is None:
+    return []
+  then = dict(cfg.flatten(cfg.from_json(json.dumps(result['config']))))
+  now = dict(cfg.flatten(config))
+  return [
+    f'config.{key} is {now.get(key, "(absent)")!r} in config.json and '
+    f'{then.get(key, "(absent)")!r} in result.json'
+    for key in sorted(then.keys() | now.keys())
+    if then.get(key, '(absent)') != now.get(key, '(absent)')
+  ]
 
 
 def _compare_checkpoints(
@@ -96,22 +131,33 @@ def _compare_checkpoints(
       saved = checkpoints.restore(step, state_template(program))
     except InputError as error:
       return step, str(error)
-    if fingerprints(jax.device_get(saved.state))['state'] != recorded.get(step):
+    if step not in recorded:
+      return step, 'metrics.jsonl has no line for the checkpoint'
+    if fingerprints(jax.device_get(saved.state))['state'] != recorded[step]:
       return step, 'the checkpoint is not the one that was recorded'
   return None
 
 
 def _train_again(
   program: Program,
+  until: int,
   hashes: dict[int, str],
-  reports: dict[int, dict[str, Any]],
+  reports: dict[int, dict[str, Any] | None],
+  unknown: set[str],
 ) -> tuple[tuple[int, str] | None, TrainState]:
-  """The first step whose report or state differs, and the last state."""
-  last = max(hashes)
+  """The first step whose report or state differs, and the last state.
+
+  Args:
+    program: what is trained.
+    until: the number of steps.
+    hashes: the recorded ones, by step.
+    reports: the recorded ones, by step; None for those that are lost.
+    unknown: takes the names of values that no report has.
+  """
   state = init_state(program)
   meter, evaluator = Meter({}), Evaluator(program)
   bar = tqdm(
-    total=last, unit='step', disable=not sys.stderr.isatty(), leave=False
+    total=until, unit='step', disable=not sys.stderr.isatty(), leave=False
   )
   with bar:
     for step, state, metrics in advance(program, state, 0):  # noqa: B020
@@ -123,32 +169,35 @@ def _train_again(
           return (step, 'the state differs'), state
       if step in reports:  # their interval is free to change within a run
         meter.flush()
-        line = evaluator.line(step, state, meter.means())
-        difference = _compare_report(reports[step], line)
-        if difference is not None:
-          return (step, difference), state
-      if step >= last:
+        if reports[step] is not None:
+          line = evaluator.line(step, state, meter.means())
+          difference = _compare_report(reports[step], line, unknown)
+          if difference is not None:
+            return (step, difference), state
+        meter.reset()
+      if step >= until:
         return None, state
 
 
 def _compare_report(
-  recorded: dict[str, Any], line: dict[str, Any]
+  recorded: dict[str, Any], line: dict[str, Any], unknown: set[str]
 ) -> str | None:
   """The first value of a report that is not reproduced; times are none."""
-  for name in sorted((recorded.keys() | line.keys()) - set(Clock.TIMES)):
-    if recorded.get(name) != line.get(name):
+  unknown |= line.keys() - recorded.keys()
+  for name in sorted(recorded.keys() - set(Clock.TIMES)):
+    if name not in line or recorded[name] != line[name]:
       return (
-        f'{name} in metrics.jsonl is {recorded.get(name)}, not {line.get(name)}'
+        f'{name} in metrics.jsonl is {recorded[name]}, not {line.get(name)}'
       )
   return None
 
 
 def _compare_result(
-  directory: RunDirectory, program: Program, state: TrainState
+  recorded: dict[str, Any], result: dict[str, Any], unknown: set[str]
 ) -> str | None:
   """The first entry of result.json that the last state does not reproduce."""
-  result = directory.read_json(directory.result)
-  for name, value in Evaluator(program).result(state).items():
-    if result.get(name) != value:
-      return f'{name} in result.json is {result.get(name)}, not {value}'
+  unknown |= result.keys() - recorded.keys()
+  for name in result:
+    if name in recorded and recorded[name] != result[name]:
+      return f'{name} in result.json is {recorded[name]}, not {result[name]}'
   return None

@@ -145,8 +145,23 @@ def test_a_set_that_is_not_prepared_says_how_to(tmp_path, name, builder):
 def test_a_set_prepared_without_its_extra_split_is_named(tmp_path):
   splits = {'train': range(NUM_TRAIN), 'test': range(NUM_TEST)}
   prepare_tfds(tmp_path, 'svhn_cropped', '3.1.0', (32, 32, 3), splits)
-  with pytest.raises(InputError, match=r'cannot read split extra of .*3\.1\.0'):
+  with pytest.raises(InputError, match=r'3\.1\.0 holds 0 of .* split extra;'):
     LOADERS['svhn_cropped_extra'](str(tmp_path), 10)
+
+
+def test_a_split_that_is_not_whole_is_named_before_any_is_read(
+  prepared, tmp_path, monkeypatch
+):
+  folder = tmp_path / 'mnist' / '3.0.1'
+  shutil.copytree(prepared / 'mnist/3.0.1', folder)
+  (test,) = folder.glob('*-test.array_record*')
+  monkeypatch.setattr(tfds_images, '_read_split', pytest.fail)
+  half = test.rename(str(test).replace('-of-00001', '-of-00002'))
+  with pytest.raises(InputError, match=r'holds 1 of the 2 files of split test'):
+    LOADERS['mnist'](str(tmp_path), 10)
+  half.unlink()
+  with pytest.raises(InputError, match=r'holds 0 of .* files of split test'):
+    LOADERS['mnist'](str(tmp_path), 10)
 
 
 def test_a_set_in_another_format_is_not_prepared(prepared, tmp_path):

@@ -37,5 +37,16 @@ def test_panels_hold_the_reports(metrics):
 def test_what_is_not_there_is_said(metrics, tmp_path):
   with pytest.raises(InputError, match=r"unknown metric 'loss'.*d_loss"):
     plot_curves(metrics, ['d_loss+loss'])
+  with pytest.raises(
+    InputError, match=r'--metrics is empty; .*: d_loss, epoch'
+  ):
+    plot_curves(metrics, [])
   with pytest.raises(InputError, match='no report yet'):
     plot_curves(tmp_path / 'none.jsonl', ['d_loss'])
+
+
+def test_a_metric_that_only_some_reports_have(metrics):
+  with metrics.open('a') as file:
+    file.write(json.dumps({'step': 15, 'epoch': 1.5, 'fid': 3.0}) + '\n')
+  (fid,) = plot_curves(metrics, ['fid']).axes
+  assert_array_equal(fid.lines[0].get_xydata(), [[1.5, 3.0]])

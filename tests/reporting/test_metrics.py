@@ -79,3 +79,17 @@ def test_pictures_of_other_origin_are_left_alone(directory):
 def test_without_tensorboard_there_are_no_events(tmp_path):
   MetricsLog(tmp_path, 0, tensorboard=False).close()
   assert not (tmp_path / 'tensorboard').exists()
+
+
+@pytest.mark.parametrize('what', ['metrics.jsonl', 'tensorboard'])
+def test_a_full_disk_is_told_with_the_path(tmp_path, what):
+  log = MetricsLog(tmp_path, 0, tensorboard=True)
+  with open('/dev/full', 'wb', buffering=0) as full:
+    if what == 'tensorboard':
+      log._events._writer._py_recordio_writer._writer = full
+    else:
+      log._file.close()
+      log._file = open('/dev/full', 'w')  # noqa: SIM115
+    with pytest.raises(OSError, match='No space left') as caught:
+      log.write({'step': 1, 'd_loss': 1.0})
+  assert caught.value.filename == str(tmp_path / what)

@@ -19,7 +19,6 @@ from tests import made_up
 from tests.conftest import ROOT
 
 CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
-SIZES = {'digits': 8, 'mnist': 28, 'fashion_mnist': 28, 'svhn_cropped': 32}
 
 
 def has_convolutions(path):
@@ -32,12 +31,7 @@ CONVOLUTIONAL = [path for path in CONFIGS if has_convolutions(path)]
 def program_of(path):
   config = load_config(f'{path}:smoke')
   config.parallel = 'jit'
-  if 'crop_size' in config.data:
-    return build(config, made_up.two_domains(config.data))
-  size = config.data.image_size or SIZES[config.data.name]
-  channels = 3 if 'svhn' in path.name else 1
-  dataset = made_up.labelled(200, size, channels)
-  return build(config, dataset)
+  return build(config, made_up.for_config(config))
 
 
 @pytest.mark.slow

@@ -1,6 +1,9 @@
+import errno
 import json
+import os
 import pathlib
 import shutil
+import threading
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +11,18 @@ import pytest
 from jax.sharding import SingleDeviceSharding
 from numpy.testing import assert_array_equal
 
-from gan_jax.errors import InputError
-from gan_jax.training.checkpoint import Checkpoints, abstract, all_finite
+import gan_jax
+from gan_jax import os_errors
+from gan_jax.training import checkpoint
+from gan_jax.training.checkpoint import (
+  Checkpoints,
+  Damaged,
+  OtherStructure,
+  abstract,
+  all_finite,
+  best_step,
+)
+from gan_jax.training.fingerprint import sha256_of_json
 from gan_jax.training.state import Player, TrainState, Weights
 
 
@@ -101,7 +114,7 @@ def test_every_flipped_bit_is_noticed_or_harmless(folder, template):
     flip_a_bit(path)
     try:
       restored = Checkpoints(folder).restore(30, template)
-    except InputError:
+    except Damaged:
       noticed.append(path.relative_to(folder / '30').as_posix())
     else:
       jax.tree.map(assert_array_equal, restored.state, want)
@@ -123,7 +136,7 @@ def test_a_damaged_checkpoint_falls_back_and_says_so(folder, template):
 def test_when_all_are_damaged_it_is_an_error(folder, template):
   for path in folder.rglob('_CHECKPOINT_METADATA'):
     path.write_text('{}')
-  with pytest.raises(InputError, match='every checkpoint'):
+  with pytest.raises(Damaged, match='every checkpoint'):
     Checkpoints(folder).restore_latest(template, lambda line: None)
 
 
@@ -135,14 +148,14 @@ def test_another_dtype_is_refused(folder, template):
       ).discriminator.params
     )
   )
-  with pytest.raises(InputError, match='checkpoint'):
+  with pytest.raises(OtherStructure, match=r'w: float32\[3\] -> bfloat16\[3\]'):
     Checkpoints(folder).restore(30, half)
 
 
 def test_a_renamed_checkpoint_is_refused(folder, template, generator_alone):
   (folder / '30').rename(folder / '40')
   for wanted in (template, generator_alone):
-    with pytest.raises(InputError, match='holds step 30'):
+    with pytest.raises(Damaged, match='holds step 30'):
       Checkpoints(folder).restore(40, wanted)
 
 
@@ -160,7 +173,7 @@ def test_a_player_without_a_weight_comes_back(tmp_path):
   template = abstract(state, SingleDeviceSharding(jax.devices()[0]))
   assert checkpoints.restore(1, template).state.generator == empty
   full = template.replace(generator=template.discriminator)
-  with pytest.raises(InputError, match='cannot be read'):
+  with pytest.raises(OtherStructure, match=r'mean: \(absent\) -> float32'):
     checkpoints.restore(1, full)
 
 
@@ -171,7 +184,7 @@ def test_the_generator_is_restored_alone(folder, template, generator_alone):
   assert jax.tree.structure(restored.state) == jax.tree.structure(want)
   jax.tree.map(assert_array_equal, restored.state, want)
   assert restored.progress['count'] == 30
-  with pytest.raises(InputError, match='cannot be read'):
+  with pytest.raises(Damaged, match=r'discriminator\.structure is not what'):
     Checkpoints(folder).restore(30, template)
 
 
@@ -209,7 +222,7 @@ def test_the_generator_of_another_checkpoint_is_refused(
   shutil.rmtree(folder / '30' / 'generator')
   shutil.copytree(folder / '20' / 'generator', folder / '30' / 'generator')
   template = generator_alone if alone else template
-  with pytest.raises(InputError, match='sha256 is wrong'):
+  with pytest.raises(Damaged, match='sha256 is wrong'):
     Checkpoints(folder).restore(30, template)
   path = folder / '30' / '_CHECKPOINT_METADATA'
   other = json.loads((folder / '20' / path.name).read_text())
@@ -219,7 +232,7 @@ def test_the_generator_of_another_checkpoint_is_refused(
   assert generators.items() - parts.items()
   parts |= generators
   path.write_text(json.dumps(metadata))
-  with pytest.raises(InputError, match='sha256 is wrong'):
+  with pytest.raises(Damaged, match='sha256 is wrong'):
     Checkpoints(folder).restore(30, template)
 
 
@@ -228,7 +241,7 @@ def test_progress_is_under_the_seal(folder, generator_alone):
   text = path.read_text()
   assert text.count('"count": 30') == 1
   path.write_text(text.replace('"count": 30', '"count": 31'))
-  with pytest.raises(InputError, match='sha256 is wrong'):
+  with pytest.raises(Damaged, match='sha256 is wrong'):
     Checkpoints(folder).restore(30, generator_alone)
 
 
@@ -242,3 +255,140 @@ def test_all_finite():
   assert all_finite(state_at(1))
   assert not all_finite(state_at(1, scale=jnp.nan))
   assert not all_finite(state_at(1, scale=jnp.inf))
+
+
+def other_structure(template):
+  """What a later version may want: one weight more, and one less."""
+  params = template.discriminator.params
+  return template.replace(
+    discriminator=template.discriminator.replace(params={'v': params['w']})
+  )
+
+
+def forget_structures(folder):
+  """Checkpoints as version 0.1.0 wrote them."""
+  for path in folder.glob('*/_CHECKPOINT_METADATA'):
+    metadata = json.loads(path.read_text())
+    saved = metadata['custom_metadata']
+    saved['parts'] = {
+      k: v for k, v in saved['parts'].items() if not k.endswith('.structure')
+    }
+    saved['sha256'] = sha256_of_json([saved['parts'], saved['progress']])
+    del saved['gan_jax']
+    path.write_text(json.dumps(metadata))
+
+
+@pytest.mark.parametrize('old', [False, True])
+def test_another_structure_is_no_damage(folder, template, old):
+  if old:
+    forget_structures(folder)
+    assert Checkpoints(folder).restore(30, template).step == 30
+  with pytest.raises(OtherStructure) as caught:
+    Checkpoints(folder).restore_latest(other_structure(template), pytest.fail)
+  message = str(caught.value)
+  assert 'discriminator/params/v: (absent) -> float32[3]' in message
+  assert 'discriminator/params/w: float32[3] -> (absent)' in message
+  written_by = '0.1.0' if old else gan_jax.__version__
+  assert f'written by gan_jax {written_by}, this is' in message
+  assert Checkpoints(folder).steps() == [20, 30]
+
+
+def test_a_structure_that_was_not_saved_is_damage(folder, template):
+  path = folder / '30/discriminator/_METADATA'
+  path.write_text(path.read_text().replace('"mean"', '"neat"').replace(
+    "'mean'", "'neat'"))  # fmt: skip
+  lines = []
+  assert Checkpoints(folder).restore_latest(template, lines.append).step == 20
+  assert 'discriminator.structure is not what was saved' in lines[0]
+
+
+def failing(monkeypatch, errors):
+  """Makes orbax's readings fail with these, and then succeed."""
+  load, left = checkpoint.ocp.load_checkpointables, list(errors)
+
+  def read(*args):
+    if left:
+      raise left.pop(0)()
+    return load(*args)
+
+  monkeypatch.setattr(checkpoint.ocp, 'load_checkpointables', read)
+  monkeypatch.setattr(checkpoint, '_WAITS', (0.0, 0.0))
+
+
+def stale():
+  return OSError(errno.ESTALE, 'Stale file handle')
+
+
+def eio():
+  return ValueError("INTERNAL: Input/output error [os_error_code='5']")
+
+
+@pytest.mark.parametrize(
+  'errors', [[stale], [eio], [stale, eio], [ValueError, eio]]
+)
+def test_a_transient_error_costs_nothing(folder, template, monkeypatch, errors):
+  failing(monkeypatch, errors)
+  restored = Checkpoints(folder).restore_latest(template, pytest.fail)
+  assert restored.step == 30
+
+
+@pytest.mark.parametrize('error', [stale, eio])
+def test_a_lasting_error_is_no_damage(folder, template, monkeypatch, error):
+  failing(monkeypatch, 9 * [error])
+  with pytest.raises(OSError, match=r'error|Stale') as caught:
+    Checkpoints(folder).restore_latest(template, pytest.fail)
+  assert str(folder / '30') in os_errors.explain(caught.value)
+  assert Checkpoints(folder).steps() == [20, 30]
+
+
+def test_a_file_that_cannot_be_read_is_named(folder, template, monkeypatch):
+  monkeypatch.setattr(checkpoint, '_WAITS', ())
+  data = next((folder / '30/generator/d').iterdir())
+  data.unlink()
+  data.symlink_to(data.name)
+  with pytest.raises(OSError, match='symbolic links') as caught:
+    Checkpoints(folder).restore_latest(template, pytest.fail)
+  assert caught.value.filename.startswith(str(folder / '30'))
+
+
+def test_a_damaged_checkpoint_is_told_in_a_line(folder, template):
+  for path in (folder / '30').rglob('manifest.ocdbt'):
+    path.write_bytes(path.read_bytes()[:20])
+  lines = []
+  assert Checkpoints(folder).restore_latest(template, lines.append).step == 20
+  (line,) = lines
+  assert len(line) < 500
+  assert '\n' not in line
+
+
+def held():
+  """Threads and open files of this process."""
+  return threading.active_count(), len(os.listdir('/proc/self/fd'))
+
+
+def test_saves_hold_on_to_nothing(tmp_path):
+  checkpoints = Checkpoints(tmp_path / 'checkpoints')
+  for step in range(1, 41):
+    checkpoints.save(state_at(step), {})
+    checkpoints.wait()
+    if step == 10:
+      tenth = held()
+  threads, files = held()
+  assert abs(threads - tenth[0]) <= 2
+  assert abs(files - tenth[1]) <= 2
+  checkpoints.close()
+
+
+def test_the_best_is_kept_beside_the_latest(tmp_path, template):
+  checkpoints = Checkpoints(tmp_path / 'checkpoints', keep=1)
+  for step in range(1, 6):
+    checkpoints.save(state_at(step), {}, best=2 if step > 1 else 1)
+  checkpoints.close()
+  assert checkpoints.steps() == [2, 5]
+  assert checkpoints.restore(2, template).step == 2
+
+
+def test_the_best_step_is_the_latest_of_the_best():
+  values = {1: 3.0, 2: 1.0, 3: 1.0, 4: 2.0}
+  assert best_step(values, 'validation_fid') == 3
+  assert best_step(values, 'precision') == 1

@@ -266,3 +266,11 @@ def test_translations_are_compared_with_images_of_their_domain():
   found = Evaluator(program).quality(init_state(program), 'validation')
   assert {'validation_a2b_kid', 'validation_b2a_kid'} <= found.keys()
   assert found['validation_a2b_n_fake'] == found['validation_a2b_n_real'] == 6
+
+
+def test_inception_without_a_file_names_both_remedies():
+  with pytest.raises(InputError) as caught:
+    open_extractor('inception')
+  message = str(caught.value)
+  assert 'inception:FILE' in message
+  assert 'configs/digits_classifier.py' in message

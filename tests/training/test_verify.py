@@ -14,13 +14,11 @@ from gan_jax.training.verify import verify
 
 
 @pytest.fixture
-def config(smoke_config):
-  smoke_config.data.num_labels = 6
-  smoke_config.data.num_validation = 3
-  smoke_config.data.batch_size = 6
-  smoke_config.train.num_steps = 4
-  smoke_config.log.tensorboard = False
-  return smoke_config
+def config(toy_config):
+  """Four steps, saved and reported at two and four."""
+  toy_config.train.num_steps = 4
+  toy_config.log.report_every_steps = 2
+  return toy_config
 
 
 @pytest.fixture(scope='session')
@@ -55,9 +53,9 @@ def test_one_flipped_weight_is_found(run, config, tiny_dataset):
   folder = run / 'checkpoints'
   saved = Checkpoints(folder).restore(4, state_template(program))
   flipped = jax.tree.map(jnp.copy, saved.state)
-  bias = flipped.discriminator.params['conv1']['bias']
-  bits = jax.lax.bitcast_convert_type(bias, jnp.int32)
-  flipped.discriminator.params['conv1']['bias'] = jax.lax.bitcast_convert_type(
+  layer = flipped.discriminator.params['Dense_0']
+  bits = jax.lax.bitcast_convert_type(layer['bias'], jnp.int32)
+  layer['bias'] = jax.lax.bitcast_convert_type(
     bits.at[0].set(bits[0] ^ 1), jnp.float32
   )
   shutil.rmtree(folder / '4')
@@ -86,14 +84,84 @@ def test_one_changed_test_row_is_found(run, tiny_dataset):
   assert verify(run, dataset=changed).finding is not None
 
 
-def test_a_rate_off_by_a_millionth_is_found(run, tiny_dataset):
+def test_a_rate_off_by_a_millionth_is_found_and_named(run, tiny_dataset):
   def change(config):
     config['optimizer']['generator']['learning_rate'] *= 1 + 1e-6
 
   edit_json(run / 'config.json', change)
   verdict = verify(run, dataset=tiny_dataset)
   assert verdict.finding == 'step 2: the state differs'
-  assert verdict.causes == []
+  assert verdict.causes == [
+    'config.optimizer.generator.learning_rate is 0.001000001 in config.json '
+    'and 0.001 in result.json'
+  ]
+
+
+def drop(run, keep):
+  path = run / 'metrics.jsonl'
+  lines = path.read_text().splitlines(keepends=True)
+  path.write_text(''.join(x for x in lines if keep(json.loads(x))))
+
+
+def test_lost_lines_are_named(run, tiny_dataset):
+  drop(run, lambda line: line['step'] == 4)
+  shutil.rmtree(run / 'checkpoints/2')
+  verdict = verify(run, dataset=tiny_dataset)
+  assert verdict.finding == (
+    'metrics.jsonl has lost the checkpoint of step 2, the report of step 2'
+  )
+
+
+def test_a_checkpoint_without_its_line_is_told_so(run, tiny_dataset):
+  drop(run, lambda line: line['step'] == 4)
+  verdict = verify(run, dataset=tiny_dataset)
+  assert verdict.finding.startswith(
+    'step 2: metrics.jsonl has no line for the checkpoint; metrics.jsonl has '
+    'lost the checkpoint of step 2'
+  )
+
+
+def test_lost_lines_at_the_end_are_noticed_by_the_result(run, tiny_dataset):
+  drop(run, lambda line: line['step'] == 2)
+  shutil.rmtree(run / 'checkpoints/4')
+  verdict = verify(run, dataset=tiny_dataset)
+  assert verdict.finding == (
+    'metrics.jsonl has lost the checkpoint of step 4, the report of step 4'
+  )
+
+
+def test_what_an_older_version_did_not_record_is_ignored(run, tiny_dataset):
+  """A report line that gains a key later makes no old run different."""
+  path = run / 'metrics.jsonl'
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  for line in lines:
+    line.pop('samples_std', None)
+  path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+  edit_json(run / 'result.json', lambda result: result.pop('labelled_accuracy'))
+  verdict = verify(run, dataset=tiny_dataset)
+  assert verdict.finding is None
+  assert verdict.notes == [
+    'not compared, since the run did not record it: labelled_accuracy',
+    'not compared, since the run did not record it: samples_std',
+  ]
+
+
+def test_a_value_that_is_no_longer_computed_is_a_difference(run, tiny_dataset):
+  path = run / 'metrics.jsonl'
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  (report,) = [x for x in lines if x['step'] == 4 and 'epoch' in x]
+  report['beauty'] = 1.0
+  path.write_text(''.join(json.dumps(line) + '\n' for line in lines))
+  verdict = verify(run, dataset=tiny_dataset)
+  assert verdict.finding == 'step 4: beauty in metrics.jsonl is 1.0, not None'
+
+
+def test_three_files_suffice(run, tiny_dataset):
+  for path in run.iterdir():
+    if path.name not in ('config.json', 'data.json', 'metrics.jsonl'):
+      shutil.rmtree(path) if path.is_dir() else path.unlink()
+  verdict = verify(run, dataset=tiny_dataset)
+  assert (verdict.finding, verdict.steps) == (None, [2, 4])
 
 
 def test_a_prettier_curve_is_found(run, tiny_dataset):

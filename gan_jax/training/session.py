@@ -1,0 +1,182 @@
+"""Opening a run: whatever can refuse is asked before anything is changed."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+
+import gan_jax
+from gan_jax import config as cfg
+from gan_jax.errors import InputError
+from gan_jax.files import remove_temporary
+from gan_jax.reporting.metrics import MetricsLog, read_lines
+from gan_jax.training import hosts
+from gan_jax.training.checkpoint import Checkpoints
+from gan_jax.training.evaluator import Evaluator
+from gan_jax.training.meter import Meter
+from gan_jax.training.program import Program, init_state, state_template
+from gan_jax.training.recorder import Recorder
+from gan_jax.training.run_directory import RunDirectory, missing_lines, told
+from gan_jax.training.signals import StopRequest
+from gan_jax.training.state import TrainState
+
+
+class Session:
+  """A run that is locked, checked and restored; nothing in it is changed yet.
+
+  Attributes:
+    program: what it trains.
+    directory: its files.
+    evaluator: of the program.
+    checkpoints: of the directory.
+    start: the number of steps done.
+    meter: of the steps since the last report.
+  """
+
+  def __init__(
+    self, program: Program, evaluator: Evaluator, directory: RunDirectory
+  ):
+    self.program, self.evaluator = program, evaluator
+    self.directory = directory
+    self._data = program.describe_data()
+    directory.check(program.config, self._data)
+    directory.check_folders()
+    hosts.from_first()  # the others may read it
+    self._lines = list(read_lines(directory.metrics))
+    self._sessions = directory.sessions()
+    self.checkpoints = open_checkpoints(program, directory)
+    check_same(program, self._data, directory, self.checkpoints)
+    self._restored = self.checkpoints.restore_latest(
+      state_template(program), report=to_stderr
+    )
+    self.start = self._restored.step if self._restored else 0
+    self.meter = Meter(self._restored.progress if self._restored else {})
+    num_steps = program.plan.num_steps
+    if self.start > num_steps:
+      raise InputError(
+        f'{directory.path} has done {self.start} steps, more than the '
+        f'{num_steps} asked for; ask for a longer run'
+      )
+    if self._restored is None:
+      self._check_nothing_lost()
+    self.finished = self.start == num_steps and directory.result.exists()
+    if self.finished:
+      directory.read_result()
+
+  def _check_nothing_lost(self) -> None:
+    """Refuses a run that had checkpoints: to start it anew would delete it."""
+    saves = {x['step'] for x in self._lines if 'state_sha256' in x}
+    # One line alone is of a checkpoint that a kill may have prevented.
+    if self.directory.result.exists():
+      proof = f'{self.directory.result} is the result of a finished run'
+    elif len(saves) > 1:
+      proof = (
+        f'{self.directory.metrics} records checkpoints up to step {max(saves)}'
+      )
+    else:
+      return
+    raise InputError(
+      f'{proof}, but there is none in {self.directory.checkpoints}; bring that '
+      'folder back, or choose another --workdir to train anew'
+    )
+
+  def take_state(self) -> TrainState:
+    """Hands out the restored state, or a new one; the session keeps no copy."""
+    if self._restored is None:
+      return init_state(self.program)
+    state = self._restored.state
+    self._restored = self._restored._replace(state=None)
+    return state
+
+  @contextlib.contextmanager
+  def writing(
+    self, state: TrainState, how: str, request: StopRequest
+  ) -> Iterator[Recorder]:
+    """From here on the directory is changed; yields what writes to it.
+
+    Args:
+      state: the state after `start` steps.
+      how: how the batch is split; see `parallel.mode_in_use`.
+      request: what stops the run.
+    """
+    directory, plan = self.directory, self.program.plan
+    config = self.program.config
+    self._say_what_is_lost()
+    self.checkpoints.set_aside(after=self.start)
+    for folder in (directory.path, directory.samples):
+      remove_temporary(folder)
+    directory.define(config, self._data)
+    directory.result.unlink(missing_ok=True)
+    for change in directory.record_environment(
+      self.start, how, plan.report_every
+    ):
+      to_stderr(f'note: {change}; results may differ in the last bits')
+    # A stop may have given up the report that was due at the start: it is
+    # written now, and the lines of that step anew, in their usual order.
+    pending = plan.due(self.start).report and not self.meter.empty
+    log = MetricsLog(
+      directory.path, self.start - pending, config.log.tensorboard
+    )
+    best = config.checkpoint.best_metric
+    values = {x['step']: x[best] for x in self._lines if best in x}
+    recorder = Recorder(
+      self.evaluator, log, self.checkpoints, best, values, request
+    )
+    with contextlib.closing(log), contextlib.closing(self.checkpoints):
+      if pending:
+        recorder.report(self.start, state, self.meter, {})
+        recorder.write_hash(self.start, state)
+      yield recorder
+
+  def _say_what_is_lost(self) -> None:
+    lost = missing_lines(
+      self._lines, self._sessions, self.program.plan.save_every, self.start
+    )
+    if lost:
+      to_stderr(
+        f'note: {self.directory.metrics} has lost {told(lost)}; the '
+        'training goes on, but its proof (experiments.verify) has gaps'
+      )
+
+
+@contextlib.contextmanager
+def opened(program: Program, workdir: str | os.PathLike) -> Iterator[Session]:
+  """The run in a directory, which is locked as long as the body runs.
+
+  Raises:
+    InputError: it is of another config or other data, another process is at
+      work, its files are damaged, or checkpoints that it had are gone.
+  """
+  evaluator = Evaluator(program)
+  directory = RunDirectory(workdir)
+  with directory.locked():
+    yield Session(program, evaluator, directory)
+
+
+def open_checkpoints(program: Program, directory: RunDirectory) -> Checkpoints:
+  """The checkpoints of a program's run."""
+  return Checkpoints(directory.checkpoints, keep=program.config.checkpoint.keep)
+
+
+def check_same(
+  program: Program,
+  data: dict[str, Any],
+  directory: RunDirectory,
+  checkpoints: Checkpoints,
+) -> None:
+  """Raises InputError where several processes would train different things."""
+  hosts.check_same(
+    version=[gan_jax.__version__, jax.__version__],
+    config=cfg.to_json(program.config),
+    data=data,
+    run_directory=directory.owner(),
+    checkpoints=checkpoints.steps(),
+  )
+
+
+def to_stderr(text: str) -> None:
+  """Prints a note without waiting for more."""
+  print(text, file=sys.stderr, flush=True)
