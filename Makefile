@@ -9,21 +9,28 @@ MALLOC := glibc.malloc.mmap_max=0:glibc.malloc.hugetlb=1:$\
 glibc.malloc.trim_threshold=17179869184
 
 # A file's tests share what they have compiled and trained.
-test test-slow: PARALLEL ?= --numprocesses=auto --dist=loadfile
+test test-systems test-slow: PARALLEL ?= --numprocesses=auto --dist=loadfile
+# Compiled as users compile; the fast tier leaves out XLA's optimisations.
+test-systems test-slow: export XLA_FLAGS ?=
+PYTEST = $(BIN)/python -m pytest $(PARALLEL)
 
-.PHONY: demo test test-slow results lint benchmark
+.PHONY: demo test test-systems test-slow test-all results lint benchmark
 
 demo: .venv/installed
 	$(BIN)/python -m experiments.compare --label_seeds=0 --workdir=$(DEMO_DIR) \
 	  --configs=configs/digits_ssgan.py,configs/digits_supervised.py
 
+# What each tier needs and when to run it: CONTRIBUTING.md.
 test: .venv/installed lint
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
+	$(PYTEST) -m 'not systems and not slow'
 
-# What takes many seconds each: kills and resumptions, every smoke config,
-# training on two devices.
+test-systems: .venv/oracle
+	$(PYTEST) -m systems
+
 test-slow: .venv/installed
-	$(BIN)/python -m pytest $(PARALLEL) -m slow
+	$(PYTEST) -m slow
+
+test-all: test test-systems test-slow
 
 lint: .venv/installed
 	$(BIN)/ruff check .
@@ -34,9 +41,8 @@ results: .venv/installed
 	$(BIN)/python -m experiments.compare --label_seeds=0-9 --workdir=runs/digits \
 	  --configs=configs/digits_ssgan.py,configs/digits_supervised.py
 
-# The figures of docs/performance.md; torch comes from the package index.
-benchmark: .venv/installed
-	$(BIN)/pip install --quiet --disable-pip-version-check torch
+# The figures of docs/performance.md.
+benchmark: .venv/oracle
 	$(BIN)/python -m experiments.benchmark --peers=torch,flax
 
 .venv/installed: requirements.txt
@@ -46,4 +52,9 @@ benchmark: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
 	  --no-build-isolation --editable .
+	touch $@
+
+.venv/oracle: requirements-oracle.txt .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check \
+	  -r requirements-oracle.txt
 	touch $@

@@ -1,20 +1,31 @@
-"""Fixtures, and the rule that no test is skipped in silence."""
+"""Fixtures, and two rules: no silent skips, no slow test in the fast tier."""
 
 import os
 import pathlib
+import shutil
 
 # Before jax is imported: compiled programs are shared with the commands that
 # the tests start, and two devices are simulated for the tests of pmap.
 _CACHE = pathlib.Path(__file__).parents[1] / '.cache' / 'jax'
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_CACHE))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+# Half the time of a test is XLA's, most of it spent on speed that a test does
+# not need. `make test-systems` and `test-slow` compile as users do.
+os.environ.setdefault(
+  'XLA_FLAGS',
+  '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false',
+)
 os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ['JAX_NUM_CPU_DEVICES'] = '2'
 
+import jax
 import pytest
 
+from gan_jax import systems
 from gan_jax.config import load_config
+from gan_jax.ops import convolution, lowerings
 from gan_jax.systems import SYSTEMS
+from gan_jax.training import loop
 from tests import made_up, toy
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -25,9 +36,52 @@ ALLOWED_SKIPS = (
   'libtpu is not installed',
   'TFDS_DATA_DIR holds no prepared cycle_gan/facades',
   'TFDS_DATA_DIR holds no prepared mnist',
-  'torch is not installed',
   'torchvision is not installed',
 )
+TIERS = ('systems', 'slow')
+# Of an unmarked test: what it may take, and where it has something to compile.
+CPU_SECONDS, CPU_SECONDS_COLD = 5.0, 10.0
+
+
+def pytest_ignore_collect(collection_path, config):
+  """The fast tier has no test of PyTorch's, and needs none installed."""
+  fast = config.option.markexpr == 'not systems and not slow'
+  return (
+    True if fast and collection_path.name.startswith('test_torch') else None
+  )
+
+
+def cpu_seconds():
+  """Of this process and the children that it has waited for."""
+  return sum(os.times()[:4])
+
+
+_num_compiled = 0
+
+
+def count_compilations(event, **_):
+  global _num_compiled
+  if event == '/jax/compilation_cache/cache_misses':
+    _num_compiled += 1
+
+
+jax.monitoring.register_event_listener(count_compilations)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+  """Fails an unmarked test that does not belong to the fast tier."""
+  start, compiled = cpu_seconds(), _num_compiled
+  outcome = yield
+  seconds = cpu_seconds() - start
+  limit = CPU_SECONDS if _num_compiled == compiled else CPU_SECONDS_COLD
+  if seconds > limit and not any(map(item.get_closest_marker, TIERS)):
+    pytest.fail(
+      f'it took {seconds:.1f} CPU seconds, more than the {limit:.0f} of the '
+      'fast tier: make it smaller, or mark it systems (real systems, compiled '
+      'and trained) or slow (kills, several processes, a browser)'
+    )
+  return outcome
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -55,11 +109,56 @@ def smoke_config():
   return config
 
 
+def plain(name):
+  form = getattr(lowerings, f'default_{name}')
+  gradients = getattr(convolution, f'_{name}_gradients')
+  return convolution._bilinear(form, form, gradients)
+
+
+FORMS = ('conv', 'conv_transpose', 'kernel_gradient')
+PLAIN = {f'_{name}': plain(name) for name in FORMS}
+
+
 @pytest.fixture
-def toy_config(monkeypatch):
+def new_systems():
+  """No system made before; none of this test's goes on."""
+  systems._made.cache_clear()
+  yield
+  systems._made.cache_clear()
+
+
+@pytest.fixture
+def plain_convolutions(new_systems, monkeypatch):
+  """lax's own convolutions, which compile in a fraction of the time.
+
+  For tests of networks and of steps by hand. That the forms on the CPU compute
+  the same is shown by the tests of gan_jax/ops; systems meet them in training.
+  """
+  for name, form in PLAIN.items():
+    monkeypatch.setattr(convolution, name, form)
+
+
+SYSTEMS['toy'] = toy
+
+
+@pytest.fixture
+def toy_config():
   """The toy system: eight steps, saved every two, reported every three."""
-  monkeypatch.setitem(SYSTEMS, 'toy', toy)
   return toy.get_config()
+
+
+@pytest.fixture(scope='session')
+def toy_reference(tmp_path_factory):
+  """An undisturbed run of it: directory and result. No test may change it."""
+  workdir = tmp_path_factory.mktemp('toy') / 'run'
+  config, dataset = toy.get_config(), made_up.tiny()
+  return workdir, loop.train(config, workdir, dataset=dataset)
+
+
+@pytest.fixture
+def toy_run(toy_reference, tmp_path):
+  """A copy of that run, which a test may damage."""
+  return shutil.copytree(toy_reference[0], tmp_path / 'run')
 
 
 @pytest.fixture

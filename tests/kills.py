@@ -134,8 +134,8 @@ def arm(phase: str, seed: int, workdir: str) -> None:
       write_sample(self, *args)
 
   def hooked_save(self, *args, **kwargs):
-    stop = killer.begin('checkpoint')
     killer.saving = True
+    stop = killer.begin('checkpoint')
     response = save(self, *args, **kwargs)
 
     def committed(_):
@@ -266,18 +266,18 @@ def main() -> None:
     '| --- | --- | --- | --- | --- | --- | --- | --- |'
   )
   with futures.ThreadPoolExecutor(args.jobs) as pool:
-    found = {
-      name: pool.submit(
+    names = {
+      pool.submit(
         kill_system,
         name,
         round(args.rounds * SYSTEMS[name][1]),
         args.workdir,
         args.seed,
-      )
+      ): name
       for name in args.systems.split(',')
     }
-    for name, future in found.items():
-      row = future.result()
+    for future in futures.as_completed(names):
+      name, row = names[future], future.result()
       counts = ' | '.join(str(row['kills'].get(x, 0)) for x in PHASES)
       print(
         f'| {name} | {counts} | {row["runs"]} | {row["again"]} | '

@@ -207,7 +207,7 @@ def data_at_hand(monkeypatch):
     monkeypatch.setitem(domain_sets.DATASETS, name, made_up.two_domains)
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_smoke_trains_resumes_evaluates_and_samples(
   path, tmp_path, data_at_hand

@@ -7,6 +7,7 @@ noise, and a running mean that moves as BatchNorm's does.
 """
 
 import math
+import types
 
 import flax.linen as nn
 import jax
@@ -19,6 +20,7 @@ from gan_jax.config import load_config
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import Stream
 from gan_jax.rng import key_for
+from gan_jax.systems import SYSTEMS
 from gan_jax.systems.prior import normal_prior
 from gan_jax.systems.system import System, apply_network, init_network
 from gan_jax.training.state import TrainState, Weights
@@ -31,7 +33,7 @@ from gan_jax.training.update import (
 )
 
 SCHEMA = {
-  'model': {'z_dim': cfg.integer(1)},
+  'model': {'z_dim': cfg.integer(1), 'generator': {}},
   'optimizer': {
     'generator': cfg.OPTIMIZER_SCHEMA,
     'discriminator': cfg.OPTIMIZER_SCHEMA,
@@ -46,8 +48,9 @@ def get_config(arg=''):
   del arg
   config = load_config('configs/digits_supervised.py:smoke')
   config.system, config.parallel = 'toy', 'jit'
-  config.model = {'z_dim': 3}
-  config.optimizer.generator = config.optimizer.discriminator
+  config.model = {'z_dim': 100}
+  player = config.optimizer.discriminator
+  config.optimizer.generator = player.copy_and_resolve_references()
   config.data.batch_size = config.data.num_labels = 6
   config.data.num_validation = 3
   config.log.tensorboard = False
@@ -165,3 +168,10 @@ def make_system(config, data_spec, axis_name=None):
       'discriminator': (discriminator, image_example),
     },
   )
+
+
+def without(monkeypatch, **functions):
+  """Puts a toy among the systems that lacks these, which are None."""
+  lacking = types.SimpleNamespace(**globals())
+  lacking.make_system = lambda *args: make_system(*args)._replace(**functions)
+  monkeypatch.setitem(SYSTEMS, 'toy', lacking)

@@ -1,5 +1,6 @@
 """Classification error, counted exactly."""
 
+import functools
 import statistics
 from collections.abc import Callable
 
@@ -27,10 +28,6 @@ def make_error_rate(
     The function; its result is (number of mistakes) / (number of examples).
   """
 
-  @jax.jit
-  def classes(weights, image):
-    return jnp.argmax(predict(weights, to_unit_range(image)), axis=-1)
-
   def error_rate(weights: Weights, examples: Examples) -> float:
     mistakes, total = 0, len(examples.label)
     size = min(batch_size, total)
@@ -39,11 +36,21 @@ def make_error_rate(
       label = examples.label[start : start + size]
       fill = size - len(image)
       image = np.pad(image, [(0, fill)] + [(0, 0)] * 3)
-      predicted = np.asarray(classes(weights, image))[: len(label)]
+      predicted = np.asarray(_classes(predict, weights, image))[: len(label)]
       mistakes += int((predicted != label).sum())
     return mistakes / total
 
   return error_rate
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _classes(predict: Callable, weights: Weights, image: Array) -> Array:
+  return jnp.argmax(predict(weights, to_unit_range(image)), axis=-1)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _probabilities(predict: Callable, weights: Weights, image: Array) -> Array:
+  return jax.nn.softmax(predict(weights, to_unit_range(image)))
 
 
 def class_probabilities(
@@ -63,16 +70,11 @@ def class_probabilities(
   Returns:
     float32 [N, K].
   """
-
-  @jax.jit
-  def probabilities(weights, image):
-    return jax.nn.softmax(predict(weights, to_unit_range(image)))
-
   parts, size = [], min(batch_size, len(image))
   for start in range(0, len(image), size):
     batch = image[start : start + size]
     fill = [(0, size - len(batch))] + [(0, 0)] * 3
-    made = np.asarray(probabilities(weights, np.pad(batch, fill)))
+    made = np.asarray(_probabilities(predict, weights, np.pad(batch, fill)))
     parts.append(made[: len(batch)])
   return np.concatenate(parts)
 

@@ -16,7 +16,6 @@ from gan_jax.data.images import read_image
 from gan_jax.errors import InputError
 from gan_jax.files import write_text
 from gan_jax.reporting import images
-from gan_jax.reporting.events import EventFile
 
 
 def read_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
@@ -67,6 +66,9 @@ class MetricsLog:
     events = directory / 'tensorboard'
     self._events = None
     if tensorboard:
+      # Slow to import, where PyTorch is installed above all.
+      from gan_jax.reporting.events import EventFile
+
       shutil.rmtree(events, ignore_errors=True)
       self._events = EventFile(events)
     for line in lines:

@@ -6,9 +6,10 @@ numbers are those of the single run with its seed up to rounding.
 """
 
 import contextlib
+import functools
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -80,7 +81,8 @@ def train_lanes(
         dataset = program.data.dataset
       except InputError as error:
         errors[i] = error
-    _train(list(lanes.values()), request)
+    if request.received is None:
+      _train(list(lanes.values()), request)
     if request.received is not None:  # whoever called must not go on
       raise Stopped(request.received, max(x.step for x in lanes.values()))
   errors |= {i: lane.error for i, lane in lanes.items() if lane.error}
@@ -223,7 +225,7 @@ def _advance(
 ) -> Iterator[tuple[int, TrainState, Any]]:
   """As `program.advance`; states have an axis of lanes, metrics a second."""
   programs = [lane.program for lane in lanes]
-  train_step = jax.vmap(programs[0].system.train_step)
+  train_step = _vmapped(programs[0].system.train_step)
   run = parallel.compile_step(train_step, 'jit').run
   state = jax.tree.map(lambda *x: jnp.stack(x), *(x.state for x in lanes))
   keys = jnp.stack([program.key('train') for program in programs])
@@ -239,6 +241,11 @@ def _advance(
     ]
     state, metrics = run(state, several, keys)
     yield step, state, metrics
+
+
+@functools.lru_cache(maxsize=8)  # one function, which is compiled once
+def _vmapped(train_step: Callable) -> Callable:
+  return jax.vmap(train_step)
 
 
 def _read(lanes: Sequence[_Lane], pending: tuple[int, Any] | None) -> None:

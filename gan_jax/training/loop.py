@@ -171,6 +171,10 @@ def _train_steps(
   plan = program.plan
   if start == plan.num_steps:
     return state
+  # A step more would add to the meter of a report that was given up.
+  stop = int(hosts.from_first(request.received or 0))
+  if stop:
+    raise Stopped(stop, start)
   agree = hosts.Agreement()
   bar = tqdm(
     total=plan.num_steps,

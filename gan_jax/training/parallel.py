@@ -4,6 +4,7 @@ The state has no device axis: it goes in and comes out replicated, so that a
 checkpoint does not know how many devices there were.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -117,8 +118,13 @@ def compile_step(train_step: Callable, mode: str) -> Step:
     returns (state, metrics [steps]) and donates the state; `lower` shows its
     program.
   """
+  return _compile_step(train_step, resolve(mode))
+
+
+@functools.lru_cache(maxsize=8)  # a Step compiles once
+def _compile_step(train_step: Callable, mode: str) -> Step:
   steps = several_steps(train_step)
-  if resolve(mode) == 'pmap':
+  if mode == 'pmap':
     compiled = jax.pmap(
       steps,
       axis_name=AXIS_NAME,
@@ -126,18 +132,18 @@ def compile_step(train_step: Callable, mode: str) -> Step:
       out_axes=(None, None),
       donate_argnums=0,
     )
-  elif resolve(mode) == 'shard_map':
+  elif mode == 'shard_map':
     compiled = shard(steps, _mesh(mode))
   else:
     compiled = jax.jit(steps, donate_argnums=0)
 
   def split(*rows):  # [B, ...] per step to [steps, (replicas,) rows, ...]
     stacked = np.stack(rows)
-    if resolve(mode) == 'pmap':
+    if mode == 'pmap':
       return stacked.reshape(
         len(rows), num_replicas(mode), -1, *stacked.shape[2:]
       )
-    if resolve(mode) == 'shard_map':
+    if mode == 'shard_map':
       return jax.make_array_from_process_local_data(
         NamedSharding(_mesh(mode), _ROWS), stacked
       )

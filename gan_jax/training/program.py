@@ -1,5 +1,6 @@
 """A config bound to data and devices: all that stepping needs."""
 
+import functools
 import itertools
 import json
 import math
@@ -179,13 +180,16 @@ def init_state(program: Program) -> TrainState:
     rows = {'init': Stream('all', program.system.init_rows)}
     sampler = program.data.sampler(rows, program.config.seed)
     image = sampler(0)['init']['image']
-  init = jax.jit(
-    lambda key, image: program.system.init(
-      key, jax.tree.map(to_unit_range, image)
-    ),
-    out_shardings=parallel.replicated(program.config.parallel),
-  )
+  init = _compile_init(program.system.init, program.config.parallel)
   return init(program.key('init'), image)
+
+
+@functools.lru_cache(maxsize=8)
+def _compile_init(init: Callable, mode: str) -> Callable:
+  return jax.jit(
+    lambda key, image: init(key, jax.tree.map(to_unit_range, image)),
+    out_shardings=parallel.replicated(mode),
+  )
 
 
 def state_shapes(system: System, spec: DataSpec | DomainSpec) -> TrainState:

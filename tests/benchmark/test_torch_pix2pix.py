@@ -69,7 +69,7 @@ def our_masks(program, state, batch):
   ]
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @pytest.mark.parametrize(
   ('direction', 'normalization', 'patch_size', 'loss'),
   [

@@ -253,7 +253,7 @@ def test_what_is_no_batch_of_images_is_refused():
     extract(np.zeros((1, 4, 4, 3), np.float32))
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_features_are_those_of_images_resized_as_for_fid():
   variables = random_variables(tree_of('fid'))
   extract = make_extract(InceptionWeights('fid', variables, ''))
@@ -270,7 +270,7 @@ def test_features_are_those_of_images_resized_as_for_fid():
     jax.tree.map(assert_array_equal, ours, extract(images))
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_the_command(save, tmp_path):
   variables = random_variables(tree_of('torchvision'))
   source, output = save(torch_state(variables)), tmp_path / 'inception.npz'

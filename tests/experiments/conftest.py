@@ -38,32 +38,3 @@ def trained(command, trained_dir):
   if not trained_dir.exists():
     command('train', SMOKE, f'--workdir={trained_dir}')
   return trained_dir
-
-
-@pytest.fixture
-def start():
-  """Starts training the smoke config in the background."""
-  running = []
-
-  def run(workdir, *args):
-    process = subprocess.Popen(
-      [
-        sys.executable,
-        '-m',
-        'experiments.train',
-        SMOKE,
-        f'--workdir={workdir}',
-        *args,
-      ],
-      cwd=ROOT,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
-    )
-    running.append(process)
-    return process
-
-  yield run
-  for process in running:
-    process.kill()
-    process.communicate()

@@ -11,6 +11,8 @@ from PIL import Image
 
 from tests.experiments.conftest import ROOT, SMOKE
 
+pytestmark = pytest.mark.systems
+
 
 def test_a_run_leaves_what_it_should(trained):
   names = {path.name for path in trained.iterdir()}
@@ -97,7 +99,6 @@ def test_a_line_for_each_damaged_checkpoint_and_nothing_else(
   assert 'checkpoints/8' in done.stderr
 
 
-@pytest.mark.slow
 def test_comparison_makes_a_table_and_does_not_repeat_itself(command, tmp_path):
   args = (
     '--configs=configs/digits_ssgan.py:smoke,'
@@ -208,7 +209,6 @@ def test_other_bad_input(command, name, args, message):
   assert message in done.stderr
 
 
-@pytest.mark.slow
 def test_benchmark_times_our_step(command, tmp_path):
   output = tmp_path / 'benchmark.json'
   done = command(

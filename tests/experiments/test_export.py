@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.systems
+
 for library in ('flatbuffers', 'safetensors'):
   pytest.importorskip(library, reason=f'{library} is not installed')
 
@@ -43,7 +45,6 @@ def test_the_program_that_is_printed_uses_the_file(command, trained, tmp_path):
   assert out == '(4, 8, 8, 1) uint8 4\n'
 
 
-@pytest.mark.slow
 def test_a_classifier_for_another_machine(command, trained, tmp_path):
   path = tmp_path / 'c.jax'
   done = command(
@@ -72,7 +73,6 @@ def test_a_classifier_for_another_machine(command, trained, tmp_path):
     ((), 'nowhere is not a run directory: no config.json'),
   ],
 )
-@pytest.mark.slow  # each starts the command
 def test_bad_input_is_said_in_a_line(command, tmp_path, args, message):
   path = tmp_path / 'x.jax'
   done = command(

@@ -81,6 +81,7 @@ def params(workdir, checkpoint='latest'):
   return jax.device_get((state.generator.params, state.discriminator.params))
 
 
+@pytest.mark.slow
 def test_a_process_is_killed_and_the_run_goes_on(pair, tmp_path):
   """To what one process of four devices computes.
 

@@ -22,6 +22,14 @@ def test_a_run_that_is_killed_equals_an_undisturbed_one(
   assert row['again'] <= kills.SAVE_EVERY
 
 
+def wait_for(condition, process, seconds=120):
+  """Polls until `condition()`, as often as it can."""
+  deadline = time.monotonic() + seconds
+  while not condition():
+    assert process.poll() is None, process.communicate()
+    assert time.monotonic() < deadline, 'waited in vain'
+
+
 def committed(workdir):
   folder = workdir / 'checkpoints'
   return [int(p.name) for p in folder.glob('*') if p.name.isdigit()]
@@ -35,10 +43,7 @@ def test_a_signal_saves_and_stops(tmp_path, signum):
      f'--workdir={workdir}', '--config.train.num_steps=1000000'],
     cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
   )  # fmt: skip
-  deadline = time.monotonic() + 120
-  while not committed(workdir):
-    assert process.poll() is None, process.communicate()
-    assert time.monotonic() < deadline, 'waited in vain'
+  wait_for(lambda: committed(workdir), process)
   process.send_signal(signum)
   _, err = process.communicate(timeout=60)
   assert process.returncode == 128 + signum, err

@@ -145,6 +145,7 @@ def test_a_script_that_is_not_the_pages_own_is_not_run(browser, command, evil):
   assert any('127.0.0.1' in message for message in said)
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize(
   ('args', 'message'),
   [

@@ -5,7 +5,11 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 from experiments import ring
+
+pytestmark = pytest.mark.systems
 
 ROOT = pathlib.Path(__file__).parents[2]
 SOURCE = pathlib.Path(ring.__file__).read_text()

@@ -9,6 +9,8 @@ from PIL import Image
 
 from gan_jax.data import digits
 
+pytestmark = pytest.mark.systems
+
 SIDE = 64  # of an 8x8 digit, enlarged
 
 

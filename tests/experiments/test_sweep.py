@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.systems
+
 CONFIG = '--config=configs/digits_supervised.py:smoke'
 
 
@@ -35,7 +37,6 @@ def test_bad_input_is_one_line_and_makes_nothing(
   assert not workdir.exists()
 
 
-@pytest.mark.slow
 def test_a_sweep_with_a_run_that_diverges_exits_with_1(command, tmp_path):
   args = (
     CONFIG,

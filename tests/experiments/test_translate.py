@@ -17,7 +17,7 @@ from gan_jax.training.restore import load_generator
 from gan_jax.training.translation import make_translator, translate_files
 from tests.conftest import ROOT
 
-pytestmark = pytest.mark.slow  # two systems are trained for it
+pytestmark = pytest.mark.systems  # two systems are trained for it
 
 
 def picture(height, width, seed=0):

@@ -6,8 +6,10 @@ import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
+from tests.tiers import in_systems
+
 MODES = pytest.mark.parametrize(
-  'mode', ['pmap', 'shard_map', 'check_vma', 'two axes']
+  'mode', ['check_vma', *in_systems('pmap', 'shard_map', 'two axes')]
 )
 
 

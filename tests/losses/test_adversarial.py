@@ -341,9 +341,9 @@ def test_bfloat16_is_computed_in_float32(loss):
 
 
 @EACH
-@pytest.mark.parametrize('shape', [(), (5,), (5, 1), (2, 4, 4, 1)])
+@pytest.mark.parametrize('shape', [(), (8,), (2, 2, 2)])
 def test_shape_is_the_logits_shape(loss, shape):
-  x = jax.random.normal(jax.random.key(0), (2, *shape))
+  x = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
   assert loss(*x).shape == shape
   flat = loss(*x.reshape(2, -1))
   np.testing.assert_array_equal(loss(*x).reshape(-1), flat)

@@ -154,6 +154,7 @@ def test_jit_vmap_and_scan_change_nothing(case):
     np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.systems
 @EACH_CASE
 def test_second_derivatives_are_finite_differences(case):
   free = [i for i in range(len(case.shapes[0])) if i not in case.constants]

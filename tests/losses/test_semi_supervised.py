@@ -514,9 +514,10 @@ def test_bfloat16_is_computed_in_float32(function, extra_class):
 
 @OF_LOGITS
 @EXTRA_CLASS
-@pytest.mark.parametrize('shape', [(), (5,), (2, 3, 4)])
+@pytest.mark.parametrize('shape', [(), (1,), (2, 3)])
 def test_functions_of_logits_keep_leading_shape(function, extra_class, shape):
-  logits = jax.random.normal(jax.random.key(0), (*shape, K + extra_class))
+  rng = np.random.default_rng(0)
+  logits = rng.normal(size=(*shape, K + extra_class)).astype(np.float32)
   last = (K,) if function is class_probabilities else ()
   result = function(logits, extra_class=extra_class)
   assert result.shape == (*shape, *last)

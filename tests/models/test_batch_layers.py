@@ -15,8 +15,8 @@ from gan_jax.models.batch_layers import (
   MinibatchDiscrimination,
   VirtualBatchNorm,
 )
+from tests.models.keys import KEY
 
-KEY = jax.random.key(0)
 DTYPES = pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float64'])
 WRAP = pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
 

@@ -238,7 +238,7 @@ def test_blocks_are_pytorchs(block, channels, variant):
   assert_close(ours, theirs)
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @VARIANTS
 def test_the_network_is_pytorchs(variant):
   network = InceptionV3(variant)
@@ -252,7 +252,7 @@ def test_the_network_is_pytorchs(variant):
     assert_close(ours, wanted)
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_the_network_is_torchvisions():
   torch = pytest.importorskip('torch', reason='torch is not installed')
   models = pytest.importorskip(

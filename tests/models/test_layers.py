@@ -15,8 +15,7 @@ from gan_jax.models.layers import (
   GaussianNoise,
   WeightNormDense,
 )
-
-KEY = jax.random.key(0)
+from tests.models.keys import KEY, NOISE_KEY
 
 
 @pytest.mark.parametrize('strides', [(1, 1), (2, 2)])
@@ -60,7 +59,9 @@ def test_a_convolution_that_leaves_no_pixel_is_refused():
 
 
 def dropout(x, *, rate=0.5, axis_name=None, train=True):
-  return Dropout(rate, axis_name).apply({}, x, train=train, rngs={'noise': KEY})
+  return Dropout(rate, axis_name).apply(
+    {}, x, train=train, rngs={'noise': NOISE_KEY}
+  )
 
 
 @pytest.mark.parametrize('rate', [0.2, 0.5])
@@ -91,7 +92,7 @@ def test_a_rows_mask_depends_on_its_place_only():
 
 def gaussian_noise(x, *, stddev=0.5, axis_name=None, train=True):
   return GaussianNoise(stddev, axis_name).apply(
-    {}, x, train=train, rngs={'noise': KEY}
+    {}, x, train=train, rngs={'noise': NOISE_KEY}
   )
 
 

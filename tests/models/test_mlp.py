@@ -11,8 +11,8 @@ from gan_jax.models.mlp import (
   NoisyClassifier,
   SoftplusGenerator,
 )
+from tests.models.keys import KEY, NOISE_KEY
 
-KEY = jax.random.key(0)
 IMAGE = jax.random.uniform(KEY, (6, 4, 5, 3))
 Z = jax.random.normal(KEY, (6, 7))
 
@@ -129,7 +129,7 @@ def test_features_come_before_their_own_noise_only():
 def test_noise_acts_at_every_layer_with_draws_of_its_own():
   hidden = (60, 60)
   classifier = NoisyClassifier(3, hidden, input_noise=0.3, hidden_noise=0.5)
-  rngs = {'params': KEY, 'noise': KEY}
+  rngs = {'params': KEY, 'noise': NOISE_KEY}
   image = jnp.zeros((100, 4, 5, 3)).at[0].set(1.0)  # not a constant
   variables = classifier.init(rngs, image, train=True)
   _, state = classifier.apply(

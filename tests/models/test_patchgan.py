@@ -6,8 +6,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.errors import InputError
 from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
+from tests.models.keys import KEY
 
-KEY = jax.random.key(0)
 NORMALIZATIONS = pytest.mark.parametrize(
   'normalization', ['batch', 'instance', 'none']
 )
@@ -94,7 +94,7 @@ def images(rows=3, channels=2):
 def test_the_activations_between_the_layers(normalization):
   discriminator = PatchDiscriminator(4, 34, normalization)
   image = images()
-  variables = discriminator.init(KEY, image, train=True)
+  variables = jax.jit(lambda: discriminator.init(KEY, image, train=True))()
   # Large enough to see, and biases that are not 0.
   params = jax.tree.map(lambda x: 5 * x + 0.1, variables['params'])
   logits, _ = discriminator.apply(
@@ -133,7 +133,8 @@ def test_the_activations_between_the_layers(normalization):
 
 def test_kernels_are_drawn_as_the_authors_do():
   discriminator = PatchDiscriminator(8)
-  variables = discriminator.init(KEY, jnp.zeros((1, 32, 32, 3)), train=False)
+  image = jnp.zeros((1, 32, 32, 3))
+  variables = jax.jit(lambda: discriminator.init(KEY, image, train=False))()
   for name, layer in variables['params'].items():
     if 'kernel' in layer:  # to four of the estimate's own deviations
       kernel = np.asarray(layer['kernel'])
@@ -145,7 +146,7 @@ def test_kernels_are_drawn_as_the_authors_do():
 def test_each_image_is_judged_alone(normalization):
   discriminator = PatchDiscriminator(4, 16, normalization)
   image = images() * jnp.array([0.1, 1.0, 3.0])[:, None, None, None]
-  variables = discriminator.init(KEY, image, train=True)
+  variables = jax.jit(lambda: discriminator.init(KEY, image, train=True))()
   logits = discriminator.apply(variables, image, train=True)
   for i in range(3):
     alone = discriminator.apply(variables, image[i : i + 1], train=True)
@@ -155,7 +156,8 @@ def test_each_image_is_judged_alone(normalization):
 
 def test_batch_norm_is_of_the_global_batch_on_two_devices():
   image = images(4) * jnp.array([0.1, 1.0, 3.0, 9.0])[:, None, None, None]
-  variables = PatchDiscriminator(4, 34).init(KEY, image, train=True)
+  init = PatchDiscriminator(4, 34).init
+  variables = jax.jit(lambda: init(KEY, image, train=True))()
 
   def judge(image, axis_name=None):
     discriminator = PatchDiscriminator(4, 34, axis_name=axis_name)

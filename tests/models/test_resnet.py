@@ -6,8 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.errors import InputError
 from gan_jax.models.resnet import ResNetGenerator
-
-KEY = jax.random.key(0)
+from tests.models.keys import KEY
 
 
 def shapes(generator, size):
@@ -43,7 +42,9 @@ def test_an_image_keeps_its_size(size):
   assert output.shape == (1, *size, 2)
 
 
-@pytest.mark.parametrize('num_blocks', [0, 2])
+@pytest.mark.parametrize(
+  'num_blocks', [1, pytest.param(2, marks=pytest.mark.systems)]
+)
 def test_the_layers_by_hand(num_blocks):
   generator, variables, image = build(num_blocks=num_blocks)
   params = variables['params']
@@ -116,22 +117,28 @@ def test_sizes_that_cannot_be_translated(size):
     shapes(ResNetGenerator(3, 4, 1), size)
 
 
-def test_blocks_that_are_computed_anew_change_nothing_else():
-  """The same parameters and gradients; each block stands in a remat."""
-  x = np.random.default_rng(0).normal(size=(1, 8, 8, 3)).astype(np.float32)
-  found = {}
-  for remat in (False, True):
-    network = ResNetGenerator(channels=3, width=2, num_blocks=2, remat=remat)
-    params = network.init(jax.random.key(0), x, train=True)
-
-    def loss(params, network=network):
-      return (network.apply(params, x, train=True) ** 2).mean()
-
-    program = str(jax.make_jaxpr(jax.grad(loss))(params))
-    assert program.count('prevent_cse=True') == (2 if remat else 0)
-    found[remat] = params, jax.jit(jax.grad(loss))(params)
-  jax.tree.map(
-    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7),
-    found[False],
-    found[True],
+def gradients_of(remat):
+  """Parameters, and the function to the gradients of a loss of two blocks."""
+  x = np.random.default_rng(0).normal(size=(1, 8, 8, 1)).astype(np.float32)
+  network = ResNetGenerator(channels=1, width=1, num_blocks=2, remat=remat)
+  params = jax.jit(lambda: network.init(KEY, x, train=True))()
+  return params, jax.grad(
+    lambda params: (network.apply(params, x, train=True) ** 2).mean()
   )
+
+
+@pytest.mark.parametrize(('remat', 'count'), [(False, 0), (True, 2)])
+def test_each_block_stands_in_a_remat(remat, count):
+  params, gradients = gradients_of(remat)
+  program = str(jax.make_jaxpr(gradients)(params))
+  assert program.count('prevent_cse=True') == count
+
+
+@pytest.mark.systems
+def test_blocks_that_are_computed_anew_change_nothing_else():
+  """The same parameters and gradients."""
+  found = []
+  for remat in (False, True):
+    params, gradients = gradients_of(remat)
+    found.append((params, jax.jit(gradients)(params)))
+  jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-6, atol=1e-7), *found)

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from gan_jax.errors import InputError
 from gan_jax.models.layers import Dropout
 from gan_jax.models.unet import UNetGenerator
+from tests.models.keys import KEY, NOISE_KEY
 
-KEY = jax.random.key(0)
 DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
 
 
@@ -122,7 +124,7 @@ def test_the_activations_between_the_layers():
 SIDES = (0, 6, 14, 30)
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @pytest.mark.parametrize('level', [1, 2, 3])
 def test_skips_carry_details_past_the_inner_path(level):
   generator, variables, image = build(64, width=2)
@@ -155,11 +157,11 @@ def test_skips_carry_details_past_the_inner_path(level):
   assert side(inner=1.0, skip=0.0) == 64
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_dropout_acts_in_three_blocks():
   generator, variables, image = build(32)
   _, state = generator.apply(
-    variables, image, train=False, dropout=True, rngs={'noise': KEY},
+    variables, image, train=False, dropout=True, rngs={'noise': NOISE_KEY},
     capture_intermediates=lambda module, _: isinstance(module, Dropout),
   )  # fmt: skip
   outputs = [
@@ -175,12 +177,19 @@ def test_dropout_acts_in_three_blocks():
 
 def test_the_batch_is_split_for_dropout_though_batch_norm_is_not_synchronised():
   """Masks are of the global rows, statistics of each replica's."""
-  generator, variables, image = build(8)
+  generator, variables, image = build(4)
   split = UNetGenerator(3, 4, axis_name='batch', sync_batch_norm=False)
 
+  @functools.partial(
+    jax.jit, static_argnums=0, static_argnames=('train', 'dropout')
+  )
   def run(generator, image, **options):
     output, _ = generator.apply(
-      variables, image, rngs={'noise': KEY}, mutable=['batch_stats'], **options
+      variables,
+      image,
+      rngs={'noise': NOISE_KEY},
+      mutable=['batch_stats'],
+      **options,
     )
     return output
 
@@ -248,30 +257,38 @@ def test_sizes_that_cannot_be_halved_so_often(size, num_levels, message):
     shapes(UNetGenerator(3, 4, num_levels), size)
 
 
+def gradients_of(remat, image):
+  """Variables, and the function to the gradients and the statistics."""
+  network = UNetGenerator(1, 2, remat=remat)
+  rngs = {'params': KEY, 'noise': NOISE_KEY}
+  variables = jax.jit(lambda: network.init(rngs, image, train=True))()
+
+  def loss(params):
+    output, state = network.apply(
+      variables | {'params': params},
+      image,
+      train=True,
+      rngs={'noise': NOISE_KEY},
+      mutable=['batch_stats'],
+    )
+    return (output**2).mean(), state
+
+  return variables, jax.grad(loss, has_aux=True)
+
+
+@pytest.mark.parametrize(('remat', 'count'), [(False, 0), (True, 4)])
+def test_each_level_stands_in_a_remat(remat, count):
+  variables, gradients = gradients_of(remat, jnp.ones((2, 4, 4, 1)))
+  program = str(jax.make_jaxpr(gradients)(variables['params']))
+  assert program.count('prevent_cse=True') == count
+
+
+@pytest.mark.systems
 def test_levels_that_are_computed_anew_change_nothing_else():
   """The same parameters, dropout, statistics and gradients."""
-  image = jax.random.normal(KEY, (2, 16, 16, 3))
-  found = {}
+  found = []
   for remat in (False, True):
-    network = UNetGenerator(3, 4, remat=remat)
-    variables = network.init({'params': KEY, 'noise': KEY}, image, train=True)
-
-    def loss(params, network=network, variables=variables):
-      output, state = network.apply(
-        variables | {'params': params},
-        image,
-        train=True,
-        rngs={'noise': KEY},
-        mutable=['batch_stats'],
-      )
-      return (output**2).mean(), state
-
-    grad = jax.grad(loss, has_aux=True)
-    program = str(jax.make_jaxpr(grad)(variables['params']))
-    assert program.count('prevent_cse=True') == (8 if remat else 0)
-    found[remat] = variables, jax.jit(grad)(variables['params'])
-  jax.tree.map(
-    lambda a, b: assert_allclose(a, b, rtol=1e-5, atol=1e-7),
-    found[False],
-    found[True],
-  )
+    image = jax.random.normal(KEY, (2, 16, 16, 1))
+    variables, gradients = gradients_of(remat, image)
+    found.append((variables, jax.jit(gradients)(variables['params'])))
+  jax.tree.map(lambda a, b: assert_allclose(a, b, rtol=1e-5, atol=1e-7), *found)

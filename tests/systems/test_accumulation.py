@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from gan_jax.errors import InputError
 from gan_jax.training.program import build, init_state
 from tests.systems.steps import train
+from tests.tiers import in_systems
 from tests.training.test_parallel import tiny
 
 
@@ -30,9 +31,11 @@ def assert_pieces_are_the_whole(config, dataset, num, mode='jit'):
 @pytest.mark.parametrize(
   ('loss', 'n_critic', 'penalties'),
   [
-    ('non_saturating', 1, {}),
     ('wasserstein', 2, {'lambda_gp': 10.0}),
-    ('relativistic', 1, {'r1_gamma': 1.0, 'r2_gamma': 1.0}),
+    *in_systems(
+      ('non_saturating', 1, {}),
+      ('relativistic', 1, {'r1_gamma': 1.0, 'r2_gamma': 1.0}),
+    ),
   ],
 )
 def test_four_times_eight_are_thirty_two(loss, n_critic, penalties):
@@ -44,14 +47,14 @@ def test_four_times_eight_are_thirty_two(loss, n_critic, penalties):
   assert_pieces_are_the_whole(config, dataset, 4)
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_on_each_of_two_devices():
   config, dataset = tiny('mnist_gan')
   config.data.batch_size = 16
   assert_pieces_are_the_whole(config, dataset, 4, 'shard_map')
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_cyclegan_fills_its_pool_with_the_whole_batch():
   config, dataset = tiny('facades_cyclegan')
   for player in config.optimizer.values():

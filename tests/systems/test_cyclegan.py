@@ -24,6 +24,7 @@ from gan_jax.training.program import (
 from tests import made_up
 from tests.conftest import ROOT
 from tests.systems.steps import close, one_step
+from tests.tiers import in_systems
 
 RATE = 0.01
 
@@ -46,9 +47,39 @@ def batch_of(program, step=0):
   )
 
 
-@pytest.mark.slow
-def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(config):
-  """Both generators on the old D; then both D on what the pools return."""
+class _Generator(nn.Module):
+  channels: int
+  width: int
+  num_blocks: int
+  remat: bool
+
+  @nn.compact
+  def __call__(self, image, *, train):
+    return jnp.tanh(nn.Dense(self.channels)(image))
+
+
+class _Discriminator(nn.Module):
+  width: int
+  patch_size: int
+  normalization: str
+
+  @nn.compact
+  def __call__(self, image, *, train):
+    return nn.Dense(1)(jnp.abs(nn.Dense(self.width)(image)))
+
+
+@pytest.mark.usefixtures('new_systems')
+@pytest.mark.parametrize('tiny', [True, *in_systems(False)])
+def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(
+  config, tiny, monkeypatch
+):
+  """Both generators on the old D; then both D on what the pools return.
+
+  With networks that compile in no time, and with the real ones.
+  """
+  if tiny:
+    monkeypatch.setattr(cyclegan, 'ResNetGenerator', _Generator)
+    monkeypatch.setattr(cyclegan, 'PatchDiscriminator', _Discriminator)
   program = build(config, made_up.two_domains(config.data))
   generator, _ = program.system.networks['generator a2b']
   judge_net, _ = program.system.networks['discriminator b']
@@ -126,7 +157,7 @@ def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(config):
   assert max(jax.tree.leaves(differences)) > 0.1  # the last ones: out of a pool
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @pytest.mark.parametrize('still', ['generator', 'discriminator'])
 def test_a_players_update_leaves_the_other_untouched(config, still):
   config.optimizer[still].learning_rate = 0.0
@@ -138,19 +169,15 @@ def test_a_players_update_leaves_the_other_untouched(config, still):
     assert any(moved) == (player != still)
 
 
-class _Identity(nn.Module):
+class _Identity(_Generator):
   """Returns its input."""
-
-  channels: int
-  width: int
-  num_blocks: int
-  remat: bool
 
   @nn.compact
   def __call__(self, image, *, train):
     return image + 0.0 * self.param('unused', nn.initializers.zeros, ())
 
 
+@pytest.mark.usefixtures('new_systems')
 def test_cycle_and_identity_cost_nothing_for_identity_generators(
   config, monkeypatch
 ):
@@ -163,7 +190,7 @@ def test_cycle_and_identity_cost_nothing_for_identity_generators(
   np.testing.assert_allclose(metrics['g_loss'], 2.0 * adversarial, rtol=1e-6)
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_no_two_networks_start_alike(config):
   program = build(config, made_up.two_domains(config.data))
   state = init_state(program)
@@ -195,7 +222,7 @@ def test_the_pools_are_saved_and_restored(config, tmp_path):
   jax.tree.map(assert_array_equal, restored, pools)
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_resume_equals_uninterrupted(config, tmp_path, capsys):
   """From step 4 on, when eight images have gone through pools of three."""
   dataset = made_up.two_domains(config.data)
@@ -211,7 +238,7 @@ def test_resume_equals_uninterrupted(config, tmp_path, capsys):
   assert 'extra' in whole['sha256']
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_two_devices_do_what_one_does(config):
   states = {}
   for mode in ('jit', 'pmap'):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.training.program import build, init_state
+from gan_jax.training.program import build, init_state, state_shapes
 from tests.training.test_parallel import tiny
 
 CASES = [
@@ -21,9 +21,11 @@ CASES = [
   'facades_pix2pix',
   'facades_cyclegan',
 ]
+EACH = pytest.mark.parametrize('name', CASES)
 
 
 def step_of(name, dtype):
+  """A program, and the arguments of its step but for the state."""
   config, dataset = tiny(name)
   config.dtype = dtype
   program = build(config, dataset)
@@ -32,13 +34,14 @@ def step_of(name, dtype):
     for column, value in rows.items():
       if value.dtype == np.uint8:
         rows[column] = value / 127.5 - 1.0
-  return program, (init_state(program), batch, program.key('train'))
+  return program, (batch, program.key('train'))
 
 
 def products(name, dtype):
   """The types of what is multiplied, in the program for a TPU."""
   program, args = step_of(name, dtype)
-  traced = jax.jit(program.system.train_step).trace(*args)
+  state = state_shapes(program.system, program.data.spec)
+  traced = jax.jit(program.system.train_step).trace(state, *args)
   text = traced.lower(lowering_platforms=('tpu',)).as_text()
   kinds = 'convolution|dot_general'
   if name == 'fashion_hinge':  # the power iteration is in float32
@@ -47,10 +50,7 @@ def products(name, dtype):
   return [re.findall(r'x(f32|bf16)>', line) for line in lines]
 
 
-SLOW = [CASES[0], *(pytest.param(c, marks=pytest.mark.slow) for c in CASES[1:])]
-
-
-@pytest.mark.parametrize('name', SLOW)
+@EACH
 def test_all_products_are_of_bfloat16(name):
   for dtype, short in (('bfloat16', 'bf16'), ('float32', 'f32')):
     found = products(name, dtype)
@@ -58,16 +58,26 @@ def test_all_products_are_of_bfloat16(name):
     assert all(pair == [short, short] for pair in found), found
 
 
-@pytest.mark.parametrize('name', SLOW)
+@EACH
 def test_the_state_and_the_losses_are_float32(name):
-  """And the metrics are those of float32 up to bfloat16's 8 bits."""
+  program, args = step_of(name, 'bfloat16')
+  state = state_shapes(program.system, program.data.spec)
+  state, metrics = jax.eval_shape(program.system.train_step, state, *args)
+  for leaf in jax.tree.leaves((state, metrics)):
+    assert leaf.dtype in (jnp.float32, jnp.int32)
+
+
+@pytest.mark.systems
+@EACH
+def test_the_losses_are_those_of_float32_up_to_roundings(name):
+  """To bfloat16's 8 bits."""
   results = {}
   for dtype in ('float32', 'bfloat16'):
     program, args = step_of(name, dtype)
-    results[dtype] = jax.jit(program.system.train_step)(*args)
+    step = jax.jit(program.system.train_step)
+    results[dtype] = step(init_state(program), *args)
   state, metrics = results['bfloat16']
   for leaf in jax.tree.leaves((state, metrics)):
-    assert leaf.dtype in (jnp.float32, jnp.int32)
     assert np.isfinite(leaf).all()
   want = results['float32'][1]
   assert metrics != want

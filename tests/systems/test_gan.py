@@ -87,7 +87,7 @@ def test_each_update_of_d_has_its_rows_and_the_rate_of_the_training_step(
       on_fake, _ = judge(params, {}, fake)
       return jnp.mean(jax.nn.softplus(-on_real) + jax.nn.softplus(on_fake))
 
-    value, gradients = jax.value_and_grad(d_loss)(d_params)
+    value, gradients = jax.jit(jax.value_and_grad(d_loss))(d_params)
     d_params = descend(d_params, gradients)
   assert_allclose(metrics['d_loss'], value, rtol=1e-5)
   close(new.discriminator.params, d_params)
@@ -96,7 +96,7 @@ def test_each_update_of_d_has_its_rows_and_the_rate_of_the_training_step(
     on_fake, _ = judge(d_params, {}, generate(params, {}, z)[0])
     return jnp.mean(jax.nn.softplus(-on_fake))
 
-  value, gradients = jax.value_and_grad(g_loss)(g_params)
+  value, gradients = jax.jit(jax.value_and_grad(g_loss))(g_params)
   assert_allclose(metrics['g_loss'], value, rtol=1e-5)
   close(new.generator.params, descend(g_params, gradients))
 
@@ -110,6 +110,7 @@ def test_the_optimisers_own_counts(config, tiny_dataset):
   assert (*map(int, counts), int(new.step)) == (1, 3, 1)
 
 
+@pytest.mark.usefixtures('plain_convolutions')
 def test_batch_norm_sees_data_or_samples_and_keeps_statistics_of_data(
   config, tiny_dataset
 ):
@@ -132,6 +133,7 @@ def test_batch_norm_sees_data_or_samples_and_keeps_statistics_of_data(
   )
 
 
+@pytest.mark.usefixtures('plain_convolutions')
 def test_the_generator_meets_data_and_samples_apart(config, tiny_dataset):
   """G's step on the new D by hand, where BatchNorm looks at the batch."""
   convolve(config, 'batch')
@@ -151,9 +153,9 @@ def test_the_generator_meets_data_and_samples_apart(config, tiny_dataset):
     )
     return jax.nn.softplus(on_real - on_fake).mean(), statistics
 
-  (value, statistics), gradients = jax.value_and_grad(loss, has_aux=True)(
-    old.generator.params
-  )
+  (value, statistics), gradients = jax.jit(
+    jax.value_and_grad(loss, has_aux=True)
+  )(old.generator.params)
   assert_allclose(metrics['g_loss'], value, rtol=1e-5)
   want = jax.tree.map(
     lambda p, g: p - RATE * g, old.generator.params, gradients
@@ -162,6 +164,7 @@ def test_the_generator_meets_data_and_samples_apart(config, tiny_dataset):
   close(new.generator.model_state, statistics)
 
 
+@pytest.mark.usefixtures('plain_convolutions')
 def test_spectral_norms_become_one(config, tiny_dataset):
   """After 100 steps of power iteration D is the D of kernels / their norms."""
   convolve(config, 'spectral')
@@ -227,7 +230,7 @@ def test_penalties_enter_the_loss_with_their_weights(config, tiny_dataset):
   params = old.discriminator.params
   for name, value in terms(params).items():
     assert_allclose(metrics[name], value, rtol=1e-5)
-  value, gradients = jax.value_and_grad(total)(params)
+  value, gradients = jax.jit(jax.value_and_grad(total))(params)
   assert_allclose(metrics['d_loss'], value, rtol=1e-5)
   want = jax.tree.map(lambda p, g: p - RATE * g, params, gradients)
   close(new.discriminator.params, want)

@@ -29,7 +29,7 @@ def config():
     ('hinge', 'spectral', 1, {}),
   ],
 )
-@pytest.mark.slow
+@pytest.mark.systems
 def test_two_devices_agree_with_one(
   config, tiny_dataset, loss, normalization, n_critic, penalties
 ):
@@ -54,6 +54,7 @@ def test_two_devices_agree_with_one(
   )
 
 
+@pytest.mark.systems
 def test_batch_norm_on_each_device_alone(config, tiny_dataset):
   """Other steps than together, and statistics that are the devices' mean."""
   convolve(config, 'batch')

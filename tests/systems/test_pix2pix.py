@@ -7,11 +7,12 @@ from numpy.testing import assert_allclose
 from gan_jax.config import load_config
 from gan_jax.errors import InputError
 from gan_jax.rng import key_for
-from gan_jax.training.program import advance, build, init_state
+from gan_jax.training.program import advance, build, init_state, state_shapes
 from gan_jax.training.state import Weights
 from tests import made_up
 from tests.conftest import ROOT
 from tests.systems.steps import RATE, close, one_step
+from tests.tiers import in_systems
 
 
 @pytest.fixture
@@ -46,11 +47,11 @@ SQUARES = (  # as the authors have them, without a factor of 1/2
 )
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures('plain_convolutions')
 @pytest.mark.parametrize(
   ('direction', 'changes', 'game'),
   [
-    ('a2b', {}, CROSS_ENTROPY),
+    *in_systems(('a2b', {}, CROSS_ENTROPY)),
     (
       'b2a',
       {
@@ -101,7 +102,9 @@ def test_the_step_by_hand(config, direction, changes, game):
     (on_real, _), (on_fake, _) = (judge(params, x) for x in (real, fake))
     return 0.5 * game[0](on_real, on_fake).mean()
 
-  value, gradients = jax.value_and_grad(d_loss)(old.discriminator.params)
+  value, gradients = jax.jit(jax.value_and_grad(d_loss))(
+    old.discriminator.params
+  )
   assert_allclose(metrics['d_loss'], value, rtol=1e-5)
   d_params = jax.tree.map(
     lambda p, g: p - RATE * g, old.discriminator.params, gradients
@@ -113,7 +116,7 @@ def test_the_step_by_hand(config, direction, changes, game):
     on_fake, _ = judge(d_params, fake)
     return game[1](on_fake).mean() + 3.0 * jnp.abs(fake - real).mean()
 
-  value, gradients = jax.value_and_grad(g_loss)(old.generator.params)
+  value, gradients = jax.jit(jax.value_and_grad(g_loss))(old.generator.params)
   assert_allclose(metrics['g_loss'], value, rtol=1e-5)
   close(
     new.generator.params,
@@ -121,7 +124,7 @@ def test_the_step_by_hand(config, direction, changes, game):
   )
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @pytest.mark.parametrize('still', ['generator', 'discriminator'])
 def test_a_players_update_leaves_the_other_untouched(config, still):
   config.optimizer[still].learning_rate = 0.0
@@ -147,7 +150,7 @@ IMAGES = jnp.asarray(
 )
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @pytest.mark.parametrize('dropout', [True, False])
 def test_dropout_is_the_noise_at_test(config, dropout):
   config.model.test_dropout = dropout
@@ -156,6 +159,7 @@ def test_dropout_is_the_noise_at_test(config, dropout):
   assert (one != other).any() == dropout
 
 
+@pytest.mark.usefixtures('plain_convolutions')
 @pytest.mark.parametrize('statistics', ['instance', 'bn'])
 def test_what_an_image_is_normalised_with_at_test(config, statistics):
   """Its own statistics, or the running ones; never those of its neighbours."""
@@ -196,14 +200,14 @@ def test_it_translates_in_its_direction_only(config, direction):
   source, target = direction.split('2')
   made = jax.eval_shape(
     program.system.translate[direction],
-    init_state(program).generator.weights,
+    state_shapes(program.system, program.data.spec).generator.weights,
     jnp.zeros(shapes[source]),
     jax.random.key(0),
   )
   assert made.shape == shapes[target]
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_two_devices_do_what_one_does(config):
   states = {}
   for mode in ('jit', 'pmap'):

@@ -14,6 +14,7 @@ from gan_jax.training.program import (
   build,
   compile_step,
   init_state,
+  state_shapes,
 )
 from tests import made_up
 from tests.conftest import ROOT
@@ -34,7 +35,7 @@ def program_of(path):
   return build(config, made_up.for_config(config))
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @pytest.mark.parametrize('path', CONVOLUTIONAL, ids=lambda path: path.stem)
 def test_no_convolution_dilates_its_input_on_the_cpu(path):
   program = program_of(path)
@@ -47,7 +48,7 @@ def test_no_convolution_dilates_its_input_on_the_cpu(path):
   assert not re.search('lhs_dilate=|base-dilated', text)
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @pytest.mark.parametrize(
   'name', [n for n, w in WORKLOADS.items() if ROOT / w.config in CONVOLUTIONAL]
 )
@@ -70,7 +71,7 @@ def test_networks_passes_are_shared_by_the_two_losses():
   for D's loss, but for the images', and on samples for G's.
   """
   program = program_of(CONFIGS[0].with_name('svhn_ssgan.py'))
-  state = init_state(program)
+  state = state_shapes(program.system, program.data.spec)
   rows = dict(program.sampler()(0)['train'])
   image = rows['image'] = to_unit_range(jnp.asarray(rows['image']))
   z = jnp.zeros((len(image), program.config.model.z_dim))
@@ -80,7 +81,9 @@ def test_networks_passes_are_shared_by_the_two_losses():
     weights = getattr(state, player).weights
     variables = {'params': weights.params, **weights.model_state}
     return count_flops(
-      lambda *x: network.apply(variables, *x, train=False), *inputs
+      lambda variables, *x: network.apply(variables, *x, train=False),
+      variables,
+      *inputs,
     )
 
   g, d = passes('generator', z), passes('discriminator', image)
@@ -90,5 +93,7 @@ def test_networks_passes_are_shared_by_the_two_losses():
   dense = state.generator.params['dense']['kernel']
   of_z = 2 * len(image) * dense.size
   first = state.discriminator.params['conv1']['kernel']
-  of_images = count_flops(lambda x: conv(x, first, (2, 2)), image)
+  of_images = count_flops(
+    lambda x, kernel: conv(x, kernel, (2, 2)), image, first
+  )
   assert step == 3 * g - of_z + 7 * d - 2 * of_images

@@ -13,12 +13,9 @@ from tests import made_up
 from tests.conftest import ROOT
 
 
-def test_samples_are_scored_and_shown_without_padding(
-  smoke_config, tiny_dataset
-):
-  smoke_config.log.grid = (2, 3)
-  smoke_config.data.batch_size = smoke_config.data.num_labels = 6
-  program = build(smoke_config, tiny_dataset._replace(native_size=(6, 4)))
+def test_samples_are_scored_and_shown_without_padding(toy_config, tiny_dataset):
+  toy_config.log.grid = (2, 3)
+  program = build(toy_config, tiny_dataset._replace(native_size=(6, 4)))
   state = init_state(program)
   z = program.system.sample_z(program.key('fixed samples'), 100)
   weights = state.generator.averaged
@@ -35,7 +32,7 @@ def test_samples_are_scored_and_shown_without_padding(
   )
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @pytest.mark.parametrize(
   ('name', 'panels'),
   [

@@ -30,7 +30,7 @@ from gan_jax.training.export import (
 from gan_jax.training.restore import load_run
 from gan_jax.training.run_directory import RunDirectory
 from gan_jax.training.state import Weights
-from tests import made_up
+from tests import made_up, toy
 from tests.conftest import ROOT
 
 for library in ('flatbuffers', 'safetensors'):
@@ -56,7 +56,10 @@ def write_run(name, workdir):
 
   Averaged weights are far from the others, and so are those of the two steps.
   """
-  config = load_config(str(ROOT / f'configs/{name}.py:smoke'))
+  if name == 'toy':
+    config = toy.get_config()
+  else:
+    config = load_config(str(ROOT / f'configs/{name}.py:smoke'))
   config.parallel = 'jit'
   for optimizer in config.optimizer.values():
     optimizer.ema_decay = 0.5
@@ -106,6 +109,11 @@ def run_dirs(tmp_path_factory):
 
 
 @pytest.fixture
+def toy_dir(run_dirs):
+  return run_dirs('toy')
+
+
+@pytest.fixture
 def ssgan(run_dirs):
   return run_dirs('digits_ssgan')
 
@@ -151,12 +159,22 @@ def draw_z(num):
   return np.random.default_rng(1).standard_normal((num, 100), np.float32)
 
 
-@pytest.mark.parametrize('params', ['inside', 'beside'])
-def test_a_generator_makes_the_runs_samples_of_any_number(ssgan, path, params):
-  export_network(ssgan, path, params=params)
+@pytest.mark.parametrize(
+  ('name', 'params'),
+  [
+    ('toy', 'inside'),
+    ('toy', 'beside'),
+    pytest.param('digits_ssgan', 'beside', marks=pytest.mark.systems),
+  ],
+)
+def test_a_generator_makes_the_runs_samples_of_any_number(
+  run_dirs, path, name, params
+):
+  workdir = run_dirs(name)
+  export_network(workdir, path, params=params)
   weights = load_weights(path) if params == 'beside' else None
   generate = read(path, weights)
-  run = load_run(ssgan)
+  run = load_run(workdir)
   player = run.state.generator
 
   def expected(weights, z):
@@ -172,32 +190,36 @@ def test_a_generator_makes_the_runs_samples_of_any_number(ssgan, path, params):
   assert len(np.unique(made, axis=0)) == 5
 
 
-def test_parameters_beside_the_file_are_its_first_argument(ssgan, path):
-  export_network(ssgan, path, params='inside')
+def test_parameters_beside_the_file_are_its_first_argument(toy_dir, path):
+  export_network(toy_dir, path, network='classifier', params='inside')
   inside = path.stat().st_size
-  export_network(ssgan, path, params='beside')
+  export_network(toy_dir, path, network='classifier', params='beside')
   assert {p.name for p in path.parent.iterdir()} == {
     'network.jax', 'network.safetensors'
   }  # fmt: skip
   weights = load_weights(path)
-  ema = load_run(ssgan).state.generator.ema
-  assert weights.keys() >= {'params/dense/kernel', 'params/deconv1/bias'}
-  assert_array_equal(
-    weights['params/dense/kernel'], ema.params['dense']['kernel']
-  )
-  mean = ema.model_state['batch_stats']['norm0']['norm']['mean']
-  assert_array_equal(weights['model_state/batch_stats/norm0/norm/mean'], mean)
+  ema = load_run(toy_dir).state.discriminator.ema
+  kernel = 'params/Dense_0/kernel'
+  assert_array_equal(weights[kernel], ema.params['Dense_0']['kernel'])
+  mean = ema.model_state['batch_stats']['mean']
+  assert_array_equal(weights['model_state/batch_stats/mean'], mean)
   size = sum(x.nbytes for x in weights.values())
   assert path.stat().st_size < inside - 0.8 * size
-  z = draw_z(2)
-  before = read(path, weights)(z)
-  weights['params/dense/kernel'] = -weights['params/dense/kernel']
-  assert (read(path, weights)(z) != before).mean() > 0.5
+  images = draw_images(2, 7, 9, 1)
+  before = read(path, weights)(images)
+  weights[kernel] = -weights[kernel]
+  assert (read(path, weights)(images) != before).mean() > 0.5
 
 
-def test_a_classifier_gives_probabilities_of_images_as_they_are(ssgan, path):
-  export_network(ssgan, path, network='classifier')
-  run = load_run(ssgan)
+@pytest.mark.parametrize(
+  'name', ['toy', pytest.param('digits_ssgan', marks=pytest.mark.systems)]
+)
+def test_a_classifier_gives_probabilities_of_images_as_they_are(
+  run_dirs, path, name
+):
+  workdir = run_dirs(name)
+  export_network(workdir, path, network='classifier')
+  run = load_run(workdir)
   images = draw_images(5, 7, 9, 1)
   padded = np.pad(images, [(0, 0), (4, 5), (3, 4), (0, 0)])
 
@@ -215,6 +237,7 @@ def test_a_classifier_gives_probabilities_of_images_as_they_are(ssgan, path):
   assert_allclose(read(path)(images[:2]), made[:2], atol=1e-6)
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize('direction', ['a2b', 'b2a'])
 def test_each_direction_is_exported_with_its_own_parameters(
   cyclegan, path, direction
@@ -237,7 +260,7 @@ def test_each_direction_is_exported_with_its_own_parameters(
   assert abs(made - expected(direction[::-1])).max() > 10
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_noise_is_a_function_of_the_seed_and_the_row(pix2pix, path):
   export_network(pix2pix, path)
   translate = read(path)
@@ -256,7 +279,7 @@ def test_noise_is_a_function_of_the_seed_and_the_row(pix2pix, path):
     assert_allclose(row, as_uint8(want[0]), atol=1)  # of rounding
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_a_translator_takes_a_seed_where_the_seed_matters(cyclegan, pix2pix):
   for workdir, noisy in ((cyclegan, False), (pix2pix, True)):
     run = load_run(workdir)
@@ -268,6 +291,7 @@ def test_a_translator_takes_a_seed_where_the_seed_matters(cyclegan, pix2pix):
       assert bool((one != two).any()) == noisy
 
 
+@pytest.mark.systems
 def test_one_file_has_each_platforms_own_form(ssgan, path):
   exported = export_network(ssgan, path).exported
   assert exported.platforms == PLATFORMS
@@ -287,11 +311,11 @@ def test_one_file_has_each_platforms_own_form(ssgan, path):
     read(path)(z)
 
 
-def test_a_checkpoint_may_be_named_and_a_file_is_replaced(ssgan, path):
+def test_a_checkpoint_may_be_named_and_a_file_is_replaced(toy_dir, path):
   z = draw_z(3)
   made = {}
   for checkpoint in ('1', '2', 'latest'):
-    artefact = export_network(ssgan, path, checkpoint=checkpoint)
+    artefact = export_network(toy_dir, path, checkpoint=checkpoint)
     assert artefact.step == (1 if checkpoint == '1' else 2)
     made[checkpoint] = read(path)(z)
   assert_array_equal(made['2'], made['latest'])
@@ -299,11 +323,11 @@ def test_a_checkpoint_may_be_named_and_a_file_is_replaced(ssgan, path):
   assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_generator_needs_no_discriminator(ssgan, path, tmp_path):
-  copy = shutil.copytree(ssgan, tmp_path / 'copy')
+def test_a_generator_needs_no_discriminator(toy_dir, path, tmp_path):
+  copy = shutil.copytree(toy_dir, tmp_path / 'copy')
   for part in copy.glob('checkpoints/*/discriminator'):
     shutil.rmtree(part)
-  export_network(ssgan, path)
+  export_network(toy_dir, path)
   whole = path.read_bytes()
   export_network(copy, path)
   z = draw_z(2)
@@ -315,12 +339,13 @@ def test_a_generator_needs_no_discriminator(ssgan, path, tmp_path):
 @pytest.mark.parametrize(
   ('config', 'options'),
   [
-    ('digits_ssgan', {'params': 'beside'}),
+    ('toy', {'params': 'beside'}),
+    pytest.param('digits_ssgan', {}, marks=pytest.mark.systems),
     pytest.param(
-      'digits_ssgan', {'network': 'classifier'}, marks=pytest.mark.slow
+      'digits_ssgan', {'network': 'classifier'}, marks=pytest.mark.systems
     ),
     pytest.param(
-      'facades_pix2pix', {'params': 'beside'}, marks=pytest.mark.slow
+      'facades_pix2pix', {'params': 'beside'}, marks=pytest.mark.systems
     ),
   ],
 )
@@ -346,21 +371,21 @@ def test_the_recipe_runs_without_this_package(run_dirs, path, config, options):
   )
 
 
-@pytest.mark.slow
-def test_the_difference_is_of_the_files_output(ssgan, tmp_path):
+@pytest.mark.systems
+def test_the_difference_is_of_the_files_output(toy_dir, tmp_path):
   first, second = (
-    export_network(ssgan, tmp_path / f'{step}.jax', checkpoint=str(step))
+    export_network(toy_dir, tmp_path / f'{step}.jax', checkpoint=str(step))
     for step in (1, 2)
   )
   assert export_check.difference(first._replace(network=second.network)) > 5
-  for_tpu = export_network(ssgan, tmp_path / 'tpu.jax', platforms=['tpu'])
+  for_tpu = export_network(toy_dir, tmp_path / 'tpu.jax', platforms=['tpu'])
   assert export_check.difference(for_tpu) is None
 
 
 def test_a_recipe_that_needs_this_package_is_no_recipe(
-  ssgan, path, monkeypatch
+  toy_dir, path, monkeypatch
 ):
-  artefact = export_network(ssgan, path)
+  artefact = export_network(toy_dir, path)
   code = export_check.recipe(artefact)
   monkeypatch.setattr(
     export_check, 'recipe', lambda _: f'import gan_jax\n{code}'
@@ -370,7 +395,7 @@ def test_a_recipe_that_needs_this_package_is_no_recipe(
     export_check.difference(artefact)
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_what_is_printed(pix2pix, path):
   artefact = export_network(pix2pix, path, platforms=['cuda', 'cpu'])
   assert export_check.describe(artefact).splitlines() == [
@@ -464,7 +489,7 @@ def test_names_that_cannot_be_the_files(path):
 
 
 @pytest.mark.parametrize('library', ['flatbuffers', 'safetensors'])
-def test_a_library_that_is_not_installed(path, library, monkeypatch, ssgan):
+def test_a_library_that_is_not_installed(path, library, monkeypatch, toy_dir):
   find_spec = export_check.sys.modules['importlib.util'].find_spec
   monkeypatch.setattr(
     'importlib.util.find_spec',
@@ -473,9 +498,10 @@ def test_a_library_that_is_not_installed(path, library, monkeypatch, ssgan):
   message = refusal('nowhere', path, params='beside')
   assert message.startswith(f"{library} is not installed; pip install '.[exp")
   if library == 'safetensors':  # it is needed for nothing else
-    export_network(ssgan, path)
+    export_network(toy_dir, path)
 
 
+@pytest.mark.systems
 def test_networks_that_a_run_does_not_have(ssgan, cyclegan, run_dirs, path):
   supervised = run_dirs('digits_supervised')
   for workdir, network, message in (
@@ -491,7 +517,7 @@ def test_networks_that_a_run_does_not_have(ssgan, cyclegan, run_dirs, path):
   assert message == 'a generator has no direction; give none'
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_a_direction_or_a_checkpoint_that_is_not_there(ssgan, pix2pix, path):
   message = refusal(pix2pix, path, direction='a2b')
   assert 'does not translate a2b; choose b2a' in message
@@ -500,8 +526,8 @@ def test_a_direction_or_a_checkpoint_that_is_not_there(ssgan, pix2pix, path):
   assert not path.parent.exists()
 
 
-def test_a_broken_run(ssgan, path, tmp_path):
-  copy = shutil.copytree(ssgan, tmp_path / 'copy')
+def test_a_broken_run(toy_dir, path, tmp_path):
+  copy = shutil.copytree(toy_dir, tmp_path / 'copy')
   for part in copy.glob('checkpoints/*/generator'):
     shutil.rmtree(part)
   assert 'every checkpoint' in refusal(copy, path)

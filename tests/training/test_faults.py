@@ -19,16 +19,9 @@ from gan_jax.training.run_directory import RunDirectory, missing_lines
 from gan_jax.training.run_report import write_report
 
 
-@pytest.fixture(scope='session')
-def finished_dir(tmp_path_factory):
-  return tmp_path_factory.mktemp('finished') / 'run'
-
-
 @pytest.fixture
-def run(toy_config, tiny_dataset, finished_dir, tmp_path):
-  """A finished run of eight steps that a test may damage."""
-  loop.train(toy_config, finished_dir, dataset=tiny_dataset)
-  return shutil.copytree(finished_dir, tmp_path / 'run')
+def run(toy_run):
+  return toy_run
 
 
 @pytest.fixture

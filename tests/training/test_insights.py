@@ -18,7 +18,7 @@ from gan_jax.training import insights, restore, run_report
 from gan_jax.training.evaluator import Evaluator
 from gan_jax.training.program import build, init_state
 from gan_jax.training.run_directory import RunDirectory
-from tests import made_up
+from tests import made_up, toy
 from tests.conftest import ROOT
 
 
@@ -47,9 +47,8 @@ def program():
 
   dataset = Dataset('tiny', examples(30), examples(13), examples(12), 3, (6, 4))
   dataset.validation.image[5] = dataset.train.image[7]
-  config = load_config(str(ROOT / 'configs/digits_ssgan.py:smoke'))
-  config.parallel = 'jit'
-  config.data.batch_size = config.data.num_labels = 6
+  config = toy.get_config()
+  config.optimizer.generator.ema_decay = 0.0
   config.eval.batch_size = 5
   return build(config, dataset)
 
@@ -263,7 +262,7 @@ def test_runs_of_one_name_are_told_apart(program, tmp_path):
     run_report.write_comparison([paths[0], paths[0]], tmp_path / 'x.html')
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 @pytest.mark.parametrize(
   ('name', 'ways', 'third'),
   [

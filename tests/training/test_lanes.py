@@ -14,7 +14,7 @@ from gan_jax.training.meter import Diverged
 from gan_jax.training.program import build
 from gan_jax.training.run_directory import RunDirectory
 from gan_jax.training.signals import Stopped
-from tests import made_up
+from tests import made_up, toy
 from tests.systems.steps import plain_config
 
 SEEDS = (0, 1, 2)
@@ -22,18 +22,22 @@ SEEDS = (0, 1, 2)
 
 @pytest.fixture(scope='module')
 def dataset():
-  return made_up.labelled(40, 8, 1)
+  return made_up.labelled(60, 8, 1)
 
 
-def configs(name='mnist_gan'):
+def configs(name=None):
   """Six plain SGD steps, saved every two, reported every three."""
   made = []
   for seed in SEEDS:
-    config = plain_config(name)
+    config = toy.get_config() if name is None else plain_config(name)
+    for player in config.optimizer.values():
+      player.name, player.learning_rate = 'sgd', 0.1
     config.seed = config.data.label_seed = seed
     config.train.num_steps = 6
     config.log.report_every_steps = 3
     config.log.tensorboard = False
+    if 'num_labels' in config.data:
+      config.data.num_labels = 20
     made.append(config)
   return made
 
@@ -77,17 +81,22 @@ def assert_close(state, other, atol=1e-5):
 
 
 @pytest.mark.parametrize(
-  'name', ['mnist_gan', pytest.param('mnist_ssgan', marks=pytest.mark.slow)]
+  'name',
+  [
+    None,
+    pytest.param('mnist_gan', marks=pytest.mark.systems),
+    pytest.param('mnist_ssgan', marks=pytest.mark.systems),
+  ],
 )
 def test_a_lane_equals_the_single_run_with_its_seed(
   name, dataset, together, tmp_path
 ):
   folder, results = together
-  if name != 'mnist_gan':
+  if name is not None:
     folder = tmp_path / 'together'
     results = lanes.train_lanes(configs(name), places(folder), dataset=dataset)
-    labels = {result['data_sha256']['labels_kept'] for result in results}
-    assert len(labels) == 3
+  labels = {result['data_sha256']['labels_kept'] for result in results}
+  assert len(labels) == (1 if name == 'mnist_gan' else 3)
   single = loop.train(configs(name)[1], tmp_path / 'single', dataset=dataset)
   alone = restore.load_run(tmp_path / 'single').state
   states = [restore.load_run(place).state for place in places(folder)]
@@ -117,7 +126,7 @@ def test_a_lane_leaves_an_ordinary_run_directory(together):
     assert (run.directory.samples / 'samples_00000003.png').exists()
 
 
-@pytest.mark.parametrize('step', [5, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize('step', [5, 4])
 def test_a_stop_saves_all_lanes_and_the_same_call_goes_on(
   together, dataset, tmp_path, monkeypatch, step
 ):
@@ -140,7 +149,6 @@ def test_a_stop_saves_all_lanes_and_the_same_call_goes_on(
     assert reports(place) == reports(whole)
 
 
-@pytest.mark.slow
 def test_a_kill_between_the_saves_of_two_lanes(
   together, dataset, copied, monkeypatch
 ):
@@ -226,9 +234,8 @@ def test_lanes_want_one_device(dataset, tmp_path):
   assert not list(tmp_path.iterdir())
 
 
-def test_which_networks_have_convolutions(smoke_config, tiny_dataset, dataset):
-  smoke_config.data.num_labels = smoke_config.data.batch_size = 6
-  smoke_config.data.num_validation = 3
-  assert lanes.has_convolutions(build(smoke_config, tiny_dataset))
+def test_which_networks_have_convolutions(smoke_config, dataset):
+  smoke_config.data.num_labels = 20
+  assert lanes.has_convolutions(build(smoke_config, dataset))
   for name in ('mnist_ssgan', 'mnist_gan'):
     assert not lanes.has_convolutions(build(configs(name)[0], dataset))

@@ -1,14 +1,11 @@
-import pathlib
 import shutil
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gan_jax.config import load_config
 from gan_jax.data.labelled import DATASETS
 from gan_jax.errors import InputError
-from gan_jax.training import loop
 from gan_jax.training.restore import (
   beside_nearest,
   closed_tour,
@@ -17,34 +14,13 @@ from gan_jax.training.restore import (
   load_generator,
   load_run,
 )
-
-ROOT = pathlib.Path(__file__).parents[2]
-
-
-def train(config, workdir, dataset):
-  config.parallel = 'jit'
-  config.data.num_labels = 6
-  config.data.batch_size = 6
-  config.data.image_size = None
-  config.log.tensorboard = False
-  config.train.num_steps = 4
-  config.checkpoint.save_every_steps = 2
-  config.checkpoint.keep = 2
-  loop.train(config, workdir, dataset=dataset)
-  return workdir
-
-
-@pytest.fixture(scope='session')
-def restorable_dir(tmp_path_factory):
-  return tmp_path_factory.mktemp('restorable') / 'run'
+from tests.toy import without
 
 
 @pytest.fixture
-def workdir(smoke_config, tiny_dataset, restorable_dir, tmp_path):
-  """A run with checkpoints at steps 2 and 4, which a test may damage."""
-  if not restorable_dir.exists():
-    train(smoke_config, restorable_dir, tiny_dataset)
-  return shutil.copytree(restorable_dir, tmp_path / 'copy')
+def workdir(toy_run):
+  """A run with checkpoints at steps 4, 6 and 8."""
+  return toy_run
 
 
 def test_a_generator_needs_no_discriminator(workdir, capsys):
@@ -54,7 +30,7 @@ def test_a_generator_needs_no_discriminator(workdir, capsys):
   for path in workdir.glob('checkpoints/*/discriminator'):
     shutil.rmtree(path)
   alone = load_generator(workdir)
-  assert alone.step == 4
+  assert alone.step == 8
   assert alone.state.discriminator is None
   assert_array_equal(generate(alone, z)['samples'], want)
   assert capsys.readouterr().err == ''
@@ -63,17 +39,16 @@ def test_a_generator_needs_no_discriminator(workdir, capsys):
 
 
 def test_a_damaged_generator_falls_back(workdir, capsys):
-  shutil.rmtree(workdir / 'checkpoints/4/generator')
-  assert load_generator(workdir).step == 2
+  shutil.rmtree(workdir / 'checkpoints/8/generator')
+  assert load_generator(workdir).step == 6
   line = capsys.readouterr().err
   assert line.count('\n') == 1
   assert 'falling back' in line
 
 
-def test_a_classifier_alone_has_no_generator(tiny_dataset, tmp_path):
-  config = load_config(str(ROOT / 'configs/digits_supervised.py:smoke'))
-  workdir = train(config, tmp_path / 'run', tiny_dataset)
-  with pytest.raises(InputError, match='supervised has no generator'):
+def test_a_classifier_alone_has_no_generator(workdir, monkeypatch):
+  without(monkeypatch, generate=None, sample_z=None)
+  with pytest.raises(InputError, match='toy has no generator'):
     load_generator(workdir)
 
 

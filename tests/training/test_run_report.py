@@ -6,44 +6,38 @@ from gan_jax.training import loop, run_report
 from tests.training.test_loop import stop_after
 
 
-@pytest.fixture
-def config(smoke_config):
-  smoke_config.data.num_labels = smoke_config.data.batch_size = 6
-  smoke_config.data.num_validation = 3
-  smoke_config.log.tensorboard = False
-  return smoke_config
-
-
-def test_a_report_follows_the_run(config, tiny_dataset, tmp_path, monkeypatch):
+def test_a_report_follows_the_run(
+  toy_config, tiny_dataset, tmp_path, monkeypatch
+):
   monkeypatch.setattr(run_report, '_FIRST_SECONDS', 0.0)
-  stop_after(monkeypatch, 3)
+  stop_after(monkeypatch, 5)
   with pytest.raises(loop.Stopped):
-    loop.train(config, tmp_path, dataset=tiny_dataset)
+    loop.train(toy_config, tmp_path, dataset=tiny_dataset)
   page = (tmp_path / 'report.html').read_text()
   assert 'not finished' in page
-  assert 'step 2,' in page  # of the first report, when it was due
+  assert 'step 3,' in page  # of the first report, when it was due
   monkeypatch.undo()
-  loop.train(config, tmp_path, dataset=tiny_dataset)
+  loop.train(toy_config, tmp_path, dataset=tiny_dataset)
   page = (tmp_path / 'report.html').read_text()
   assert 'not finished' not in page
-  assert 'step 8,' in page
+  assert 'step 6,' in page
 
 
 def test_a_run_of_less_than_a_minute_does_not_wait_for_one(
-  config, tiny_dataset, tmp_path
+  toy_config, tiny_dataset, tmp_path
 ):
-  loop.train(config, tmp_path, dataset=tiny_dataset)
+  loop.train(toy_config, tmp_path, dataset=tiny_dataset)
   assert not (tmp_path / 'report.html').exists()
 
 
 def test_training_goes_on_without_a_report(
-  config, tiny_dataset, tmp_path, monkeypatch, capsys
+  toy_config, tiny_dataset, tmp_path, monkeypatch, capsys
 ):
   def full(*_):
     raise OSError('no space left')
 
   monkeypatch.setattr(run_report, '_FIRST_SECONDS', 0.0)
   monkeypatch.setattr(run_report.report, 'write_report', full)
-  result = loop.train(config, tmp_path, dataset=tiny_dataset)
+  result = loop.train(toy_config, tmp_path, dataset=tiny_dataset)
   assert result['steps'] == 8
   assert 'note: no report: no space left' in capsys.readouterr().err

@@ -21,30 +21,24 @@ from gan_jax.training.restore import load_run
 from gan_jax.training.scoring import compare_folders, evaluate
 from tests import made_up
 from tests.conftest import ROOT
+from tests.toy import without
 
 
 @pytest.fixture
-def config(smoke_config):
-  smoke_config.data.num_labels = 6
-  smoke_config.data.num_validation = 3
-  smoke_config.data.batch_size = 6
-  smoke_config.train.num_steps = 6
-  smoke_config.log.tensorboard = False
-  smoke_config.eval.metrics = 'fid,prdc'
-  smoke_config.eval.extractor = 'random'
-  smoke_config.eval.num_samples = 8
-  return smoke_config
+def config(toy_config):
+  toy_config.train.num_steps = 6
+  toy_config.log.report_every_steps = 2
+  toy_config.optimizer.generator.ema_decay = 0.0
+  toy_config.eval.metrics = 'fid,prdc'
+  toy_config.eval.extractor = 'random'
+  toy_config.eval.num_samples = 8
+  return toy_config
 
 
 @pytest.fixture(scope='session')
-def classifier(tmp_path_factory):
-  """A run directory of a classifier of the digits, hardly trained."""
-  config = load_config(str(ROOT / 'configs/digits_classifier.py:smoke'))
-  config.parallel, config.log.tensorboard = 'jit', False
-  config.train.num_steps = 2
-  path = tmp_path_factory.mktemp('classifier') / 'run'
-  train(config, str(path))
-  return str(path)
+def classifier(toy_reference):
+  """A run directory of a classifier of 8x8 images, hardly trained."""
+  return str(toy_reference[0])
 
 
 def reports(path):
@@ -178,7 +172,7 @@ def test_bad_settings_fail_before_anything_is_made(
 def test_a_classifier_measures(classifier, config):
   extractor = open_extractor(classifier)
   assert extractor.image_shape == (8, 8, 1)
-  assert extractor.describe()['version'] == 'step 2'
+  assert extractor.describe()['version'] == 'step 8'
   images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), np.uint8)
   features, logits = extractor.extract(images)
   run = load_run(classifier)
@@ -186,17 +180,16 @@ def test_a_classifier_measures(classifier, config):
   expected = run.system.predict(weights, images / 127.5 - 1.0)
   np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
   # The last layer is dense.
-  dense = weights.params['class_logits']
+  dense = weights.params['Dense_0']
   np.testing.assert_allclose(
     features @ dense['kernel'] + dense['bias'], logits, rtol=1e-4, atol=1e-5
   )
 
 
-def test_a_run_of_no_classifier_is_refused(config, tiny_dataset, tmp_path):
-  path = tmp_path / 'run'
-  train(config, str(path), dataset=tiny_dataset)
-  with pytest.raises(InputError, match='system ssgan, which is no classifier'):
-    open_extractor(str(path))
+def test_a_run_of_no_classifier_is_refused(classifier, monkeypatch):
+  without(monkeypatch, embed=None)
+  with pytest.raises(InputError, match='system toy, which is no classifier'):
+    open_extractor(classifier)
 
 
 def save(folder, images):
@@ -253,7 +246,7 @@ def test_bad_folders_fail(folders, tmp_path, classifier):
     compare(real, tmp_path / 'mixed')
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_translations_are_compared_with_images_of_their_domain():
   config = load_config(str(ROOT / 'configs/facades_cyclegan.py:smoke'))
   config.parallel = 'jit'

@@ -14,8 +14,7 @@ from gan_jax.training.meter import Diverged
 from gan_jax.training.signals import Stopped
 from gan_jax.training.sweep import sweep
 from gan_jax.training.sweep_plan import Protocol
-from tests import made_up
-from tests.systems.steps import plain_config
+from tests import made_up, toy
 
 VARY = {'data.num_labels': [20]}
 NAMES = ['num_labels=20-seed=0', 'num_labels=20-seed=1']
@@ -26,12 +25,12 @@ def dataset():
   return made_up.labelled(40, 8, 1)
 
 
-def config(name='mnist_ssgan'):
-  made = plain_config(name)
+def config():
+  made = toy.get_config()
+  for player in made.optimizer.values():
+    player.learning_rate = 0.1
   made.train.num_steps = 2
-  made.log.tensorboard = False
-  if 'num_labels' in made.data:
-    made.data.num_labels = 20
+  made.data.num_labels = 20
   return made
 
 
@@ -191,7 +190,7 @@ def test_a_part_of_a_protocol_shows_the_whole(dataset, copied):
     # 40 images: what no schema knows.
     ({}, {'vary': {'data.num_labels': [20, 15]}}, 'num_labels=15-seed=0: '),
     ({}, {'vary': {'data.batch_size': [6, 41]}}, 'batch_size=41-seed=0: '),
-    ({}, {'vary': {'loss.unlabelled_weight': [1, -1]}}, 'weight=-1-seed=0: '),
+    ({}, {'vary': {'model.z_dim': [1, -1]}}, 'z_dim=-1-seed=0: '),
     (
       {},
       {'vary': {'checkpoint.best_metric': ['fid']}},
@@ -228,9 +227,8 @@ def test_a_stop_ends_the_sweep_and_the_same_call_goes_on(
 ):
   def run():
     return sweep(
-      config('mnist_gan'), str(tmp_path), seeds=[0, 1], mode=mode,
-      dataset=dataset,
-    )  # fmt: skip
+      config(), str(tmp_path), seeds=[0, 1], mode=mode, dataset=dataset
+    )
 
   with monkeypatch.context() as patch:
     module, name = (lanes, '_advance') if mode == 'vmap' else (loop, 'advance')
@@ -240,14 +238,14 @@ def test_a_stop_ends_the_sweep_and_the_same_call_goes_on(
   assert restore.load_run(tmp_path / 'seed=0').step == 1
   assert (tmp_path / 'seed=1').exists() == (mode == 'vmap')
   assert run().failed == {}
-  (row,) = (x for x in table(tmp_path) if x['score'] == 'samples_std')
-  assert (row['n'], row['weights'], row['runs']) == ('2', 'raw', 'single')
+  row, *_ = (x for x in table(tmp_path) if x['score'] == 'test_error')
+  assert (row['n'], row['weights'], row['runs']) == ('2', 'averaged', 'single')
   values = [
     json.loads((tmp_path / f'seed={seed}/result.json').read_text())
     for seed in (0, 1)
   ]
-  mean = (values[0]['samples_std'] + values[1]['samples_std']) / 2
-  assert row['mean ± std'].startswith(f'{mean:.4g} ± ')
+  mean = (values[0]['test_error'] + values[1]['test_error']) / 2
+  assert row['mean ± std'].startswith(f'{mean:.2%} ± ')
   for seed in (0, 1):
     sessions = restore.load_run(tmp_path / f'seed={seed}').directory.sessions()
     assert sessions[0]['parallel'] == (
@@ -267,10 +265,10 @@ def test_auto_takes_lanes_where_there_are_no_convolutions(
     return [(run, Diverged('not tried')) for run in group]
 
   monkeypatch.setattr(module, '_train', nothing)
-  sweep(config('mnist_gan'), str(tmp_path), seeds=[0, 1], dataset=dataset)
+  sweep(config(), str(tmp_path), seeds=[0, 1], dataset=dataset)
   assert groups == [(2, True)]
   groups.clear()
-  devices = config('mnist_gan')
+  devices = config()
   devices.parallel = 'auto'  # the tests have two
   sweep(devices, str(tmp_path), seeds=[0, 1], dataset=dataset)
   assert groups == [(1, False)] * 2

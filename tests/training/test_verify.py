@@ -207,7 +207,7 @@ def test_another_environment_is_named(
   assert any(cause.startswith(needle) for cause in verdict.causes)
 
 
-@pytest.mark.slow
+@pytest.mark.systems
 def test_a_resumption_in_another_mode_is_named(run, config, tiny_dataset):
   """Half jit, half pmap: no single replay has its bits, and it is said why."""
   config.train.num_steps = 6
