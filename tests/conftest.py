@@ -44,11 +44,16 @@ CPU_SECONDS, CPU_SECONDS_COLD = 5.0, 10.0
 
 
 def pytest_ignore_collect(collection_path, config):
-  """The fast tier has no test of PyTorch's, and needs none installed."""
-  fast = config.option.markexpr == 'not systems and not slow'
-  return (
-    True if fast and collection_path.name.startswith('test_torch') else None
-  )
+  """The tiers but one have no PyTorch, which these files skip without."""
+  elsewhere = config.option.markexpr in ('slow', 'not systems and not slow')
+  torch = collection_path.name.startswith('test_torch')
+  return True if elsewhere and torch else None
+
+
+def pytest_itemcollected(item):
+  """Where PyTorch is the oracle."""
+  if item.path.name.startswith('test_torch') or 'torch' in item.fixturenames:
+    item.add_marker('systems')
 
 
 def cpu_seconds():

@@ -185,6 +185,7 @@ def test_a_compiler_that_crashes_is_named(monkeypatch):
     aot.analyse(smoke('mnist_gan'), 'v5e:2x2')
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_pieces_of_a_batch_that_matters_as_a_whole_are_refused():
   config = smoke('svhn_ssgan')
@@ -194,6 +195,7 @@ def test_pieces_of_a_batch_that_matters_as_a_whole_are_refused():
     aot.analyse(config, 'v5e:2x2')
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_a_batch_that_does_not_fit_one_chip():
   config = load_config(str(ROOT / 'configs/mnist_gan.py'))
@@ -206,6 +208,7 @@ def test_a_batch_that_does_not_fit_one_chip():
   assert fits['hbm'] / 2 < sum(fits['memory'].values()) <= fits['hbm']
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_a_v4_chip_is_one_device():
   config = smoke('mnist_gan')
@@ -215,6 +218,7 @@ def test_a_v4_chip_is_one_device():
   assert found['hbm'] == 30.75 * 2**30
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_microbatches_take_no_work_away():
   """The compiler counts a loop's body once; the bound must not."""
@@ -228,6 +232,7 @@ def test_microbatches_take_no_work_away():
   assert 0.67 < pieces['flops'] / whole['flops'] < 1.34
 
 
+@pytest.mark.slow
 @needs_libtpu
 def test_a_step_is_compiled_for_a_slice():
   config = smoke('mnist_gan')
@@ -241,6 +246,7 @@ def test_a_step_is_compiled_for_a_slice():
   assert found['compute_seconds'] == found['flops'] / 197e12
 
 
+@pytest.mark.slow
 @needs_libtpu
 @pytest.mark.parametrize(
   ('topology', 'batch_size', 'message'),

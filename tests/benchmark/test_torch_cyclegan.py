@@ -47,7 +47,6 @@ def random_domains(channels_a=3):
   return DomainDataset('r', domains(6), domains(2), domains(2), aligned=False)
 
 
-@pytest.mark.systems
 @pytest.mark.parametrize(
   ('channels_a', 'lambda_identity', 'pool_size'), [(3, 0.5, 3), (1, 0.0, 0)]
 )

@@ -69,7 +69,6 @@ def our_masks(program, state, batch):
   ]
 
 
-@pytest.mark.systems
 @pytest.mark.parametrize(
   ('direction', 'normalization', 'patch_size', 'loss'),
   [

@@ -214,6 +214,7 @@ def test_names_and_shapes_are_torchvisions():
   assert digest.startswith('5beceaea5a4204b95b31a90a20ffc737')
 
 
+@pytest.mark.systems
 @VARIANTS
 @pytest.mark.parametrize(
   ('block', 'channels'),
