@@ -6,7 +6,7 @@
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _CONFIGS = flags.DEFINE_list(
   'configs', None, 'Config files; the first is compared with the others.',
@@ -22,7 +22,7 @@ _WORKDIR = cli.define_path(
 
 def main():
   seeds = cli.parse_range('label_seeds', _LABEL_SEEDS.value)
-  from gan_jax.training.comparison import compare
+  from gan_jax.sweep.comparison import compare
 
   _, table = compare(_CONFIGS.value, seeds, _WORKDIR.value)
   print(f'\n{table}')

@@ -15,7 +15,7 @@ import pathlib
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _CONFIG = cli.define_config()
 _TOPOLOGY = flags.DEFINE_string(
@@ -58,7 +58,7 @@ def main() -> int:
     raise cli.InputError(f'--output={_OUTPUT.value}: there is no such folder')
   if _BATCH.value is not None:
     config.data.batch_size = _BATCH.value
-  from gan_jax.benchmark import aot
+  from gan_jax.tpu import aot
 
   found = aot.analyse(
     config, _TOPOLOGY.value, shape, find_largest=_LARGEST.value

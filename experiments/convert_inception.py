@@ -8,7 +8,7 @@ python -m experiments.convert_inception --output=inception.npz \\
   --input=pt_inception-2015-12-05-6726825d.pth
 """
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _INPUT = cli.define_path('input', None, 'The .pth file.', required=True)
 _OUTPUT = cli.define_path(

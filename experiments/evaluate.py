@@ -17,7 +17,7 @@ import json
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _WORKDIR = cli.define_path('workdir', None, 'Run directory.')
 _REAL = cli.define_path('real', None, 'Folder of real images; with --fake.')
@@ -57,7 +57,7 @@ def main():
     raise cli.InputError('give either --workdir, or both --real and --fake')
   if folders and _METRICS.value is None:
     raise cli.InputError('give --metrics, such as fid,prdc')
-  from gan_jax.training import scoring
+  from gan_jax.evaluation import scoring
 
   options = {'metrics': _METRICS.value, 'extractor': _EXTRACTOR.value}
   if folders:

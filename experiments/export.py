@@ -26,7 +26,7 @@ the run has them.
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
 _OUTPUT = cli.define_path(
@@ -55,7 +55,7 @@ _CHECKPOINT = flags.DEFINE_string(
 
 
 def main():
-  from gan_jax.training import export, export_check
+  from gan_jax.inference import export, export_check
 
   artefact = export.export_network(
     _WORKDIR.value,

@@ -8,7 +8,7 @@ import pathlib
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
 _METRICS = flags.DEFINE_list(
@@ -25,7 +25,7 @@ def main():
   if output.suffix.lower() != '.png':
     raise cli.InputError(f'--output={output}: want a name that ends in .png')
   from gan_jax.reporting.curves import plot_curves
-  from gan_jax.training.run_directory import RunDirectory
+  from gan_jax.runs.directory import RunDirectory
 
   directory = RunDirectory(_WORKDIR.value)
   directory.read_config()

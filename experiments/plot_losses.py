@@ -5,7 +5,7 @@ python -m experiments.plot_losses --output=docs/losses.png
 
 import pathlib
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _OUTPUT = cli.define_path('output', None, 'PNG file.', required=True)
 

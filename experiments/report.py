@@ -8,7 +8,7 @@ import pathlib
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _WORKDIR = flags.DEFINE_list(
   'workdir', [], 'Run directory, or several: a,b,c; or name them without flag.'
@@ -39,7 +39,7 @@ def main(*run_dirs: str):
   )
   if output.suffix.lower() != '.html':
     raise cli.InputError(f'--output={output}: want a name that ends in .html')
-  from gan_jax.training import run_report
+  from gan_jax.reporting import run_report
 
   if several:
     run_report.write_comparison(workdirs, output)

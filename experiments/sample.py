@@ -9,7 +9,7 @@ import pathlib
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
 _NUM = flags.DEFINE_integer(
@@ -63,8 +63,7 @@ def main():
   ):  # fmt: skip
     if wrong:
       raise cli.InputError(message)
-  from gan_jax.reporting import images
-  from gan_jax.training import restore
+  from gan_jax.runs import grids, restore
 
   run = restore.load_generator(_WORKDIR.value)
   z = restore.latents(run, seeds, num)
@@ -74,7 +73,7 @@ def main():
   if _NEIGHBOURS.value:
     panels = restore.beside_nearest(run, panels, _DATA_DIR.value)
   columns = _COLUMNS.value * (2 if _NEIGHBOURS.value else 1)
-  print(*images.save_panels(output, panels, columns), sep='\n')
+  print(*grids.save_panels(output, panels, columns), sep='\n')
 
 
 if __name__ == '__main__':

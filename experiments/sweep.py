@@ -14,7 +14,7 @@ import sys
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _CONFIG = cli.define_config()
 _SEEDS = flags.DEFINE_string(
@@ -44,8 +44,8 @@ _MODE = flags.DEFINE_enum(
 def main():
   config = cli.config_of(_CONFIG)
   seeds = _SEEDS.value and cli.parse_range('seeds', _SEEDS.value)
-  from gan_jax.training.sweep import sweep
-  from gan_jax.training.sweep_plan import parse_vary, read_protocol
+  from gan_jax.sweep.plan import parse_vary, read_protocol
+  from gan_jax.sweep.run import sweep
 
   protocol = read_protocol(_SWEEP.value) if _SWEEP.value else None
   if seeds is None and protocol is None:

@@ -5,7 +5,7 @@ python -m experiments.train --config=configs/digits_ssgan.py --workdir=runs/a
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _CONFIG = cli.define_config()
 _WORKDIR = cli.define_path(
@@ -30,7 +30,7 @@ _PROCESS_ID = flags.DEFINE_integer(
 
 def main():
   config = cli.config_of(_CONFIG)
-  from gan_jax.training import hosts
+  from gan_jax.devices import hosts
 
   hosts.initialize(
     _COORDINATOR_ADDRESS.value, _NUM_PROCESSES.value, _PROCESS_ID.value

@@ -11,7 +11,7 @@ import sys
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
 _INPUT = cli.define_path(
@@ -38,9 +38,9 @@ _MAX_MEGAPIXELS = flags.DEFINE_float(
 
 
 def main():
-  from gan_jax.training import translation
+  from gan_jax.inference import translate
 
-  num, skipped = translation.translate_files(
+  num, skipped = translate.translate_files(
     _WORKDIR.value,
     _INPUT.value,
     _OUTPUT.value,

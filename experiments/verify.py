@@ -15,7 +15,7 @@ import sys
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
 
 _WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
 _DATA_DIR = flags.DEFINE_string(

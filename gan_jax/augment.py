@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from gan_jax import checks
-from gan_jax.rng import key_for, row_keys, uniform_rows
-from gan_jax.types import Array, AxisName, PRNGKey
+from gan_jax.core import checks
+from gan_jax.core.rng import key_for, row_keys, uniform_rows
+from gan_jax.core.types import Array, AxisName, PRNGKey
 
 
 def _images(images: Array) -> Array:

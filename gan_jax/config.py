@@ -15,7 +15,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 
 Checker = Callable[[Any], str | None]
 

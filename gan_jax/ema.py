@@ -11,8 +11,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from gan_jax import checks
-from gan_jax.types import Array
+from gan_jax.core import checks
+from gan_jax.core.types import Array
 
 
 def _count(step: Array | int) -> Array:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from gan_jax.types import Array, PRNGKey
+from gan_jax.core.types import Array, PRNGKey
 
 
 @struct.dataclass

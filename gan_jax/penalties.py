@@ -17,8 +17,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from gan_jax import checks
-from gan_jax.types import Array
+from gan_jax.core import checks
+from gan_jax.core.types import Array
 
 DFn = Callable[[Array], Array]  # inputs [B, ...] to logits [B, ...]
 

@@ -99,7 +99,7 @@ def arm(phase: str, seed: int, workdir: str) -> None:
   """Hooks this process so that it dies in the phase."""
   from orbax.checkpoint import v1 as ocp
 
-  from gan_jax.reporting.metrics import MetricsLog
+  from gan_jax.runs.metrics_log import MetricsLog
   from gan_jax.training import loop, session
 
   log = pathlib.Path(f'{workdir}.kills')

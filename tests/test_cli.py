@@ -7,9 +7,9 @@ import jax
 import pytest
 from absl import flags
 
-from gan_jax import cli
-from gan_jax.errors import InputError
-from gan_jax.training import hosts
+from gan_jax.commands import cli
+from gan_jax.core.errors import InputError
+from gan_jax.devices import hosts
 from tests.conftest import ROOT
 from tests.test_os_errors import FULL
 

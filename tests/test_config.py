@@ -2,7 +2,7 @@ import pytest
 from ml_collections import ConfigDict, config_dict
 
 from gan_jax import config as cfg
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 from gan_jax.systems import ssgan
 
 SCHEMAS = ({'data': ssgan.DATA.SCHEMA}, ssgan.SCHEMA)

@@ -10,11 +10,12 @@ from PIL import Image
 from gan_jax.config import differences, flatten, load_config
 from gan_jax.data import domain_sets
 from gan_jax.data.labelled import DATASETS
-from gan_jax.systems import SYSTEMS, adversarial
-from gan_jax.training import restore, scoring
+from gan_jax.evaluation import scoring
+from gan_jax.inference.translate import translate_files
+from gan_jax.runs import restore
+from gan_jax.runs.program import build, check
+from gan_jax.systems import SYSTEMS, objectives
 from gan_jax.training.loop import train
-from gan_jax.training.program import build, check
-from gan_jax.training.translation import translate_files
 from tests import made_up
 
 FILES = sorted((pathlib.Path(__file__).parents[1] / 'configs').glob('*.py'))
@@ -166,7 +167,7 @@ def test_a_config_has_the_values_that_it_repeats(name):
     assert values[key] == value, key
 
 
-@pytest.mark.parametrize('name', adversarial.LOSSES)
+@pytest.mark.parametrize('name', objectives.LOSSES)
 @pytest.mark.parametrize(
   'path',
   [p for p in FILES if 'adversarial' in load_config(str(p)).get('loss', {})],

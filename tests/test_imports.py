@@ -10,8 +10,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / 'gan_jax').rglob('*.py'))
 LEAVES = {
-  'gan_jax.checks', 'gan_jax.collectives', 'gan_jax.errors', 'gan_jax.files',
-  'gan_jax.memory', 'gan_jax.os_errors', 'gan_jax.rng', 'gan_jax.types',
+  'gan_jax.core.checks', 'gan_jax.core.collectives', 'gan_jax.core.errors', 'gan_jax.core.files',
+  'gan_jax.core.memory', 'gan_jax.core.os_errors', 'gan_jax.core.rng', 'gan_jax.core.types',
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def ours(path):
     ('models', ('gan_jax.models', 'gan_jax.ops')),
     ('data', ('gan_jax.data', 'gan_jax.config')),
     ('evaluation', ('gan_jax.evaluation', 'gan_jax.data', 'gan_jax.models',
-                    'gan_jax.training.state')),
+                    'gan_jax.systems.state')),
     ('reporting', ('gan_jax.reporting', 'gan_jax.losses', 'gan_jax.data')),
   ],
 )  # fmt: skip
@@ -73,7 +73,7 @@ def test_nothing_imports_configs_or_experiments():
 
 def test_one_file_says_pmap():
   said = [module_name(p) for p in PACKAGE if 'jax.pmap' in p.read_text()]
-  assert said == ['gan_jax.training.parallel']
+  assert said == ['gan_jax.devices.parallel']
 
 
 def test_nothing_is_unpickled_or_executed():

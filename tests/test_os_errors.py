@@ -6,8 +6,8 @@ import pathlib
 
 import pytest
 
-from gan_jax import os_errors
-from gan_jax.files import replacing
+from gan_jax.core import os_errors
+from gan_jax.core.files import replacing
 
 # As tensorstore, which orbax writes through, reported it of a full disk.
 FULL = (

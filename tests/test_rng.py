@@ -4,7 +4,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from scipy import stats
 
-from gan_jax.rng import (
+from gan_jax.core.rng import (
   bernoulli_rows,
   key_for,
   normal_rows,

@@ -15,16 +15,16 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
-from gan_jax.collectives import pmean
 from gan_jax.config import load_config
+from gan_jax.core.collectives import pmean
+from gan_jax.core.rng import key_for
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import Stream
-from gan_jax.rng import key_for
 from gan_jax.systems import SYSTEMS
 from gan_jax.systems.prior import normal_prior
+from gan_jax.systems.state import TrainState, Weights
 from gan_jax.systems.system import System, apply_network, init_network
-from gan_jax.training.state import TrainState, Weights
-from gan_jax.training.update import (
+from gan_jax.systems.update import (
   Aux,
   make_optimizer,
   new_player,

@@ -5,10 +5,10 @@ python -m tests.train --config=tests/toy.py --workdir=DIR
 
 from absl import flags
 
-from gan_jax import cli
+from gan_jax.commands import cli
+from gan_jax.sweep.run import sweep
 from gan_jax.systems import SYSTEMS
 from gan_jax.training import loop
-from gan_jax.training.sweep import sweep
 from tests import kills, made_up, toy
 
 _CONFIG = cli.define_config()

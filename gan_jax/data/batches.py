@@ -15,10 +15,10 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.core.errors import InputError
+from gan_jax.core.types import Array
 from gan_jax.data.dataset import Examples
 from gan_jax.data.spec import Stream
-from gan_jax.errors import InputError
-from gan_jax.types import Array
 
 
 class Shuffles:
@@ -140,7 +140,7 @@ def random_generator(
 ) -> np.random.Generator:
   """Random numbers of their own for each purpose and place (up to 3 integers).
 
-  A function of its arguments alone, as `gan_jax.rng` is for devices.
+  A function of its arguments alone, as `gan_jax.core.rng` is for devices.
   """
   key = np.array([seed, zlib.crc32(purpose.encode())], np.uint64)
   counter = np.zeros(4, np.uint64)  # the first word counts what is drawn

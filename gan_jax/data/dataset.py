@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_jax import memory
-from gan_jax.errors import InputError
+from gan_jax.core import memory
+from gan_jax.core.errors import InputError
 
 # The splits are part of a data set's definition: no config changes this seed.
 _SPLIT_SEED = 0

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from gan_jax.core.errors import InputError
 from gan_jax.data.dataset import Dataset, Examples, take_out
-from gan_jax.errors import InputError
 
 _NUM_TEST = 540
 

@@ -8,11 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
-from gan_jax import memory
+from gan_jax.core import memory
+from gan_jax.core.errors import InputError
 from gan_jax.data import folders, tfds_images
 from gan_jax.data.batches import random_generator
-from gan_jax.data.images import Source, StoredImages
-from gan_jax.errors import InputError
+from gan_jax.data.image_files import Source, StoredImages
 
 # The splits are part of a data set's definition: no config changes this seed.
 _SPLIT_SEED = 0

@@ -7,11 +7,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax import config as cfg
+from gan_jax.core.errors import InputError, choice
 from gan_jax.data.batches import Shuffles, check_rows, random_generator
 from gan_jax.data.domain_sets import DATASETS, DomainDataset, Domains, Images
-from gan_jax.data.images import StoredImages
+from gan_jax.data.image_files import StoredImages
 from gan_jax.data.spec import DomainSpec, Stream
-from gan_jax.errors import InputError, choice
 
 
 class DomainData:

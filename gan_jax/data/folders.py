@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gan_jax import memory
+from gan_jax.core import memory
+from gan_jax.core.errors import InputError
+from gan_jax.core.files import expand
 from gan_jax.data.dataset import (
   Dataset,
   Examples,
@@ -14,7 +16,7 @@ from gan_jax.data.dataset import (
   hold_out_validation,
   take_out,
 )
-from gan_jax.data.images import (
+from gan_jax.data.image_files import (
   Pictures,
   find_images,
   image_size,
@@ -23,8 +25,6 @@ from gan_jax.data.images import (
   read_image,
   resize,
 )
-from gan_jax.errors import InputError
-from gan_jax.files import expand
 
 _PAIRS = (
   'it must name a folder with train/ and test/ (or val/), each with images of '

@@ -7,13 +7,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax import config as cfg
-from gan_jax.data import digits, files, folders, tfds_images
+from gan_jax.core.errors import choice
+from gan_jax.data import digits, folders, published, tfds_images
 from gan_jax.data.batches import Sampler
 from gan_jax.data.dataset import Dataset, label_mask, prepare
 from gan_jax.data.spec import DataSpec, Stream
-from gan_jax.errors import choice
 
-_LOADERS = {'digits': digits.load} | files.LOADERS | tfds_images.LOADERS
+_LOADERS = {'digits': digits.load} | published.LOADERS | tfds_images.LOADERS
 
 
 def _from_loader(load):

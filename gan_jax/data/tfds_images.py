@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from gan_jax.core.errors import InputError
+from gan_jax.core.files import expand, replacing
 from gan_jax.data.dataset import Dataset, Examples, hold_out_validation
-from gan_jax.data.images import map_in_threads
-from gan_jax.errors import InputError
-from gan_jax.files import expand, replacing
+from gan_jax.data.image_files import map_in_threads
 
 _VERSIONS = {
   'mnist': '3.0.1',

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.core.types import Array
 from gan_jax.data.batches import to_unit_range
 from gan_jax.data.dataset import Examples
-from gan_jax.training.state import Weights
-from gan_jax.types import Array
+from gan_jax.systems.state import Weights
 
 
 def make_error_rate(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.types import Array
+from gan_jax.core.types import Array
 
 # Of the random network; another draw would be another extractor.
 _WIDTHS = (32, 64, 64)

@@ -15,15 +15,15 @@ import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gan_jax import files
-from gan_jax.errors import InputError
+from gan_jax.core import files
+from gan_jax.core.errors import InputError
+from gan_jax.core.types import Array, Params
 from gan_jax.models.inception import (
   IMAGE_SIZE,
   NUM_CLASSES,
   InceptionV3,
   preprocess,
 )
-from gan_jax.types import Array, Params
 
 VERSION = 1
 _SOURCES = (

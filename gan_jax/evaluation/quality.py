@@ -8,15 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from gan_jax.errors import InputError, choice
-from gan_jax.evaluation.classes import classifier_score, mode_coverage
-from gan_jax.evaluation.distances import (
-  Moments,
-  frechet_distance,
-  kernel_distance,
-)
+from gan_jax.core.errors import InputError, choice
 from gan_jax.evaluation.extractors import Extractor
-from gan_jax.evaluation.manifold import density_coverage, precision_recall
+from gan_jax.metrics.classes import classifier_score, mode_coverage
+from gan_jax.metrics.distances import Moments, frechet_distance, kernel_distance
+from gan_jax.metrics.manifold import density_coverage, precision_recall
 
 _NEIGHBOURS = 3  # of precision and recall, as in their paper
 _COVERAGE_NEIGHBOURS = 5  # of density and coverage, as in theirs

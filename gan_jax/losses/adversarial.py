@@ -9,8 +9,8 @@ to drop the unused forward pass.
 import jax
 import jax.numpy as jnp
 
-from gan_jax import checks
-from gan_jax.types import Array
+from gan_jax.core import checks
+from gan_jax.core.types import Array
 
 
 def minimax_discriminator_loss(

@@ -10,8 +10,8 @@ samples, `low_density_loss` drives them off the data.
 import jax
 import jax.numpy as jnp
 
-from gan_jax import checks
-from gan_jax.types import Array, AxisName
+from gan_jax.core import checks
+from gan_jax.core.types import Array, AxisName
 
 
 def pull_away_loss(

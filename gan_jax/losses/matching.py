@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from gan_jax import checks, collectives
-from gan_jax.types import Array, AxisName, Params
+from gan_jax.core import checks, collectives
+from gan_jax.core.types import Array, AxisName, Params
 
 
 def _pairs(

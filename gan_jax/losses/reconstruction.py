@@ -2,8 +2,8 @@
 
 import jax.numpy as jnp
 
-from gan_jax import checks, collectives
-from gan_jax.types import Array, AxisName
+from gan_jax.core import checks, collectives
+from gan_jax.core.types import Array, AxisName
 
 
 def _absolute_difference(

@@ -6,8 +6,8 @@ differences of logits count, and the generator's side needs D(x) too.
 
 import jax
 
-from gan_jax import checks, collectives
-from gan_jax.types import Array, AxisName
+from gan_jax.core import checks, collectives
+from gan_jax.core.types import Array, AxisName
 
 
 def relativistic_discriminator_loss(

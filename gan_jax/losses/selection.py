@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import checks, collectives
-from gan_jax.types import Array, AxisName
+from gan_jax.core import checks, collectives
+from gan_jax.core.types import Array, AxisName
 
 
 def top_k_mean(

@@ -14,9 +14,9 @@ and gradients are finite for any logits that are.
 import jax
 import jax.numpy as jnp
 
-from gan_jax import checks, collectives
+from gan_jax.core import checks, collectives
+from gan_jax.core.types import Array, AxisName
 from gan_jax.losses.adversarial import non_saturating_discriminator_loss
-from gan_jax.types import Array, AxisName
 
 
 def _split(

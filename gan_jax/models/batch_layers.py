@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax import checks
-from gan_jax.types import Array, AxisName
+from gan_jax.core import checks
+from gan_jax.core.types import Array, AxisName
 
 
 def _wide(name: str, x: Array) -> Array:

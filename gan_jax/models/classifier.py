@@ -5,8 +5,8 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 
+from gan_jax.core.types import Array
 from gan_jax.models.layers import BatchNorm, Conv, Dropout
-from gan_jax.types import Array
 
 
 class ClassifierOutput(NamedTuple):

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
+from gan_jax.core.types import Array
 from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose
-from gan_jax.types import Array
 
 
 class DeconvGenerator(nn.Module):

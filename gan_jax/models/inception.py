@@ -21,8 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gan_jax import errors
-from gan_jax.types import Array
+from gan_jax.core import errors
+from gan_jax.core.types import Array
 
 NUM_CLASSES = {'torchvision': 1000, 'fid': 1008}
 IMAGE_SIZE = 299  # pixels along a side

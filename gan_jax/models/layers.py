@@ -12,10 +12,10 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import bernoulli_rows, normal_rows
+from gan_jax.core.types import Array
 from gan_jax.ops import convolution
-from gan_jax.rng import bernoulli_rows, normal_rows
-from gan_jax.types import Array
 
 
 def _conv_general_dilated(
@@ -111,7 +111,7 @@ class InstanceNorm(nn.Module):
 class Dropout(nn.Module):
   """Dropout whose mask for a row depends on the row's place in the batch only.
 
-  Takes its key from the 'noise' stream; see `gan_jax.rng`.
+  Takes its key from the 'noise' stream; see `gan_jax.core.rng`.
   """
 
   rate: float

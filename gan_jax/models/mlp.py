@@ -5,9 +5,9 @@ import math
 import flax.linen as nn
 import jax
 
+from gan_jax.core.types import Array
 from gan_jax.models.classifier import ClassifierOutput
 from gan_jax.models.layers import BatchNorm, GaussianNoise, WeightNormDense
-from gan_jax.types import Array
 
 
 class MLPGenerator(nn.Module):

@@ -3,8 +3,8 @@
 import flax.linen as nn
 import jax
 
+from gan_jax.core.types import Array
 from gan_jax.models.layers import BatchNorm, Conv, InstanceNorm
-from gan_jax.types import Array
 
 # The side of the patch that a logit sees, and the number of strided layers.
 PATCH_SIZES = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}

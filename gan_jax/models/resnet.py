@@ -4,9 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
+from gan_jax.core.types import Array
 from gan_jax.models.layers import Conv, ConvTranspose, InstanceNorm
-from gan_jax.types import Array
 
 _KERNEL_INIT = nn.initializers.normal(0.02)
 MULTIPLE = 4  # of a side: the map is halved twice, and doubled again

@@ -4,9 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
+from gan_jax.core.types import Array
 from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, Dropout
-from gan_jax.types import Array
 
 _KERNEL_INIT = nn.initializers.normal(0.02)
 _NUM_DROPOUT = 3  # blocks of the decoder, from the innermost

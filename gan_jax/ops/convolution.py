@@ -23,9 +23,9 @@ from collections.abc import Callable, Sequence
 import jax
 from jax import lax
 
+from gan_jax.core.types import Array
 from gan_jax.ops import lowerings
 from gan_jax.ops.geometry import Geometry
-from gan_jax.types import Array
 
 Padding = str | Sequence[tuple[int, int]]
 

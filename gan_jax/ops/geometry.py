@@ -6,7 +6,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax.types import Array
+from gan_jax.core.types import Array
 
 Pads = tuple[tuple[int, int], tuple[int, int]]
 

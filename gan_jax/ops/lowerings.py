@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from gan_jax.core.types import Array
 from gan_jax.ops import winograd
 from gan_jax.ops.geometry import (
   Geometry,
@@ -22,7 +23,6 @@ from gan_jax.ops.geometry import (
   phases,
   transposed_output_size,
 )
-from gan_jax.types import Array
 
 Form = Callable[[Array, Array, Geometry], Array]
 

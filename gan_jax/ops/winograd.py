@@ -26,6 +26,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
+from gan_jax.core.types import Array
 from gan_jax.ops.geometry import (
   Geometry,
   interleave,
@@ -34,7 +35,6 @@ from gan_jax.ops.geometry import (
   phases,
   transposed_output_size,
 )
-from gan_jax.types import Array
 
 
 class Product(NamedTuple):

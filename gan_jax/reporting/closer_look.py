@@ -14,7 +14,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 from gan_jax.reporting import html
 from gan_jax.reporting.html import Html, element
 

@@ -9,8 +9,8 @@ import matplotlib
 import matplotlib.figure
 import matplotlib.ticker
 
-from gan_jax.errors import InputError, choice
-from gan_jax.reporting.metrics import read_lines
+from gan_jax.core.errors import InputError, choice
+from gan_jax.runs.metrics_log import read_lines
 
 # Apart for all kinds of colour vision (Okabe and Ito), in this order.
 COLOURS = (

@@ -5,8 +5,8 @@ import json
 from collections.abc import Callable
 
 from gan_jax import config as cfg
+from gan_jax.core.errors import choice
 from gan_jax.data.spec import DataSpec, DomainSpec
-from gan_jax.errors import choice
 from gan_jax.systems import (
   cyclegan,
   gan,

@@ -13,18 +13,18 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
-from gan_jax.collectives import vary
+from gan_jax.core.collectives import vary
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import key_for
 from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
-from gan_jax.errors import InputError
 from gan_jax.image_pool import empty_pool, query_pool
 from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
 from gan_jax.models.resnet import MULTIPLE, ResNetGenerator
-from gan_jax.rng import key_for
-from gan_jax.systems import adversarial
+from gan_jax.systems import objectives
+from gan_jax.systems.state import TrainState, Weights
 from gan_jax.systems.system import System, applier, init_network
-from gan_jax.training.state import TrainState, Weights
-from gan_jax.training.update import (
+from gan_jax.systems.update import (
   Aux,
   apply_gradients,
   in_pieces,
@@ -49,7 +49,7 @@ SCHEMA = {
     'pool_size': cfg.integer(0),  # images of each domain; 0: no pool
   },
   'loss': {
-    'adversarial': adversarial.SCHEMA,
+    'adversarial': objectives.SCHEMA,
     'lambda_adversarial': cfg.real(0.0),  # of G's adversarial loss
     'lambda_discriminator': cfg.real(0.0),  # of D's
     'lambda_cycle': cfg.real(0.0),
@@ -87,7 +87,7 @@ def make_system(
     'b2a': ResNetGenerator(channels=shapes['a'][-1], **model.generator),
   }
   discriminator = PatchDiscriminator(**model.discriminator)
-  d_loss, g_loss = adversarial.make_losses(loss.adversarial, axis_name)
+  d_loss, g_loss = objectives.make_losses(loss.adversarial, axis_name)
   num_pieces = config.train.num_microbatches
   if loss.adversarial.name == 'relativistic_average':
     refuse_pieces(config, "the loss compares with the whole batch's averages")

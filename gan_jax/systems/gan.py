@@ -12,18 +12,18 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import penalties
-from gan_jax.collectives import vary
+from gan_jax.core.collectives import vary
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import key_for, uniform_rows
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
-from gan_jax.errors import InputError
 from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
 from gan_jax.models.mlp import MLPDiscriminator, MLPGenerator
-from gan_jax.rng import key_for, uniform_rows
-from gan_jax.systems import adversarial
+from gan_jax.systems import objectives
 from gan_jax.systems.prior import normal_prior, uniform_prior
+from gan_jax.systems.state import TrainState, Weights
 from gan_jax.systems.system import System, applier, init_network
-from gan_jax.training.state import TrainState, Weights
-from gan_jax.training.update import (
+from gan_jax.systems.update import (
   BATCH_NORM,
   Aux,
   apply_gradients,
@@ -60,7 +60,7 @@ SCHEMA = {
     ),
   },
   'loss': {
-    'adversarial': adversarial.SCHEMA,
+    'adversarial': objectives.SCHEMA,
     'n_critic': cfg.integer(1),  # updates of D for one of G
     'r1_gamma': cfg.real(0.0),
     'r2_gamma': cfg.real(0.0),
@@ -88,7 +88,7 @@ def make_system(
     config.optimizer.discriminator, data_spec.steps_per_epoch
   )
   generator, discriminator = _networks(config, data_spec, axis_name)
-  d_loss, g_loss = adversarial.make_losses(loss.adversarial, axis_name)
+  d_loss, g_loss = objectives.make_losses(loss.adversarial, axis_name)
   num_pieces = config.train.num_microbatches
   if loss.adversarial.name == 'relativistic_average':
     refuse_pieces(config, "the loss compares with the whole batch's averages")

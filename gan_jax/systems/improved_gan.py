@@ -15,14 +15,14 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.core.rng import key_for
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.mlp import NoisyClassifier, SoftplusGenerator
-from gan_jax.rng import key_for
 from gan_jax.systems.prior import uniform_prior
+from gan_jax.systems.state import TrainState, Weights
 from gan_jax.systems.system import System, applier, init_network
-from gan_jax.training.state import TrainState, Weights
-from gan_jax.training.update import (
+from gan_jax.systems.update import (
   BATCH_NORM,
   Aux,
   make_optimizer,

@@ -12,17 +12,17 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
-from gan_jax.collectives import vary
+from gan_jax.core.collectives import vary
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import key_for, row_keys
 from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
-from gan_jax.errors import InputError
 from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
 from gan_jax.models.unet import UNetGenerator, count_levels
-from gan_jax.rng import key_for, row_keys
-from gan_jax.systems import adversarial
+from gan_jax.systems import objectives
+from gan_jax.systems.state import TrainState, Weights
 from gan_jax.systems.system import System, applier, init_network
-from gan_jax.training.state import TrainState, Weights
-from gan_jax.training.update import (
+from gan_jax.systems.update import (
   BATCH_NORM,
   Aux,
   apply_gradients,
@@ -53,7 +53,7 @@ SCHEMA = {
     'test_dropout': cfg.boolean,
   },
   'loss': {
-    'adversarial': adversarial.SCHEMA,
+    'adversarial': objectives.SCHEMA,
     'lambda_adversarial': cfg.real(0.0),  # of G's adversarial loss
     'lambda_discriminator': cfg.real(0.0),  # of D's
     'lambda_l1': cfg.real(0.0),
@@ -100,7 +100,7 @@ def make_system(
   )
   norm_axis = axis_name if model.sync_batch_norm else None
   discriminator = PatchDiscriminator(axis_name=norm_axis, **model.discriminator)
-  d_loss, g_loss = adversarial.make_losses(loss.adversarial, axis_name)
+  d_loss, g_loss = objectives.make_losses(loss.adversarial, axis_name)
   source_example = jnp.zeros((1, *shapes[source]))
   pair_example = jnp.concatenate(
     [source_example, jnp.zeros((1, *shapes[target]))], axis=-1

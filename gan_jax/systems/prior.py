@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gan_jax.rng import normal_rows, uniform_rows
-from gan_jax.types import Array, PRNGKey
+from gan_jax.core.rng import normal_rows, uniform_rows
+from gan_jax.core.types import Array, PRNGKey
 
 
 class Prior(NamedTuple):
-  """A distribution of z, drawn row by row (see `gan_jax.rng`)."""
+  """A distribution of z, drawn row by row (see `gan_jax.core.rng`)."""
 
   # (key, number of rows, axis_name=None): z [rows, z_dim]
   sample: Callable[..., Array]

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 
 from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.core.rng import key_for
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ConvClassifier
-from gan_jax.rng import key_for
 from gan_jax.systems.ssgan import CLASSIFIER_SCHEMA
+from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import System, applier, init_network
-from gan_jax.training.state import Player, TrainState, Weights
-from gan_jax.training.update import (
+from gan_jax.systems.update import (
   BATCH_NORM,
   Aux,
   make_optimizer,

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 
+from gan_jax.core.types import Array, Batch, Metrics, PRNGKey
 from gan_jax.data.spec import Stream
-from gan_jax.training.state import TrainState, Weights
-from gan_jax.types import Array, Batch, Metrics, PRNGKey
+from gan_jax.systems.state import TrainState, Weights
 
 
 class System(NamedTuple):

@@ -4,8 +4,8 @@ import jax
 from ml_collections import ConfigDict
 
 from gan_jax import config as cfg
-from gan_jax.training import parallel
-from gan_jax.training.program import build
+from gan_jax.devices import parallel
+from gan_jax.runs.program import build
 
 
 def describe(config: ConfigDict) -> str:

@@ -18,17 +18,18 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from gan_jax.core.errors import InputError
 from gan_jax.data.batches import read_ahead
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
-from gan_jax.errors import InputError
-from gan_jax.training import loop, parallel, session
-from gan_jax.training.checkpoint import all_finite
+from gan_jax.devices import parallel
+from gan_jax.runs.checkpoint import all_finite
+from gan_jax.runs.program import Program, build, state_shapes
+from gan_jax.systems.state import TrainState
+from gan_jax.training import loop, session
 from gan_jax.training.meter import Clock, Diverged
-from gan_jax.training.program import Program, build, state_shapes
 from gan_jax.training.recorder import Recorder
 from gan_jax.training.signals import Stopped, StopRequest
-from gan_jax.training.state import TrainState
 
 Outcome = dict[str, Any] | Diverged | InputError
 

@@ -11,24 +11,25 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from gan_jax import config as cfg
+from gan_jax.core.files import write_json
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
-from gan_jax.files import write_json
-from gan_jax.training import hosts, session
-from gan_jax.training.checkpoint import Checkpoints, all_finite
-from gan_jax.training.meter import Clock, Diverged, Meter
-from gan_jax.training.parallel import mode_in_use
-from gan_jax.training.program import (
+from gan_jax.devices import hosts
+from gan_jax.devices.parallel import mode_in_use
+from gan_jax.reporting.run_report import LiveReport
+from gan_jax.runs.checkpoint import Checkpoints, all_finite
+from gan_jax.runs.directory import RunDirectory
+from gan_jax.runs.program import (
   Program,
   advance,
   build,
   init_state,
   state_template,
 )
-from gan_jax.training.run_directory import RunDirectory
-from gan_jax.training.run_report import LiveReport
+from gan_jax.systems.state import TrainState
+from gan_jax.training import session
+from gan_jax.training.meter import Clock, Diverged, Meter
 from gan_jax.training.signals import Interrupted, Stopped, StopRequest
-from gan_jax.training.state import TrainState
 
 
 def train(

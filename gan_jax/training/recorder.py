@@ -5,14 +5,14 @@ from typing import Any
 
 import jax
 
-from gan_jax.reporting.metrics import MetricsLog
-from gan_jax.training import hosts
-from gan_jax.training.checkpoint import Checkpoints, best_step
-from gan_jax.training.evaluator import Evaluator
-from gan_jax.training.fingerprint import fingerprints
+from gan_jax.devices import hosts
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.runs.checkpoint import Checkpoints, best_step
+from gan_jax.runs.fingerprint import fingerprints
+from gan_jax.runs.metrics_log import MetricsLog
+from gan_jax.systems.state import TrainState
 from gan_jax.training.meter import Meter
 from gan_jax.training.signals import Interrupted, StopRequest
-from gan_jax.training.state import TrainState
 
 
 class Recorder:

@@ -10,18 +10,18 @@ import jax
 
 import gan_jax
 from gan_jax import config as cfg
-from gan_jax.errors import InputError
-from gan_jax.files import remove_temporary
-from gan_jax.reporting.metrics import MetricsLog, read_lines
-from gan_jax.training import hosts
-from gan_jax.training.checkpoint import Checkpoints
-from gan_jax.training.evaluator import Evaluator
+from gan_jax.core.errors import InputError
+from gan_jax.core.files import remove_temporary
+from gan_jax.devices import hosts
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.runs.checkpoint import Checkpoints
+from gan_jax.runs.directory import RunDirectory, missing_lines, told
+from gan_jax.runs.metrics_log import MetricsLog, read_lines
+from gan_jax.runs.program import Program, init_state, state_template
+from gan_jax.systems.state import TrainState
 from gan_jax.training.meter import Meter
-from gan_jax.training.program import Program, init_state, state_template
 from gan_jax.training.recorder import Recorder
-from gan_jax.training.run_directory import RunDirectory, missing_lines, told
 from gan_jax.training.signals import StopRequest
-from gan_jax.training.state import TrainState
 
 
 class Session:

@@ -9,30 +9,30 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from gan_jax import config as cfg
+from gan_jax.core.errors import InputError
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
-from gan_jax.errors import InputError
-from gan_jax.reporting.environment import environment, environment_changes
-from gan_jax.reporting.metrics import read_lines
-from gan_jax.training.checkpoint import Checkpoints
-from gan_jax.training.evaluator import Evaluator
-from gan_jax.training.fingerprint import fingerprints
-from gan_jax.training.meter import Clock, Meter
-from gan_jax.training.parallel import mode_in_use
-from gan_jax.training.program import (
+from gan_jax.devices.parallel import mode_in_use
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.runs.checkpoint import Checkpoints
+from gan_jax.runs.directory import (
+  RunDirectory,
+  data_changes,
+  missing_lines,
+  told,
+)
+from gan_jax.runs.environment import environment, environment_changes
+from gan_jax.runs.fingerprint import fingerprints
+from gan_jax.runs.metrics_log import read_lines
+from gan_jax.runs.program import (
   Program,
   advance,
   build,
   init_state,
   state_template,
 )
-from gan_jax.training.run_directory import (
-  RunDirectory,
-  data_changes,
-  missing_lines,
-  told,
-)
-from gan_jax.training.state import TrainState
+from gan_jax.systems.state import TrainState
+from gan_jax.training.meter import Clock, Meter
 
 
 class Verdict(NamedTuple):

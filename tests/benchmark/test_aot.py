@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
-from gan_jax.benchmark import aot, aot_worker
-from gan_jax.benchmark.chips import CHIPS, chip_of
 from gan_jax.config import load_config
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
+from gan_jax.tpu import aot, aot_worker
+from gan_jax.tpu.chips import CHIPS, chip_of
 from tests.conftest import ROOT
 
 needs_libtpu = pytest.mark.skipif(

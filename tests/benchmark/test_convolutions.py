@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.benchmark import convolutions
-from gan_jax.benchmark.convolutions import Shape
+from experiments.benchmark import convolutions
+from experiments.benchmark.convolutions import Shape
 
 
 @pytest.mark.parametrize(

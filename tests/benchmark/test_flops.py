@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from gan_jax.benchmark.flops import count_flops
 from gan_jax.ops.convolution import conv, conv_transpose
+from gan_jax.tpu.flops import count_flops
 
 
 def test_a_product_of_matrices():

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from gan_jax.benchmark import measure
-from gan_jax.benchmark.workloads import make_program
-from gan_jax.errors import InputError
+from experiments.benchmark import measure
+from experiments.benchmark.workloads import make_program
+from gan_jax.core.errors import InputError
 
 
 def figures(step, rounds):

@@ -10,7 +10,7 @@ from gan_jax.config import load_config
 from gan_jax.data.domain_sets import DomainDataset, Domains
 from gan_jax.models.patchgan import PatchDiscriminator
 from gan_jax.models.resnet import ResNetGenerator
-from gan_jax.training.program import build, init_state
+from gan_jax.runs.program import build, init_state
 from tests.benchmark import oracle
 from tests.conftest import ROOT
 
@@ -19,8 +19,8 @@ try:
 except ImportError:
   pytest.skip('torch is not installed', allow_module_level=True)
 
-from gan_jax.benchmark import torch_common
-from gan_jax.benchmark.torch_cyclegan import Peer, ResNet, query_pool
+from experiments.benchmark import torch_common
+from experiments.benchmark.torch_cyclegan import Peer, ResNet, query_pool
 
 
 def load(**changes):

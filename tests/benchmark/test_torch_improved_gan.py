@@ -6,8 +6,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from gan_jax.config import load_config
-from gan_jax.rng import key_for
-from gan_jax.training.program import build, init_state
+from gan_jax.core.rng import key_for
+from gan_jax.runs.program import build, init_state
 from tests.benchmark import oracle
 from tests.conftest import ROOT
 
@@ -16,7 +16,7 @@ try:
 except ImportError:
   pytest.skip('torch is not installed', allow_module_level=True)
 
-from gan_jax.benchmark.torch_improved_gan import Peer
+from experiments.benchmark.torch_improved_gan import Peer
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import pytest
 from numpy.testing import assert_allclose
 
 from gan_jax.config import load_config
+from gan_jax.core.rng import key_for
 from gan_jax.data.batches import to_unit_range
 from gan_jax.data.domain_sets import DomainDataset, Domains
 from gan_jax.models.layers import Dropout
 from gan_jax.models.patchgan import PatchDiscriminator
 from gan_jax.models.unet import UNetGenerator
-from gan_jax.rng import key_for
-from gan_jax.training.program import build, init_state
+from gan_jax.runs.program import build, init_state
 from tests.benchmark import oracle
 from tests.conftest import ROOT
 
@@ -21,8 +21,8 @@ try:
 except ImportError:
   pytest.skip('torch is not installed', allow_module_level=True)
 
-from gan_jax.benchmark import torch_common
-from gan_jax.benchmark.torch_pix2pix import Peer, UNet
+from experiments.benchmark import torch_common
+from experiments.benchmark.torch_pix2pix import Peer, UNet
 
 
 def load(**changes):

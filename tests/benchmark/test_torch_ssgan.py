@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.rng import key_for, normal_rows
-from gan_jax.training.program import build, init_state
-from gan_jax.training.update import (
+from gan_jax.core.rng import key_for, normal_rows
+from gan_jax.runs.program import build, init_state
+from gan_jax.systems.update import (
   Aux,
   apply_gradients,
   make_optimizer,
@@ -21,8 +21,8 @@ try:
 except ImportError:
   pytest.skip('torch is not installed', allow_module_level=True)
 
-from gan_jax.benchmark import torch_common
-from gan_jax.benchmark.torch_ssgan import Peer
+from experiments.benchmark import torch_common
+from experiments.benchmark.torch_ssgan import Peer
 
 
 @pytest.fixture(params=['absolute', 'squared'])

@@ -1,8 +1,8 @@
 import jax
 import pytest
 
-from gan_jax.benchmark import workloads
-from gan_jax.benchmark.workloads import make_program
+from experiments.benchmark import workloads
+from experiments.benchmark.workloads import make_program
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from gan_jax.core.errors import InputError
 from gan_jax.data.batches import Sampler, to_uint8, to_unit_range
 from gan_jax.data.dataset import Examples
 from gan_jax.data.spec import Stream
-from gan_jax.errors import InputError
 
 NUM = 10
 EXAMPLES = Examples(

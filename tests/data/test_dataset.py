@@ -3,6 +3,7 @@ import pytest
 from ml_collections import ConfigDict
 from numpy.testing import assert_array_equal
 
+from gan_jax.core.errors import InputError
 from gan_jax.data.dataset import (
   Dataset,
   Examples,
@@ -10,7 +11,6 @@ from gan_jax.data.dataset import (
   label_mask,
   prepare,
 )
-from gan_jax.errors import InputError
 
 LABELS = np.repeat(np.arange(4), [10, 20, 30, 5])
 

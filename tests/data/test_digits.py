@@ -3,8 +3,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 
+from gan_jax.core.errors import InputError
 from gan_jax.data import digits
-from gan_jax.errors import InputError
 
 
 def test_the_splits_are_fixed_balanced_and_complete():

@@ -12,15 +12,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from gan_jax.config import load_config
+from gan_jax.core.errors import InputError
 from gan_jax.data import tfds_images
 from gan_jax.data.batches import read_ahead
 from gan_jax.data.domain_sets import Domains
 from gan_jax.data.domains import DomainData, DomainSampler
-from gan_jax.data.images import StoredImages, resize
+from gan_jax.data.image_files import StoredImages, resize
 from gan_jax.data.spec import Stream
-from gan_jax.errors import InputError
-from gan_jax.training.fingerprint import data_fingerprints
-from gan_jax.training.program import build
+from gan_jax.runs.fingerprint import data_fingerprints
+from gan_jax.runs.program import build
 from tests.conftest import ROOT
 from tests.made_up import prepare_tfds
 

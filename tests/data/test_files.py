@@ -7,9 +7,9 @@ from ml_collections import ConfigDict
 from numpy.testing import assert_array_equal
 from scipy import io
 
-from gan_jax.data.files import LOADERS
+from gan_jax.core.errors import InputError
 from gan_jax.data.labelled import LabelledData
-from gan_jax.errors import InputError
+from gan_jax.data.published import LOADERS
 
 TRAIN, TEST, EXTRA = range(40), range(50, 70), range(100, 130)
 

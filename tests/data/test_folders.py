@@ -6,14 +6,14 @@ from ml_collections import ConfigDict
 from numpy.testing import assert_array_equal
 from PIL import Image
 
+from gan_jax.core.errors import InputError
 from gan_jax.data.folders import (
   find_classes,
   find_domains,
   find_pairs,
   load_image_folder,
 )
-from gan_jax.data.images import Pictures, StoredImages
-from gan_jax.errors import InputError
+from gan_jax.data.image_files import Pictures, StoredImages
 
 FINDERS = (find_pairs, find_domains, find_classes)
 

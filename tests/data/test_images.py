@@ -12,7 +12,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image, ImageFile
 
-from gan_jax.data.images import (
+from gan_jax.core.errors import InputError
+from gan_jax.data.image_files import (
   Pictures,
   StoredImages,
   find_images,
@@ -21,7 +22,6 @@ from gan_jax.data.images import (
   read_image,
   resize,
 )
-from gan_jax.errors import InputError
 
 # No two pixels are alike, nor are height and width.
 RGB = (np.arange(2 * 4 * 3) * 10).astype(np.uint8).reshape(2, 4, 3)

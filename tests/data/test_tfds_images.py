@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+from gan_jax.core.errors import InputError
 from gan_jax.data import tfds_images
 from gan_jax.data.tfds_images import LOADERS
-from gan_jax.errors import InputError
 from tests.made_up import prepare_tfds
 
 NUM_TRAIN, NUM_TEST, NUM_EXTRA = 40, 20, 30

@@ -6,7 +6,7 @@ import scipy.special
 import scipy.stats
 from numpy.testing import assert_allclose
 
-from gan_jax.evaluation.classes import classifier_score, mode_coverage
+from gan_jax.metrics.classes import classifier_score, mode_coverage
 
 
 def test_score_matches_scipy():

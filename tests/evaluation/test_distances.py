@@ -5,11 +5,7 @@ import pytest
 import scipy.linalg
 from numpy.testing import assert_allclose
 
-from gan_jax.evaluation.distances import (
-  Moments,
-  frechet_distance,
-  kernel_distance,
-)
+from gan_jax.metrics.distances import Moments, frechet_distance, kernel_distance
 
 
 def features(num, dim, seed=0, shift=0.0):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.evaluation.diversity import pairwise_diversity, stddev_over_z
+from gan_jax.metrics.diversity import pairwise_diversity, stddev_over_z
 
 
 def test_one_image_for_all_z_has_none():

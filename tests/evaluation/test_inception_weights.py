@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 from gan_jax.evaluation.inception_weights import (
   InceptionWeights,
   convert,

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose
 from sklearn.neighbors import NearestNeighbors
 
-from gan_jax.evaluation import manifold
-from gan_jax.evaluation.manifold import density_coverage, precision_recall
+from gan_jax.metrics import manifold
+from gan_jax.metrics.manifold import density_coverage, precision_recall
 
 
 def sets(seed=0, num=(120, 90), shift=0.7):

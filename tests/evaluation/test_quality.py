@@ -1,13 +1,7 @@
 import numpy as np
 import pytest
 
-from gan_jax.errors import InputError
-from gan_jax.evaluation.classes import classifier_score
-from gan_jax.evaluation.distances import (
-  Moments,
-  frechet_distance,
-  kernel_distance,
-)
+from gan_jax.core.errors import InputError
 from gan_jax.evaluation.extractors import Extractor
 from gan_jax.evaluation.quality import (
   METRICS,
@@ -15,6 +9,8 @@ from gan_jax.evaluation.quality import (
   lower_is_better,
   parse_metrics,
 )
+from gan_jax.metrics.classes import classifier_score
+from gan_jax.metrics.distances import Moments, frechet_distance, kernel_distance
 
 
 def pixels(images):

@@ -5,8 +5,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.data.domain_sets import Domains
-from gan_jax.evaluation.translation import TranslationEvaluator
-from gan_jax.training.state import Weights
+from gan_jax.evaluation.translations import TranslationEvaluator
+from gan_jax.systems.state import Weights
 
 KEY = jax.random.key(0)
 WEIGHTS = Weights({'a2b': jnp.float32(0.5), 'b2a': jnp.float32(-0.25)}, {})

@@ -11,8 +11,9 @@ import jax
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.errors import InputError
-from gan_jax.training import hosts, restore
+from gan_jax.core.errors import InputError
+from gan_jax.devices import hosts
+from gan_jax.runs import restore
 from tests.experiments.conftest import ROOT
 from tests.experiments.test_kill import committed, wait_for
 

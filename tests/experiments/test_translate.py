@@ -10,11 +10,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from gan_jax.config import load_config
+from gan_jax.core.errors import InputError
 from gan_jax.data.batches import to_unit_range
-from gan_jax.errors import InputError
+from gan_jax.inference.translate import make_translator, translate_files
+from gan_jax.runs.restore import load_generator
 from gan_jax.training import loop
-from gan_jax.training.restore import load_generator
-from gan_jax.training.translation import make_translator, translate_files
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.systems  # two systems are trained for it

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 from gan_jax.models.classifier import ConvClassifier
 from tests.models.keys import KEY, NOISE_KEY
 

@@ -7,7 +7,7 @@ import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 from gan_jax.models.inception import (
   InceptionV3,
   Mixed,

@@ -6,7 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 from gan_jax.models.layers import (
   BatchNorm,
   Conv,

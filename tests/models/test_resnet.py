@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 from gan_jax.models.resnet import ResNetGenerator
 from tests.models.keys import KEY
 

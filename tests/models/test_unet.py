@@ -7,7 +7,7 @@ import pytest
 from flax.errors import InvalidRngError
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 from gan_jax.models.layers import Dropout
 from gan_jax.models.unet import UNetGenerator
 from tests.models.keys import KEY, NOISE_KEY

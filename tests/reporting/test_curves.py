@@ -3,7 +3,7 @@ import json
 import pytest
 from numpy.testing import assert_array_equal
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 from gan_jax.reporting.curves import plot_curves
 
 LINES = (

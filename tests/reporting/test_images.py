@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from gan_jax.reporting.images import (
+from gan_jax.runs.grids import (
   enlarge,
   grid,
   save_animation,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from gan_jax.reporting.metrics import MetricsLog, read_lines
+from gan_jax.runs.metrics_log import MetricsLog, read_lines
 
 GREY = np.full((4, 4, 3), 128, np.uint8)
 

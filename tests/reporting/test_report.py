@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
 from gan_jax.reporting import panels
 from gan_jax.reporting.curves import Curve, panel_svg
 from gan_jax.reporting.html import Html, element, picture
-from gan_jax.reporting.images import save_png
-from gan_jax.reporting.report import Run, write_comparison, write_report
+from gan_jax.reporting.page import Run, write_comparison, write_report
+from gan_jax.runs.grids import save_png
 
 EVIL = '</script><img src=x onerror="alert(1)">\'&'
 VOID = {'img', 'input', 'meta', 'link'}

@@ -4,7 +4,7 @@ import io
 import numpy as np
 import pytest
 
-from gan_jax.reporting.tables import (
+from gan_jax.sweep.tables import (
   Finished,
   Scores,
   cell_rows,

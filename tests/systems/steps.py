@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 from gan_jax.config import load_config
 from gan_jax.data.batches import to_unit_range
-from gan_jax.training.program import advance, build, init_state
+from gan_jax.runs.program import advance, build, init_state
 from tests.conftest import ROOT
 
 RATE = 0.1

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.errors import InputError
-from gan_jax.training.program import build, init_state
+from gan_jax.core.errors import InputError
+from gan_jax.runs.program import build, init_state
 from tests.systems.steps import train
 from tests.tiers import in_systems
 from tests.training.test_parallel import tiny

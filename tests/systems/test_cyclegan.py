@@ -9,18 +9,13 @@ from flax import linen as nn
 from numpy.testing import assert_array_equal
 
 from gan_jax.config import load_config
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import key_for
 from gan_jax.image_pool import query_pool
-from gan_jax.rng import key_for
+from gan_jax.runs.checkpoint import Checkpoints
+from gan_jax.runs.program import advance, build, init_state, state_template
 from gan_jax.systems import cyclegan
-from gan_jax.training.checkpoint import Checkpoints
 from gan_jax.training.loop import train
-from gan_jax.training.program import (
-  advance,
-  build,
-  init_state,
-  state_template,
-)
 from tests import made_up
 from tests.conftest import ROOT
 from tests.systems.steps import close, one_step

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.training.program import build, init_state, state_shapes
+from gan_jax.runs.program import build, init_state, state_shapes
 from tests.training.test_parallel import tiny
 
 CASES = [

@@ -6,13 +6,13 @@ from ml_collections import ConfigDict
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax import losses
-from gan_jax.errors import InputError
-from gan_jax.evaluation.diversity import stddev_over_z
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import key_for, uniform_rows
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.metrics.diversity import stddev_over_z
 from gan_jax.models.dcgan import ConvDiscriminator
-from gan_jax.rng import key_for, uniform_rows
-from gan_jax.systems.adversarial import LOSSES
-from gan_jax.training.evaluator import Evaluator
-from gan_jax.training.program import build, init_state
+from gan_jax.runs.program import build, init_state
+from gan_jax.systems.objectives import LOSSES
 from tests.systems.steps import (
   RATE,
   batch_of,

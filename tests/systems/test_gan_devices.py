@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gan_jax.errors import InputError
-from gan_jax.training.program import build, init_state
+from gan_jax.core.errors import InputError
+from gan_jax.runs.program import build, init_state
 from tests.systems.steps import (
   batch_of,
   by_hand,

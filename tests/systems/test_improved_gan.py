@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import key_for
 from gan_jax.data.batches import Sampler, to_unit_range
 from gan_jax.data.spec import Stream
-from gan_jax.errors import InputError
-from gan_jax.rng import key_for
-from gan_jax.training.program import build, init_state
+from gan_jax.runs.program import build, init_state
 from tests.systems.steps import (
   RATE,
   batch_of,

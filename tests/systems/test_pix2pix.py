@@ -6,12 +6,12 @@ from flax import linen as nn
 from numpy.testing import assert_allclose
 
 from gan_jax.config import load_config
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import key_for
 from gan_jax.models.layers import BatchNorm, Dropout
-from gan_jax.rng import key_for
+from gan_jax.runs.program import advance, build, init_state, state_shapes
 from gan_jax.systems import pix2pix
-from gan_jax.training.program import advance, build, init_state, state_shapes
-from gan_jax.training.state import Weights
+from gan_jax.systems.state import Weights
 from tests import made_up
 from tests.conftest import ROOT
 from tests.systems.steps import RATE, close, one_step

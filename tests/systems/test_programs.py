@@ -5,17 +5,12 @@ import re
 import jax.numpy as jnp
 import pytest
 
-from gan_jax.benchmark.flops import count_flops
-from gan_jax.benchmark.workloads import WORKLOADS, make_program
+from experiments.benchmark.workloads import WORKLOADS, make_program
 from gan_jax.config import load_config
 from gan_jax.data.batches import to_unit_range
 from gan_jax.ops.convolution import conv
-from gan_jax.training.program import (
-  build,
-  compile_step,
-  init_state,
-  state_shapes,
-)
+from gan_jax.runs.program import build, compile_step, init_state, state_shapes
+from gan_jax.tpu.flops import count_flops
 from tests import made_up
 from tests.conftest import ROOT
 

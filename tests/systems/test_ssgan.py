@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from gan_jax.core.rng import key_for
 from gan_jax.losses import feature_matching_loss
-from gan_jax.rng import key_for
+from gan_jax.runs.program import advance, build, init_state
 from gan_jax.systems import make_system
-from gan_jax.training.program import (
-  advance,
-  build,
-  init_state,
-)
 from tests.systems.steps import batch_of, close, one_step
 from tests.tiers import in_systems
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan_jax.data.batches import to_unit_range
-from gan_jax.training.program import state_shapes
+from gan_jax.runs.program import state_shapes
 from tests.systems.test_programs import CONFIGS, program_of
 
 

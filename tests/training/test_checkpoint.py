@@ -12,9 +12,9 @@ from jax.sharding import SingleDeviceSharding
 from numpy.testing import assert_array_equal
 
 import gan_jax
-from gan_jax import os_errors
-from gan_jax.training import checkpoint
-from gan_jax.training.checkpoint import (
+from gan_jax.core import os_errors
+from gan_jax.runs import checkpoint
+from gan_jax.runs.checkpoint import (
   Checkpoints,
   Damaged,
   OtherStructure,
@@ -22,8 +22,8 @@ from gan_jax.training.checkpoint import (
   all_finite,
   best_step,
 )
-from gan_jax.training.fingerprint import sha256_of_json
-from gan_jax.training.state import Player, TrainState, Weights
+from gan_jax.runs.fingerprint import sha256_of_json
+from gan_jax.systems.state import Player, TrainState, Weights
 
 
 def state_at(step, scale=1.0):

@@ -6,9 +6,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.config import load_config
 from gan_jax.data.batches import to_uint8
-from gan_jax.evaluation.diversity import stddev_over_z
-from gan_jax.training.evaluator import Evaluator
-from gan_jax.training.program import build, init_state
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.metrics.diversity import stddev_over_z
+from gan_jax.runs.program import build, init_state
 from tests import made_up
 from tests.conftest import ROOT
 

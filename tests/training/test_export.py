@@ -14,22 +14,19 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax import config as cfg
 from gan_jax.config import load_config
+from gan_jax.core.errors import InputError
+from gan_jax.core.files import write_json
+from gan_jax.core.rng import row_keys
 from gan_jax.data.batches import to_unit_range
 from gan_jax.data.dataset import Dataset, Examples, prepare
-from gan_jax.errors import InputError
-from gan_jax.files import write_json
-from gan_jax.rng import row_keys
+from gan_jax.inference import export_check
+from gan_jax.inference.export import PLATFORMS, export_network, networks_of
+from gan_jax.runs import program
+from gan_jax.runs.checkpoint import Checkpoints
+from gan_jax.runs.directory import RunDirectory
+from gan_jax.runs.restore import load_run
 from gan_jax.systems import SYSTEMS, make_system
-from gan_jax.training import export_check, program
-from gan_jax.training.checkpoint import Checkpoints
-from gan_jax.training.export import (
-  PLATFORMS,
-  export_network,
-  networks_of,
-)
-from gan_jax.training.restore import load_run
-from gan_jax.training.run_directory import RunDirectory
-from gan_jax.training.state import Weights
+from gan_jax.systems.state import Weights
 from tests import made_up, toy
 from tests.conftest import ROOT
 
@@ -537,7 +534,7 @@ def test_a_broken_run(toy_dir, path, tmp_path):
 
 
 def test_weights_are_named_as_in_the_state():
-  from gan_jax.training.export import _by_name
+  from gan_jax.inference.export import _by_name
 
   named = _by_name(Weights({'b': {'c': 1}, 'a': 2}, {'d': 3}))
   assert named == {'params/a': 2, 'params/b/c': 1, 'model_state/d': 3}

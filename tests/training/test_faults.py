@@ -12,11 +12,12 @@ import pytest
 from ml_collections import ConfigDict
 from PIL import Image
 
-from gan_jax import memory
-from gan_jax.errors import InputError
-from gan_jax.training import loop, program
-from gan_jax.training.run_directory import RunDirectory, missing_lines
-from gan_jax.training.run_report import write_report
+from gan_jax.core import memory
+from gan_jax.core.errors import InputError
+from gan_jax.reporting.run_report import write_report
+from gan_jax.runs import program
+from gan_jax.runs.directory import RunDirectory, missing_lines
+from gan_jax.training import loop
 
 
 @pytest.fixture

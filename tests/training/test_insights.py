@@ -10,14 +10,15 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from gan_jax.config import load_config, to_json
+from gan_jax.core.errors import InputError
+from gan_jax.core.files import write_json, write_text
 from gan_jax.data.batches import to_unit_range
 from gan_jax.data.dataset import Dataset, Examples
-from gan_jax.errors import InputError
-from gan_jax.files import write_json, write_text
-from gan_jax.training import insights, restore, run_report
-from gan_jax.training.evaluator import Evaluator
-from gan_jax.training.program import build, init_state
-from gan_jax.training.run_directory import RunDirectory
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.reporting import insights, run_report
+from gan_jax.runs import restore
+from gan_jax.runs.directory import RunDirectory
+from gan_jax.runs.program import build, init_state
 from tests import made_up, toy
 from tests.conftest import ROOT
 

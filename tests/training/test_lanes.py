@@ -7,12 +7,13 @@ import jax
 import numpy as np
 import pytest
 
-from gan_jax.errors import InputError
-from gan_jax.reporting.metrics import read_lines
-from gan_jax.training import lanes, loop, restore
+from gan_jax.core.errors import InputError
+from gan_jax.runs import restore
+from gan_jax.runs.directory import RunDirectory
+from gan_jax.runs.metrics_log import read_lines
+from gan_jax.runs.program import build
+from gan_jax.training import lanes, loop
 from gan_jax.training.meter import Diverged
-from gan_jax.training.program import build
-from gan_jax.training.run_directory import RunDirectory
 from gan_jax.training.signals import Stopped
 from tests import made_up, toy
 from tests.systems.steps import plain_config

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
+from gan_jax.devices import parallel
+from gan_jax.runs.program import build, init_state
 from gan_jax.systems import make_system
-from gan_jax.training import loop, parallel
-from gan_jax.training.program import build, init_state
+from gan_jax.training import loop
 from tests import made_up, toy
 from tests.systems.steps import plain_config, train
 

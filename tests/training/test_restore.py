@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from gan_jax.core.errors import InputError
 from gan_jax.data.labelled import DATASETS
-from gan_jax.errors import InputError
-from gan_jax.training.restore import (
+from gan_jax.runs.restore import (
   beside_nearest,
   closed_tour,
   generate,

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gan_jax.training import loop, run_report
+from gan_jax.reporting import run_report
+from gan_jax.training import loop
 from tests.training.test_loop import stop_after
 
 

@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 
 from gan_jax.config import load_config
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import key_for
 from gan_jax.data.batches import to_uint8
-from gan_jax.errors import InputError
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.evaluation.open_extractor import open_extractor
 from gan_jax.evaluation.quality import Quality
-from gan_jax.rng import key_for
-from gan_jax.training.evaluator import Evaluator
-from gan_jax.training.extractors import open_extractor
+from gan_jax.evaluation.scoring import compare_folders, evaluate
+from gan_jax.runs.program import build, init_state
+from gan_jax.runs.restore import load_run
 from gan_jax.training.loop import train
-from gan_jax.training.program import build, init_state
-from gan_jax.training.restore import load_run
-from gan_jax.training.scoring import compare_folders, evaluate
 from tests import made_up
 from tests.conftest import ROOT
 from tests.toy import without

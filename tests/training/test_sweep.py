@@ -7,13 +7,14 @@ import jax
 import numpy as np
 import pytest
 
+from gan_jax.core.errors import InputError
 from gan_jax.data.batches import to_unit_range
-from gan_jax.errors import InputError
-from gan_jax.training import lanes, loop, restore
+from gan_jax.runs import restore
+from gan_jax.sweep.plan import Protocol
+from gan_jax.sweep.run import sweep
+from gan_jax.training import lanes, loop
 from gan_jax.training.meter import Diverged
 from gan_jax.training.signals import Stopped
-from gan_jax.training.sweep import sweep
-from gan_jax.training.sweep_plan import Protocol
 from tests import made_up, toy
 
 VARY = {'data.num_labels': [20]}
@@ -256,7 +257,7 @@ def test_a_stop_ends_the_sweep_and_the_same_call_goes_on(
 def test_auto_takes_lanes_where_there_are_no_convolutions(
   dataset, tmp_path, monkeypatch, smoke_config
 ):
-  from gan_jax.training import sweep as module
+  from gan_jax.sweep import run as module
 
   groups = []
 

@@ -1,13 +1,8 @@
 import pytest
 
 from gan_jax.config import load_config
-from gan_jax.errors import InputError
-from gan_jax.training.sweep_plan import (
-  narrowed,
-  parse_vary,
-  plan_runs,
-  read_protocol,
-)
+from gan_jax.core.errors import InputError
+from gan_jax.sweep.plan import narrowed, parse_vary, plan_runs, read_protocol
 from tests.conftest import ROOT
 
 PROTOCOL = ROOT / 'configs/mnist_ssgan_sweep.toml'

@@ -5,7 +5,7 @@ import pytest
 from ml_collections import ConfigDict
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gan_jax.training.update import (
+from gan_jax.systems.update import (
   Aux,
   make_optimizer,
   new_player,

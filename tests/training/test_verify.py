@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from gan_jax.errors import InputError
+from gan_jax.core.errors import InputError
+from gan_jax.runs.checkpoint import Checkpoints
+from gan_jax.runs.program import build, state_template
 from gan_jax.training import verify as verify_module
-from gan_jax.training.checkpoint import Checkpoints
 from gan_jax.training.loop import train
-from gan_jax.training.program import build, state_template
 from gan_jax.training.verify import verify
 
 

@@ -1,0 +1,169 @@
+"""The GAN without labels in plain PyTorch: a peer to time and an oracle.
+
+The same networks, losses, optimisers and order of play as
+`gan_jax.systems.gan`, for the settings that the workloads have.
+"""
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
+from torch import nn
+
+from experiments.benchmark import torch_common
+from gan_jax.data.spec import DataSpec
+from gan_jax.systems.state import Weights
+
+
+class ConvDiscriminator(nn.Module):
+  """As `gan_jax.models.dcgan.ConvDiscriminator`."""
+
+  def __init__(self, image_shape, width, base_size, normalization):
+    super().__init__()
+    size, _, channels = image_shape
+    self.layers = []
+    for i in range((size // base_size).bit_length() - 1):
+      conv = nn.Conv2d(channels, width * 2**i, 5, 2, padding=2)
+      self.add_module(f'conv{i + 1}', conv)
+      channels = width * 2**i
+      norm = None
+      if normalization == 'batch' and i > 0:
+        norm = nn.BatchNorm2d(channels, momentum=0.01)
+        self.add_module(f'norm{i + 1}', norm)
+      self.layers.append((conv, norm))
+    self.logit = nn.Linear(channels * base_size**2, 1)
+
+  def forward(self, x):
+    """Images [B, C, H, W] to logits [B, 1]."""
+    for conv, norm in self.layers:
+      x = conv(x)
+      if norm is not None:
+        x = norm(x)
+      x = F.leaky_relu(x, 0.2)
+    return self.logit(x.flatten(1))
+
+
+class Peer(torch_common.Peer):
+  """The system with its state; `step` trains it.
+
+  Args:
+    config: of a GAN: two MLPs or two convolutional networks, without spectral
+      normalisation; the loss non_saturating or relativistic, with R1 and R2;
+      one update of D for one of G.
+    spec: of the data.
+    weights: ours, {'generator': ..., 'discriminator': ...}.
+    variant: 'eager', 'channels_last' or 'compile'.
+
+  Raises ValueError for any other config.
+  """
+
+  def __init__(
+    self,
+    config: Any,
+    spec: DataSpec,
+    weights: Mapping[str, Weights],
+    variant: str = 'eager',
+  ):
+    players = _players(config.model, spec.image_shape)
+    loss = config.loss
+    self.pairs = loss.adversarial.name == 'relativistic'
+    if not self.pairs and loss.adversarial.name != 'non_saturating':
+      raise ValueError(f'the peer has no loss {loss.adversarial.name}')
+    if loss.n_critic != 1 or loss.lambda_gp:
+      raise ValueError('the peer has neither n_critic > 1 nor lambda_gp')
+    super().__init__(config, players, weights, variant)
+    if variant == 'compile':  # the gradient within D's loss as well
+      torch._dynamo.config.trace_autograd_ops = True
+    self._samples = self.compiled(players['generator'])
+    self._d_loss = self.compiled(self.d_loss)
+    self._g_loss = self.compiled(self.g_loss)
+
+  def d_loss(self, real, fake):
+    """D's loss on data and samples."""
+    discriminator, loss = self.players['discriminator'], self.config.loss
+    on_real, on_fake = discriminator(real), discriminator(fake)
+    if self.pairs:
+      total = F.softplus(on_fake - on_real).mean()
+    else:
+      s = loss.adversarial.label_smoothing
+      total = (1 - s) * F.softplus(-on_real) + s * F.softplus(on_real)
+      total = (total + F.softplus(on_fake)).mean()
+    for gamma, x, logits in (
+      (loss.r1_gamma, real, on_real),
+      (loss.r2_gamma, fake, on_fake),
+    ):
+      if gamma:
+        (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+        total = total + 0.5 * gamma * slope.square().sum() / len(x)
+    return total
+
+  def g_loss(self, real, fake):
+    """G's loss on the same, by the new D."""
+    discriminator = self.players['discriminator']
+    on_fake = discriminator(fake)
+    if self.pairs:
+      return F.softplus(discriminator(real) - on_fake).mean()
+    return F.softplus(-on_fake).mean()
+
+  def step(self, batch: Mapping[str, Mapping[str, np.ndarray]], z=None):
+    """One training step on a batch as our sampler makes it; the losses."""
+    model, loss = self.config.model, self.config.loss
+    image = batch['train']['image']
+    flat = model.discriminator.name == 'mlp'
+    real = (self.to_rows if flat else self.to_image)(image)
+    if z is None and model.z_prior == 'normal':
+      z = torch.randn(len(real), model.z_dim)
+    elif z is None:
+      z = 2.0 * torch.rand(len(real), model.z_dim) - 1.0
+    fake = self._samples(z)
+    d_loss = self._d_loss(
+      real.requires_grad_(loss.r1_gamma > 0.0),
+      fake.detach().requires_grad_(loss.r2_gamma > 0.0),
+    )
+    self.update('discriminator', self.gradients('discriminator', d_loss))
+    g_loss = self._g_loss(real.detach(), fake)
+    self.update('generator', self.gradients('generator', g_loss))
+    return {'discriminator': d_loss, 'generator': g_loss}
+
+
+def _players(model: Any, image_shape: tuple[int, int, int]):
+  """G and D; the MLPs' images are flat."""
+  generator, discriminator = model.generator, model.discriminator
+  names = generator.name, discriminator.name
+  if names == ('mlp', 'mlp'):
+    pixels = math.prod(image_shape)
+    return {
+      'generator': nn.Sequential(
+        OrderedDict(_mlp(model.z_dim, generator.hidden, pixels), tanh=nn.Tanh())
+      ),
+      'discriminator': nn.Sequential(_mlp(pixels, discriminator.hidden, 1)),
+    }
+  if names != ('deconv', 'conv'):
+    raise ValueError(f'the peer does not pair the networks {names}')
+  if generator.base_size != discriminator.base_size:
+    raise ValueError('the peer has one base_size for both networks')
+  if discriminator.normalization == 'spectral':
+    raise ValueError('the peer has no spectral normalisation')
+  return {
+    'generator': torch_common.DeconvGenerator(
+      image_shape, model.z_dim, generator.size_mult, generator.base_size
+    ),
+    'discriminator': ConvDiscriminator(
+      image_shape,
+      discriminator.width,
+      discriminator.base_size,
+      discriminator.normalization,
+    ),
+  }
+
+
+def _mlp(inputs: int, hidden: int, outputs: int) -> OrderedDict:
+  return OrderedDict(
+    dense1=nn.Linear(inputs, hidden),
+    leaky=nn.LeakyReLU(0.01),
+    dense2=nn.Linear(hidden, outputs),
+  )

@@ -1,0 +1,37 @@
+"""Sums and means over a batch that is split over devices."""
+
+from typing import TypeVar
+
+import jax
+
+from gan_jax.core.types import Array, AxisName
+
+Tree = TypeVar('Tree')
+
+
+def pmean(x: Array, axis_name: AxisName | None) -> Array:
+  """The mean over the mapped axis, if there is one."""
+  return (
+    x if axis_name is None else vary(jax.lax.pmean(x, axis_name), axis_name)
+  )
+
+
+def psum(x: Array, axis_name: AxisName | None) -> Array:
+  """The sum over the mapped axis, if there is one."""
+  return x if axis_name is None else vary(jax.lax.psum(x, axis_name), axis_name)
+
+
+def vary(tree: Tree, axis_name: AxisName | None) -> Tree:
+  """What is the same on every replica, known as each replica's own value.
+
+  Under `jax.shard_map` with check_vma, a loss that is the same everywhere would
+  be differentiated once, not once a replica, and gradients of parameters that
+  are the same everywhere would be summed over the replicas. With this, both are
+  each replica's own there, as they are under pmap.
+  """
+  if axis_name is None:
+    return tree
+  names = (axis_name,) if isinstance(axis_name, str) else axis_name
+  manual = jax.sharding.get_abstract_mesh().manual_axes
+  names = tuple(name for name in names if name in manual)  # not those of vmap
+  return jax.lax.pcast(tree, names, to='varying') if names else tree

@@ -1,0 +1,208 @@
+"""Scores and pictures of a state during training."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from gan_jax.core.errors import InputError, choice
+from gan_jax.core.types import Array
+from gan_jax.data.batches import to_uint8
+from gan_jax.data.dataset import Examples, crop_to_native
+from gan_jax.evaluation.classification import make_error_rate, wilson_interval
+from gan_jax.evaluation.scoring import (
+  QualityEvaluator,
+  flat,
+  translation_evaluator,
+)
+from gan_jax.metrics.diversity import stddev_over_z
+from gan_jax.runs import grids
+from gan_jax.runs.fingerprint import fingerprints
+from gan_jax.runs.program import Program
+from gan_jax.systems.state import TrainState
+
+_NUM_SCORED = 100  # samples
+
+
+class Evaluator:
+  """Compiles once what is asked of a program's state again and again."""
+
+  def __init__(self, program: Program):
+    system = program.system
+    self._program = program
+    if system.predict is not None:
+      self._error_rate = make_error_rate(
+        system.predict, program.config.eval.batch_size
+      )
+    if system.generate is not None:
+      self._generate = jax.jit(system.generate)
+    config, data = program.config, program.data
+    self._translation = translation_evaluator(
+      system, config, data.spec, program.key('fixed samples')
+    )
+    self._quality = None
+    if config.eval.metrics is not None:
+      self._quality = QualityEvaluator(
+        system,
+        config,
+        data.spec,
+        data.dataset,
+        self._translation,
+        metrics=config.eval.metrics,
+        extractor=config.eval.extractor,
+      )
+      for split in ('validation', 'test'):
+        self._quality.check(split, config.eval.num_samples)
+    self._check_best()
+
+  def _check_best(self) -> None:
+    """Raises InputError for a best checkpoint that cannot be chosen."""
+    name = self._program.config.checkpoint.best_metric
+    if name is None:
+      return
+    every = self._program.plan.report_every
+    names = ['validation_error'] if self._program.system.predict else []
+    if self._translation is not None:
+      names += self._translation.names('validation')
+    if self._quality is not None and name not in names:
+      every = self._program.plan.eval_every
+      names += self._quality.names('validation')
+    if name not in names:
+      raise choice('config.checkpoint.best_metric', name, names)
+    if self._program.plan.save_every % every:
+      raise InputError(
+        f'config.checkpoint.best_metric = {name} is computed every {every} '
+        f'steps, but checkpoints are saved every '
+        f'{self._program.plan.save_every}; make that a multiple'
+      )
+
+  def error(self, state: TrainState, split: str) -> float:
+    """The share of mistakes on 'train', 'validation' or 'test'."""
+    examples = getattr(self._program.data.dataset, split)
+    return self._error_rate(state.discriminator.averaged, examples)
+
+  def scores(self, state: TrainState) -> dict[str, float]:
+    """What is reported as training goes on. Never looks at the test split."""
+    scores = {}
+    if self._program.system.predict is not None:
+      labelled = Examples(
+        *(
+          column[self._program.data.mask]
+          for column in self._program.data.dataset.train
+        )
+      )
+      mistakes = self._error_rate(state.discriminator.averaged, labelled)
+      scores['labelled_accuracy'] = 1.0 - mistakes
+      scores['validation_error'] = self.error(state, 'validation')
+    scores |= self._translation_errors(state, 'validation')
+    for name, panel in self._panels(state, _NUM_SCORED).items():
+      native = crop_to_native(
+        np.asarray(panel), self._program.data.spec.native_size
+      )
+      scores[f'{name}_std'] = stddev_over_z(native)
+    return scores
+
+  def quality(self, state: TrainState, split: str) -> dict[str, Any]:
+    """What made images are like, by `config.eval`; {} if by nothing."""
+    if self._quality is None:
+      return {}
+    config = self._program.config
+    scores = self._quality.scores(
+      state.generator.averaged,
+      split,
+      num_samples=config.eval.num_samples,
+      seed=config.seed,
+    )
+    return {'extractor': self._quality.describe(), **flat(scores, split)}
+
+  def line(
+    self, step: int, state: TrainState, means: dict[str, float]
+  ) -> dict[str, Any]:
+    """A report as metrics.jsonl keeps it, without the times.
+
+    Args:
+      step: that of the state.
+      state: it is looked at by what is due at the step.
+      means: of the steps' own metrics.
+    """
+    plan = self._program.plan
+    line = {'step': step, 'epoch': step / plan.steps_per_epoch, **means}
+    line |= self.scores(state)
+    if step % plan.eval_every == 0:
+      line |= self.quality(state, 'validation')
+    return line
+
+  def result(self, state: TrainState) -> dict[str, Any]:
+    """All of result.json that a second run must reproduce.
+
+    The only place where training looks at the test split: at its end.
+    """
+    program = self._program
+    classification = {}
+    if program.system.predict is not None:
+      error, total = (
+        self.error(state, 'test'),
+        len(program.data.dataset.test.label),
+      )
+      classification = {
+        'num_labels': int(program.data.mask.sum()),
+        'test_error': error,
+        'test_error_interval': list(
+          wilson_interval(round(error * total), total)
+        ),
+        'num_test': total,
+      }
+    return {
+      'system': program.config.system,
+      'data': program.config.data.name,
+      'steps': int(state.step),
+      **classification,
+      **self._translation_errors(state, 'test'),
+      **self.scores(state),
+      **self.quality(state, 'test'),
+      'sha256': fingerprints(jax.device_get(state)),
+      'data_sha256': program.describe_data()['sha256'],
+    }
+
+  def grids(self, state: TrainState) -> dict[str, np.ndarray]:
+    """Pictures of the state, always of the same inputs.
+
+    Of samples, a grid `log.grid` of each of the generator's panels; of
+    translations, a grid of examples, each of which is its panels side by side.
+    """
+    rows, columns = self._program.config.log.grid
+    if self._translation is not None:
+      shown = self._translation.pictures(
+        state.generator.averaged,
+        self._program.data.dataset.validation,
+        rows * columns,
+      )
+      return {
+        way: grids.grid(flat, columns * num_panels)
+        for way, (flat, num_panels) in shown.items()
+      }
+    native_size = self._program.data.spec.native_size
+    return {
+      name: grids.grid(
+        crop_to_native(np.asarray(to_uint8(panel)), native_size), columns
+      )
+      for name, panel in self._panels(state, rows * columns).items()
+    }
+
+  def _translation_errors(
+    self, state: TrainState, split: str
+  ) -> dict[str, float]:
+    if self._translation is None:
+      return {}
+    errors = self._translation.errors(
+      state.generator.averaged, getattr(self._program.data.dataset, split)
+    )
+    return {f'{split}_{name}': error for name, error in errors.items()}
+
+  def _panels(self, state: TrainState, num: int) -> dict[str, Array]:
+    """What G makes of the first `num` fixed z; nothing without a generator."""
+    system = self._program.system
+    if system.generate is None:
+      return {}
+    z = system.sample_z(self._program.key('fixed samples'), num)
+    return self._generate(state.generator.averaged, z)

@@ -1,0 +1,358 @@
+"""Scores of what a generator makes, beside the images of a split."""
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import key_for
+from gan_jax.core.types import PRNGKey
+from gan_jax.data.batches import to_uint8, to_unit_range
+from gan_jax.data.dataset import Dataset, Examples, crop_to_native
+from gan_jax.data.domain_sets import DomainDataset
+from gan_jax.data.image_files import find_images, map_in_threads, read_image
+from gan_jax.data.spec import DataSpec, DomainSpec
+from gan_jax.evaluation.classification import make_error_rate, wilson_interval
+from gan_jax.evaluation.open_extractor import open_extractor
+from gan_jax.evaluation.quality import METRICS, Quality, parse_metrics
+from gan_jax.evaluation.samples import nearest_neighbours
+from gan_jax.evaluation.translations import TranslationEvaluator
+from gan_jax.metrics.diversity import stddev_over_z
+from gan_jax.runs import restore
+from gan_jax.systems import System
+from gan_jax.systems.state import Weights
+
+
+def translation_evaluator(
+  system: System, config: ConfigDict, spec: DomainSpec, key: PRNGKey
+) -> TranslationEvaluator | None:
+  """The evaluator of a system that translates; None for any other."""
+  if system.translate is None:
+    return None
+  return TranslationEvaluator(
+    system.translate,
+    aligned=spec.aligned,
+    batch_size=config.eval.batch_size,
+    key=key,
+  )
+
+
+class QualityEvaluator:
+  """Compares what a system makes with a split's images.
+
+  Args:
+    system: what makes them, from z or from images of another domain.
+    config: the run's.
+    spec: of its data.
+    dataset: the splits.
+    translation: of a system that translates, else None.
+    metrics: comma-separated names of `evaluation.quality.METRICS`.
+    extractor: see `training.extractors`.
+
+  Raises:
+    InputError: unknown metrics, no such extractor, or one that does not take
+      such images.
+  """
+
+  def __init__(
+    self,
+    system: System,
+    config: ConfigDict,
+    spec: DataSpec | DomainSpec,
+    dataset: Dataset | DomainDataset,
+    translation: TranslationEvaluator | None,
+    *,
+    metrics: str,
+    extractor: str | None,
+  ):
+    if system.generate is None and translation is None:
+      raise InputError(
+        f'system {config.system} makes no images to be compared by {metrics}'
+      )
+    self._names = parse_metrics(metrics)
+    self._extractor = open_extractor(extractor)
+    self._system, self._spec, self._dataset = system, spec, dataset
+    self._translation = translation
+    self._batch_size = config.eval.batch_size
+    self._quality = Quality(
+      self._names, self._extractor, batch_size=self._batch_size
+    )
+    if system.generate is not None:
+      self._generate = jax.jit(system.generate)
+    self._real = {}
+
+  def describe(self) -> dict[str, str]:
+    """The extractor, as a result records it."""
+    return self._extractor.describe()
+
+  def names(self, split: str) -> list[str]:
+    """What `flat` calls the values that one may choose a checkpoint by."""
+    values = [v for name in self._names for v in METRICS[name].values]
+    panels = [name for name, _ in self._real_images(split)]
+    prefixes = [_prefix(split, name, len(panels)) for name in panels]
+    return list(
+      dict.fromkeys(prefix + v for prefix in prefixes for v in values)
+    )
+
+  def check(self, split: str, num_samples: int) -> None:
+    """Raises InputError for images that the metrics cannot compare."""
+    for name, real in self._real_images(split):
+      shape = real.shape[1:]
+      self._quality.check(len(real), shape, f'{split} images')
+      num = self._num_made(name, split, num_samples)
+      self._quality.check(num, shape, name)
+
+  def scores(
+    self, weights: Weights, split: str, *, num_samples: int, seed: int
+  ) -> dict[str, dict[str, float]]:
+    """The metrics of each of the generator's panels.
+
+    Args:
+      weights: the generator's.
+      split: 'validation' or 'test'; all of its images are the real ones.
+      num_samples: how many are made of z; of translations at most this many.
+      seed: of z.
+
+    Returns:
+      By panel, such as 'samples' or 'a2b': n_real, n_fake and the values.
+    """
+    scores = {}
+    for name, real in self._real_images(split):
+      if (split, name) not in self._real:
+        self._real[split, name] = self._quality.features(
+          real, f'{split} images'
+        )
+      num = self._num_made(name, split, num_samples)
+      fake = self._make(weights, name, split, num, seed)
+      scores[name] = {
+        'n_real': len(real),
+        'n_fake': num,
+        **self._quality.compare(
+          self._real[split, name], self._quality.features(fake, name)
+        ),
+      }
+    return scores
+
+  def _real_images(self, split: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Each panel, and the images that it should be like."""
+    examples = getattr(self._dataset, split)
+    if self._translation is None:
+      native = crop_to_native(examples.image, self._spec.native_size)
+      yield 'samples', native
+    else:
+      for way in self._system.translate:
+        target = getattr(examples, way[-1])
+        yield way, np.stack([target[i] for i in range(len(target))])
+
+  def _num_made(self, name: str, split: str, num_samples: int) -> int:
+    if self._translation is None:
+      return num_samples
+    source = getattr(getattr(self._dataset, split), name[0])
+    return min(num_samples, len(source))
+
+  def _make(
+    self, weights: Weights, name: str, split: str, num: int, seed: int
+  ) -> np.ndarray:
+    """`num` made images, uint8 [num, H, W, C]."""
+    if self._translation is not None:
+      examples = getattr(self._dataset, split)
+      panels = self._translation.panels(weights, name, examples, num)
+      return np.asarray(to_uint8(panels[name]))
+    key = key_for(jax.random.key(seed), 'samples')
+    z = self._system.sample_z(key, num)
+    made = [
+      to_uint8(self._generate(weights, z[i : i + self._batch_size])[name])
+      for i in range(0, num, self._batch_size)
+    ]
+    return crop_to_native(np.concatenate(made), self._spec.native_size)
+
+
+def flat(scores: dict[str, dict[str, float]], split: str) -> dict[str, float]:
+  """`QualityEvaluator.scores` as one level, e.g. 'validation_fid'.
+
+  Where there are several panels their names come in between, as in
+  'validation_a2b_fid'.
+  """
+  return {
+    _prefix(split, panel, len(scores)) + name: value
+    for panel, values in scores.items()
+    for name, value in values.items()
+  }
+
+
+def _prefix(split: str, panel: str, num_panels: int) -> str:
+  return f'{split}_{panel}_' if num_panels > 1 else f'{split}_'
+
+
+def evaluate(
+  workdir: str,
+  *,
+  split: str = 'test',
+  checkpoint: str = 'latest',
+  num_samples: int = 500,
+  seed: int = 0,
+  metrics: str | None = None,
+  extractor: str | None = None,
+  data_dir: str | None = None,
+) -> dict[str, Any]:
+  """Scores of one checkpoint of a run.
+
+  Args:
+    workdir: the run directory.
+    split: 'test' or 'validation'.
+    checkpoint: see `restore.load_run`.
+    num_samples: how many samples to score.
+    seed: of the samples.
+    metrics: comma-separated names of `evaluation.quality.METRICS`, or None.
+    extractor: for the metrics; see `training.extractors`.
+    data_dir: where the data are now, if not where the config says.
+
+  Returns:
+    The step and the split; of a system that classifies, the error in [0, 1],
+    its 95 % interval and the number of examples; of one that generates, the
+    samples' deviation over z and their median distance to the nearest training
+    image, each beside the same figure of the split's examples; by panel, the
+    metrics; and which weights, 'averaged' or 'raw'.
+
+  Raises:
+    InputError: anything bad among these, before anything long starts.
+  """
+  run = restore.load_run(workdir, checkpoint)
+  dataset = restore.load_run_data(run, data_dir).dataset
+  examples = getattr(dataset, split)
+  translation = translation_evaluator(
+    run.system,
+    run.config,
+    run.spec,
+    key_for(jax.random.key(run.config.seed), 'fixed samples'),
+  )
+  quality = None
+  if metrics is not None:
+    quality = QualityEvaluator(
+      run.system,
+      run.config,
+      run.spec,
+      dataset,
+      translation,
+      metrics=metrics,
+      extractor=extractor,
+    )
+    quality.check(split, num_samples)
+  generator = run.state.generator
+  result: dict[str, Any] = {'step': run.step, 'split': split}
+  if run.system.predict is not None:
+    result |= _classification(run, examples)
+  if translation is not None:
+    result |= translation.errors(generator.averaged, examples)
+    result['generator_weights'] = generator.which
+  if run.system.generate is not None:
+    result |= _samples(run, dataset, examples, num_samples, seed)
+  if quality is not None:
+    result['extractor'] = quality.describe()
+    result |= quality.scores(
+      generator.averaged, split, num_samples=num_samples, seed=seed
+    )
+  return result
+
+
+def _classification(
+  run: restore.TrainedRun, examples: Examples
+) -> dict[str, Any]:
+  """The error and how sure its number is."""
+  player, total = run.state.discriminator, len(examples.label)
+  error_rate = make_error_rate(run.system.predict, run.config.eval.batch_size)
+  error = error_rate(player.averaged, examples)
+  return {
+    'num_examples': total,
+    'error': error,
+    'error_interval': list(wilson_interval(round(error * total), total)),
+    'weights': player.which,
+  }
+
+
+def _samples(
+  run: restore.TrainedRun,
+  dataset: Dataset,
+  examples: Examples,
+  num: int,
+  seed: int,
+) -> dict[str, Any]:
+  """How samples differ, and how near they are to training images."""
+  native = run.spec.native_size
+  train_image = crop_to_native(dataset.train.image, native)
+  panels = restore.generate(run, restore.latents(run, [seed], num))
+  panels['data'] = crop_to_native(examples.image[:num], native)
+  figures = {
+    'num_samples': num,
+    'seed': seed,
+    'generator_weights': run.state.generator.which,
+  }
+  for name, image in panels.items():
+    _, distance = nearest_neighbours(image, train_image)
+    figures[f'{name}_std'] = stddev_over_z(to_unit_range(image))
+    figures[f'{name}_to_train'] = float(np.median(distance)) / 255.0
+  return figures
+
+
+def compare_folders(
+  real: str, fake: str, *, metrics: str, extractor: str | None
+) -> dict[str, Any]:
+  """Compares the images of two folders, without any run.
+
+  Args:
+    real: a folder of images, all of one size.
+    fake: another, of the same size.
+    metrics: comma-separated names of `evaluation.quality.METRICS`.
+    extractor: see `training.extractors`.
+
+  Returns:
+    n_real, n_fake, the extractor and the values.
+
+  Raises:
+    InputError: images of several sizes, an empty folder, a file that is no
+      image; anything else that is bad among these.
+  """
+  names = parse_metrics(metrics)
+  found = open_extractor(extractor)
+  quality = Quality(names, found, batch_size=50)
+  channels = 3 if found.image_shape is None else found.image_shape[-1]
+  images = {
+    what: _read_folder(folder, channels, what)
+    for what, folder in (('real', real), ('fake', fake))
+  }
+  shapes = [x.shape[1:] for x in images.values()]
+  if shapes[0] != shapes[1]:
+    raise InputError(
+      f'the images in {real} are {"x".join(map(str, shapes[0][:2]))}, those in '
+      f'{fake} {"x".join(map(str, shapes[1][:2]))} pixels; resize one kind'
+    )
+  for what, x in images.items():
+    quality.check(len(x), x.shape[1:], f'{what} images')
+  features = [quality.features(x, what) for what, x in images.items()]
+  return {
+    'n_real': len(images['real']),
+    'n_fake': len(images['fake']),
+    'extractor': found.describe(),
+    **quality.compare(*features),
+  }
+
+
+def _read_folder(folder: str, channels: int, what: str) -> np.ndarray:
+  """All images of a folder, uint8 [N, H, W, C]; InputError if sizes differ."""
+  paths = find_images(pathlib.Path(folder))
+  images = list(
+    map_in_threads(
+      lambda path: read_image(path, channels), paths, f'reading {what} images'
+    )
+  )
+  for path, image in zip(paths, images, strict=True):
+    if image.shape != images[0].shape:
+      raise InputError(
+        f'{path} is {image.shape[0]}x{image.shape[1]} pixels and {paths[0]} '
+        f'{images[0].shape[0]}x{images[0].shape[1]}; all must have one size'
+      )
+  return np.stack(images)

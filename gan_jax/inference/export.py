@@ -1,0 +1,327 @@
+"""A trained network as a file that needs JAX, but not this package.
+
+`jax.export` keeps a function as StableHLO, with the convolutions' forms for
+each platform that is asked for, and takes batches of any size. A convolution
+chooses its form on the CPU by its shapes, so every network is applied to one
+example, whose shape is known, and mapped over the batch. So its forms are
+those that `restore.generate` and `experiments.translate` have, too.
+"""
+
+import importlib.util
+import os
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+from jax import ShapeDtypeStruct
+from ml_collections import ConfigDict
+
+from gan_jax.core.errors import InputError, choice
+from gan_jax.core.files import replacing
+from gan_jax.core.rng import row_keys
+from gan_jax.core.types import Array
+from gan_jax.data.batches import to_uint8, to_unit_range
+from gan_jax.data.dataset import crop_to_native
+from gan_jax.data.domains import DomainData
+from gan_jax.evaluation.classification import class_probabilities
+from gan_jax.inference.translate import make_translator
+from gan_jax.runs import program, restore
+from gan_jax.runs.directory import RunDirectory
+from gan_jax.systems import SYSTEMS
+from gan_jax.systems.state import Player
+
+PLATFORMS = ('cpu', 'cuda', 'tpu')
+PARAMS = ('inside', 'beside')
+EXAMPLE_ROWS = 4
+
+
+class Input(NamedTuple):
+  """An argument of an exported function."""
+
+  spec: ShapeDtypeStruct  # [b, ...] of a symbolic b, or a scalar
+  example: str  # NumPy's expression for EXAMPLE_ROWS of it, of a generator rng
+
+
+class Network(NamedTuple):
+  """A network of a run, ready to be exported."""
+
+  player: Player
+  inputs: Mapping[str, Input]
+  apply: Callable[..., Array]  # (weights, *inputs): the output of a batch
+  # What the other commands make of the same inputs, by name.
+  own: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+
+
+class Artefact(NamedTuple):
+  """What was written, and of what."""
+
+  path: pathlib.Path
+  params: pathlib.Path | None  # the parameters' file, if they are not inside
+  name: str  # one of NETWORKS
+  network: Network
+  exported: jax.export.Exported
+  step: int
+
+
+def export_network(
+  workdir: str | os.PathLike,
+  output: str | os.PathLike,
+  *,
+  network: str | None = None,
+  direction: str | None = None,
+  platforms: Sequence[str] = PLATFORMS,
+  params: str = 'inside',
+  checkpoint: str = 'latest',
+) -> Artefact:
+  """Writes a network of a run as a serialised `jax.export.Exported`.
+
+  The weights are those that the other commands use, averaged ones where there
+  are. The arguments, of any batch size b:
+
+  - of a generator z, float32 [b, z_dim], from the run's prior; it gives uint8
+    [b, H, W, C] without padding;
+  - of a translator images, uint8 [b, H, W, C] of the size that training saw,
+    and, where dropout acts, a seed, uint32: row i has the noise of the seed and
+    of i; it gives uint8 [b, H, W, C'];
+  - of a classifier images, uint8 [b, H, W, C] without padding; it gives class
+    probabilities, float32 [b, K].
+
+  Args:
+    workdir: the run directory.
+    output: the file; it is replaced if it is there, and its folder is made.
+    network: one of NETWORKS; None for what makes images, or for a classifier
+      that is alone.
+    direction: of a translator, see `make_translator`.
+    platforms: of PLATFORMS.
+    params: 'inside' the file; or 'beside' it, in one of the same name that ends
+      in .safetensors. Then they are the first argument: arrays by name.
+    checkpoint: see `restore.load_run`.
+
+  Raises:
+    InputError: anything bad among these, or a library that is not installed;
+      but for the checkpoint and the direction, before a checkpoint is read.
+  """
+  path = pathlib.Path(output)
+  _check(path, platforms, params)
+  name = _choose(workdir, network, direction)
+  run = _open(workdir, name, checkpoint)
+  found = NETWORKS[name](run, direction)
+  beside, weights = None, {}
+  if params == 'beside':
+    beside = path.with_suffix('.safetensors')
+    weights = _used_weights(found)
+  function, specs = _as_function(found, weights)
+  export = jax.export.export(jax.jit(function), platforms=platforms)
+  exported = export(*specs)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if beside is not None:
+    from safetensors.numpy import save
+
+    _write(beside, save({key: np.asarray(x) for key, x in weights.items()}))
+  _write(path, exported.serialize())
+  return Artefact(path, beside, name, found, exported, run.step)
+
+
+def _check(path: pathlib.Path, platforms: Sequence[str], params: str) -> None:
+  for platform in platforms:
+    if platform not in PLATFORMS:
+      raise choice('platform', platform, PLATFORMS)
+  if not platforms or len(set(platforms)) < len(platforms):
+    raise InputError(
+      f'platforms {",".join(platforms)!r}: name each of those wanted once, of '
+      f'{", ".join(PLATFORMS)}'
+    )
+  if params not in PARAMS:
+    raise choice('place of the parameters', params, PARAMS)
+  if path.is_dir():
+    raise InputError(f'{path} is a folder; name a file')
+  if path.suffix == '.safetensors':
+    raise InputError(
+      f'{path} is a name for parameters alone; choose another ending, such as '
+      '.jax'
+    )
+  needed = ['flatbuffers'] + ['safetensors'] * (params == 'beside')
+  for library in needed:
+    if importlib.util.find_spec(library) is None:
+      raise InputError(
+        f"{library} is not installed; pip install '.[export]', or {library} "
+        'itself'
+      )
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+  with replacing(path) as file:
+    file.write(content)
+
+
+def networks_of(config: ConfigDict) -> list[str]:
+  """Which of NETWORKS the runs of a config have."""
+  system = SYSTEMS[config.system]
+  makes = 'translator' if system.DATA is DomainData else 'generator'
+  found = [makes] if 'generator' in system.SCHEMA['model'] else []
+  return found + ['classifier'] * system.CLASSIFIES
+
+
+def _choose(
+  workdir: str | os.PathLike, name: str | None, direction: str | None
+) -> str:
+  """The network that is meant, without a look at the checkpoints."""
+  if name is not None and name not in NETWORKS:
+    raise choice('network', name, NETWORKS)
+  config = RunDirectory(workdir).read_config()
+  program.check(config)
+  has = networks_of(config)
+  name = name or has[0]
+  if name not in has:
+    raise InputError(
+      f'a run of system {config.system} has no {name}; choose '
+      f'{" or ".join(has)}'
+    )
+  if direction is not None and name != 'translator':
+    raise InputError(f'a {name} has no direction; give none')
+  return name
+
+
+def _open(
+  workdir: str | os.PathLike, name: str, checkpoint: str
+) -> restore.TrainedRun:
+  if name != 'classifier' and checkpoint == 'latest':
+    return restore.load_generator(workdir)
+  return restore.load_run(workdir, checkpoint)
+
+
+def _by_name(tree) -> dict[str, Array]:
+  """A tree's leaves, in its order, by names such as 'params/dense/kernel'."""
+  return {
+    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+  }
+
+
+def _used_weights(network: Network) -> dict[str, Array]:
+  """By name, without those of the translator of the other direction."""
+  weights = _by_name(network.player.averaged)
+  function, specs = _as_function(network, weights)
+  jaxpr = jax.make_jaxpr(function)(*specs).jaxpr
+  read = {id(x) for equation in jaxpr.eqns for x in equation.invars}
+  named = zip(sorted(weights), jaxpr.invars, strict=False)  # inputs follow
+  return {name: weights[name] for name, x in named if id(x) in read}
+
+
+def _as_function(
+  network: Network, weights: Mapping[str, Array]
+) -> tuple[Callable[..., Array], list]:
+  """A function of the inputs, and before them of `weights` if there are.
+
+  All other weights are constants in it.
+
+  Returns:
+    The function, and what its arguments are like.
+  """
+  averaged = network.player.averaged
+  structure = jax.tree.structure(averaged)
+  constants = _by_name(averaged)
+
+  def of_weights(given, *inputs):
+    leaves = (constants | given).values()
+    return network.apply(structure.unflatten(leaves), *inputs)
+
+  def of_inputs(*inputs):
+    return of_weights({}, *inputs)
+
+  specs = [given.spec for given in network.inputs.values()]
+  if not weights:
+    return of_inputs, specs
+  named = {k: ShapeDtypeStruct(x.shape, x.dtype) for k, x in weights.items()}
+  return of_weights, [named, *specs]
+
+
+def _rows(shape: Sequence[int], dtype) -> ShapeDtypeStruct:
+  return ShapeDtypeStruct((*jax.export.symbolic_shape('b'), *shape), dtype)
+
+
+def _images(shape: Sequence[int]) -> Input:
+  example = f'rng.integers(0, 256, {(EXAMPLE_ROWS, *shape)}, np.uint8)'
+  return Input(_rows(shape, jnp.uint8), example)
+
+
+def _generator(run: restore.TrainedRun, direction: None) -> Network:
+  del direction  # there is none
+  system, native_size = run.system, run.spec.native_size
+  z_shape = (run.config.model.z_dim,)
+
+  def apply(weights, z):
+    def one(z):
+      made = system.generate(weights, z[None])['samples']
+      return crop_to_native(to_uint8(made[0]), native_size)
+
+    return jax.vmap(one)(z)
+
+  example = system.z_in_numpy((EXAMPLE_ROWS, *z_shape))
+  return Network(
+    run.state.generator,
+    {'z': Input(_rows(z_shape, jnp.float32), example)},
+    apply,
+    lambda inputs: restore.generate(run, inputs['z'])['samples'],
+  )
+
+
+def _translator(run: restore.TrainedRun, direction: str | None) -> Network:
+  own, _ = make_translator(run, direction)
+  direction = direction or min(run.system.translate)
+  translate = run.system.translate[direction]
+
+  def apply(weights, images, seed=0):
+    def one(image, key):
+      made = translate(weights, to_unit_range(image[None]), key)
+      return to_uint8(made[0])
+
+    keys = row_keys(jax.random.key(seed), images.shape[0])
+    return jax.vmap(one)(images, keys)
+
+  def own_rows(inputs):
+    images = inputs['images']
+    keys = row_keys(jax.random.key(inputs.get('seed', 0)), len(images))
+    return np.stack([own(*pair) for pair in zip(images, keys, strict=True)])
+
+  inputs = {'images': _images(getattr(run.spec, f'{direction[0]}_shape'))}
+  if run.config.model.get('test_dropout'):  # the only noise there is
+    seed = ShapeDtypeStruct((), jnp.uint32)
+    inputs['seed'] = Input(seed, 'np.uint32(0)')
+  return Network(run.state.generator, inputs, apply, own_rows)
+
+
+def _classifier(run: restore.TrainedRun, direction: None) -> Network:
+  del direction  # there is none
+  predict, player = run.system.predict, run.state.discriminator
+  *size, channels = run.spec.image_shape
+  margins = [(0, 0)]
+  for padded, native in zip(size, run.spec.native_size, strict=True):
+    before = (padded - native) // 2
+    margins.append((before, padded - native - before))
+  margins.append((0, 0))
+
+  def apply(weights, images):
+    def one(image):
+      padded = jnp.pad(image[None], margins)
+      return jax.nn.softmax(predict(weights, to_unit_range(padded))[0])
+
+    return jax.vmap(one)(images)
+
+  def own(inputs):
+    images = np.pad(inputs['images'], margins)
+    return class_probabilities(predict, player.averaged, images, len(images))
+
+  images = _images((*run.spec.native_size, channels))
+  return Network(player, {'images': images}, apply, own)
+
+
+NETWORKS = {
+  'generator': _generator,
+  'translator': _translator,
+  'classifier': _classifier,
+}

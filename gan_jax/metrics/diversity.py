@@ -1,0 +1,46 @@
+"""How much a generator's samples differ from one another."""
+
+import numpy as np
+
+from gan_jax.core.types import Array
+
+
+def stddev_over_z(images: Array) -> float:
+  """The standard deviation of each pixel over samples, averaged over pixels.
+
+  It falls to nearly 0 when all z give one image. It does not see a generator
+  that makes a few images well: compare it with the same figure of the data.
+
+  Args:
+    images: [N, H, W, C] in [-1, 1].
+
+  Returns:
+    The mean deviation for images scaled to [0, 1].
+  """
+  return float(np.asarray(images, np.float64).std(axis=0).mean() / 2.0)
+
+
+def pairwise_diversity(samples: Array) -> float:
+  """How far apart the outputs for one and the same input are.
+
+  The mean Euclidean distance between two of them, over all pairs, averaged over
+  the inputs. On pixels or on features: the paper's are those of LPIPS.
+
+  Args:
+    samples: [N, M, ...], M >= 2 outputs for each of N inputs.
+
+  Raises:
+    ValueError: another shape, or fewer than two outputs.
+
+  References:
+    Zhu et al. 2017, https://arxiv.org/abs/1711.11586, section 5.
+  """
+  samples = np.asarray(samples, np.float64)
+  if samples.ndim < 3 or not samples.size or samples.shape[1] < 2:
+    raise ValueError(f'samples must be [N, M >= 2, ...], got {samples.shape}')
+  num = samples.shape[1]
+  flat = samples.reshape(len(samples), num, -1)
+  i, j = np.triu_indices(num, 1)
+  return float(
+    np.mean([np.linalg.norm(x[i] - x[j], axis=1).mean() for x in flat])
+  )

@@ -1,0 +1,180 @@
+"""What a report needs networks and data for, as pictures and one JSON file.
+
+Each thing is small, so that all of it takes seconds, and none looks at the
+test split.
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+
+from gan_jax.core.files import write_json
+from gan_jax.core.rng import key_for
+from gan_jax.data.batches import to_unit_range
+from gan_jax.data.dataset import Dataset, Examples, crop_to_native
+from gan_jax.data.domains import DomainData
+from gan_jax.data.labelled import LabelledData
+from gan_jax.evaluation.classification import class_probabilities
+from gan_jax.evaluation.samples import nearest_neighbours
+from gan_jax.evaluation.scoring import translation_evaluator
+from gan_jax.metrics.diversity import stddev_over_z
+from gan_jax.runs import grids, restore
+
+_COLUMNS = 12  # of samples and their neighbours
+_NUM_SAMPLES = 2 * _COLUMNS
+_NUM_HELD_OUT = 100  # validation images that samples are compared with
+_MAX_COMPARED = 50_000  # training images
+_SEEDS, _BETWEEN = range(6), 8  # of the interpolation
+_MAX_CLASSIFIED = 1000
+_NUM_HARDEST = 20
+_NUM_TRANSLATED = 6
+
+
+def write_insights(
+  run: restore.TrainedRun, data: LabelledData | DomainData
+) -> None:
+  """Writes DIR/report/: insights.json and the pictures that go with it.
+
+  Args:
+    run: an open run, or one that is just being trained.
+    data: what it is trained on.
+  """
+  folder = run.directory.path / 'report'
+  folder.mkdir(exist_ok=True)
+  for old in folder.glob('*.png'):
+    old.unlink()
+  found: dict[str, Any] = {
+    'step': run.step,
+    'weights': run.state.generator.which,
+  }
+  if run.system.generate is not None:
+    found |= _look_at_samples(run, data.dataset, folder)
+  if run.system.predict is not None:
+    examples = data.dataset.validation
+    found['classification'] = _look_at_mistakes(run, examples, folder)
+  if run.system.translate is not None:
+    found['translations'] = _look_at_translations(run, data, folder)
+  write_json(folder / 'insights.json', found)
+
+
+def _look_at_samples(
+  run: restore.TrainedRun, dataset: Dataset, folder: pathlib.Path
+) -> dict[str, Any]:
+  """Samples beside their nearest training images, and on the way to others."""
+  native = run.spec.native_size
+  train = crop_to_native(_spread(dataset.train.image, _MAX_COMPARED), native)
+  held_out = _spread(dataset.validation.image, _NUM_HELD_OUT)
+  held_out = crop_to_native(held_out, native)
+  found = {
+    'num_compared': len(train),
+    'data': {'num': len(held_out)} | _compare(held_out, train)[0],
+    'samples': {},
+  }
+  z = restore.latents(run, [0], _NUM_SAMPLES)
+  tour = restore.closed_tour(run, restore.latents(run, _SEEDS), _BETWEEN)
+  made = restore.generate(run, jax.numpy.concatenate([z, tour]))
+  for name, panel in made.items():
+    samples, on_the_way = panel[:_NUM_SAMPLES], panel[_NUM_SAMPLES:]
+    found['samples'][name], nearest = _compare(samples, train)
+    found['samples'][name]['num'] = len(samples)
+    rows = [
+      panel.reshape(-1, 1, _COLUMNS, *panel.shape[1:])
+      for panel in (samples, nearest)
+    ]
+    pairs = np.concatenate(rows, axis=1).reshape(-1, *samples.shape[1:])
+    grids.save_png(
+      folder / f'neighbours_{name}.png', grids.grid(pairs, _COLUMNS)
+    )
+    grids.save_png(
+      folder / f'interpolation_{name}.png',
+      grids.grid(on_the_way, _BETWEEN + 1),
+    )
+  return found
+
+
+def _compare(
+  image: np.ndarray, train: np.ndarray
+) -> tuple[dict[str, float | int], np.ndarray]:
+  """Figures of images [N, H, W, C], and the nearest training image of each."""
+  index, distance = nearest_neighbours(image, train)
+  figures = {
+    'std': stddev_over_z(to_unit_range(image)),
+    'to_train': float(np.median(distance)) / 255.0,
+    'identical': int((distance == 0).sum()),
+  }
+  return figures, train[index]
+
+
+def _look_at_mistakes(
+  run: restore.TrainedRun, examples: Examples, folder: pathlib.Path
+) -> dict[str, Any]:
+  """Which validation images are taken for which, and the hardest of them."""
+  image, label = (_spread(column, _MAX_CLASSIFIED) for column in examples)
+  probability = class_probabilities(
+    run.system.predict,
+    run.state.discriminator.averaged,
+    image,
+    run.config.eval.batch_size,
+  )
+  num_classes = probability.shape[1]
+  predicted = probability.argmax(axis=1)
+  confusion = np.zeros((num_classes, num_classes), int)
+  np.add.at(confusion, (label, predicted), 1)
+  own = probability[np.arange(len(label)), label]
+  hardest = np.argsort(own, kind='stable')[:_NUM_HARDEST]
+  shown = crop_to_native(image[hardest], run.spec.native_size)
+  for i in range(len(hardest)):
+    grid = grids.grid(shown[i : i + 1], 1)
+    grids.save_png(folder / f'hardest_{i:02d}.png', grid)
+  return {
+    'weights': run.state.discriminator.which,
+    'split': 'validation',
+    'num': len(label),
+    'of': len(examples.label),
+    'error': float((predicted != label).mean()),
+    'classes': [str(k) for k in range(num_classes)],
+    'confusion': confusion.tolist(),
+    'hardest': [
+      {
+        'label': str(label[i]),
+        'predicted': str(predicted[i]),
+        'probability': float(probability[i].max()),
+      }
+      for i in hardest
+    ],
+  }
+
+
+def _look_at_translations(
+  run: restore.TrainedRun, data: DomainData, folder: pathlib.Path
+) -> dict[str, list[str]]:
+  """Validation images, what becomes of them, and what they should become."""
+  evaluator = translation_evaluator(
+    run.system,
+    run.config,
+    run.spec,
+    key_for(jax.random.key(run.config.seed), 'fixed samples'),
+  )
+  shown = evaluator.pictures(
+    run.state.generator.averaged, data.dataset.validation, _NUM_TRANSLATED
+  )
+  columns = {}
+  for way, (flat, num_panels) in shown.items():
+    grid = grids.grid(flat, num_panels)
+    grids.save_png(folder / f'translation_{way}.png', grid)
+    names = ['input', 'output']
+    if len(run.system.translate) == 2:
+      names.append('translated back')
+    if run.spec.aligned:
+      names.append('target')
+    columns[way] = names
+  return columns
+
+
+def _spread(column: np.ndarray, num: int) -> np.ndarray:
+  """At most `num` rows, evenly spread: data may be sorted by class."""
+  if len(column) <= num:
+    return column
+  return column[np.linspace(0, len(column) - 1, num).astype(int)]

@@ -1,0 +1,269 @@
+"""A run's directory: its lock, its config, and what it may continue with.
+
+    config.json         the config, complete
+    data.json           shapes and sha256 of the data, and of the kept labels
+    environment.json    versions, devices and commit, once per start
+    metrics.jsonl       a line per report, and one per checkpoint with its hash
+    tensorboard/        the same curves
+    samples/            image grids from fixed noise
+    checkpoints/        by orbax
+    result.json         at the end
+
+It is data: JSON, images and arrays, and nothing in it is ever executed. All
+names in it are relative, so it can be moved.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import secrets
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from gan_jax import config as cfg
+from gan_jax.core import os_errors
+from gan_jax.core.errors import InputError, enumeration
+from gan_jax.core.files import expand, write_json, write_text
+from gan_jax.runs.environment import environment, environment_changes
+from gan_jax.runs.metrics_log import read_lines
+
+_LOCK = '.lock'
+_ABSENT = (
+  'every run writes it before its first step, so it was removed, or not copied '
+  'along: bring it back'
+)
+# What flock says where another process has the lock; all else means that the
+# file system has none.
+_LOCKED = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+
+
+class RunDirectory:
+  """The files of one run, by name."""
+
+  def __init__(self, path: str | os.PathLike):
+    if '://' in str(path):
+      raise InputError(
+        f'{path} is not a folder of this file system; mount the bucket, and '
+        'name the folder where it is'
+      )
+    self.path = expand(path)
+    self.config = self.path / 'config.json'
+    self.data = self.path / 'data.json'
+    self.environment = self.path / 'environment.json'
+    self.metrics = self.path / 'metrics.jsonl'
+    self.samples = self.path / 'samples'
+    self.tensorboard = self.path / 'tensorboard'
+    self.checkpoints = self.path / 'checkpoints'
+    self.result = self.path / 'result.json'
+
+  def read_config(self) -> ConfigDict:
+    """The run's config; InputError if this is no run's directory."""
+    if not self.config.is_file():
+      raise InputError(f'{self.path} is not a run directory: no config.json')
+    return cfg.from_json(json.dumps(self.read_json(self.config)))
+
+  def read_json(self, path: pathlib.Path) -> dict[str, Any]:
+    """A JSON object; InputError if the file is absent or holds none."""
+    try:
+      value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+      raise InputError(f'{self.path} has no {path.name}; {_ABSENT}') from None
+    except ValueError as error:
+      raise InputError(f'{path} is not valid JSON: {error}') from error
+    if not isinstance(value, dict):
+      raise InputError(f'{path} is not the file that a run writes')
+    return value
+
+  def read_data(self) -> dict[str, Any]:
+    """data.json: {'spec': the data's spec as a dict, 'sha256': hashes}."""
+    data = self.read_json(self.data)
+    good = data.keys() == {'spec', 'sha256'}
+    good = good and all(isinstance(group, dict) for group in data.values())
+    if not good:
+      raise InputError(f'{self.data} is not the file that a run writes')
+    return data
+
+  def read_result(self) -> dict[str, Any]:
+    """result.json; InputError if the run has none that is whole."""
+    if not self.result.exists():
+      raise InputError(
+        f'{self.path} has no {self.result.name}; the run is not finished'
+      )
+    result = self.read_json(self.result)
+    kinds = {'system': str, 'steps': int, 'sha256': dict, 'config': dict}
+    if not all(isinstance(result.get(k), kind) for k, kind in kinds.items()):
+      raise InputError(
+        f'{self.result} is not the file that a run writes; remove it, and the '
+        'same training command writes it anew'
+      )
+    return result
+
+  def recorded_hashes(self) -> dict[int, str]:
+    """The state's sha256 at each checkpoint that was ever begun, by step."""
+    return {
+      line['step']: line['state_sha256']
+      for line in read_lines(self.metrics)
+      if 'state_sha256' in line
+    }
+
+  @contextlib.contextmanager
+  def locked(self) -> Iterator[None]:
+    """Makes the directory if need be and keeps other processes from writing.
+
+    Raises:
+      InputError: it cannot be written, is not a run's, or is in use.
+    """
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+      foreign = not self.config.exists() and any(
+        entry.name not in (_LOCK, 'data.json') and entry.suffix != '.tmp'
+        for entry in self.path.iterdir()
+      )
+      if foreign:
+        raise InputError(
+          f'{self.path} is neither empty nor a run directory; choose another '
+          '--workdir'
+        )
+      lock = (self.path / _LOCK).open('a')
+    except OSError as error:
+      reason = os_errors.explain(error)
+      raise InputError(f'cannot write to {self.path}: {reason}') from error
+    with lock:
+      try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except OSError as error:
+        if error.errno in _LOCKED:
+          raise InputError(
+            f'another process is working on {self.path}; wait for it, or '
+            'choose another --workdir'
+          ) from None
+        raise InputError(
+          f'the file system of {self.path} cannot lock files (flock: '
+          f'{error.strerror}), so two trainings could write to it at once; '
+          'choose a --workdir on another one, or mount it with locks'
+        ) from error
+      lock.truncate(0)
+      lock.write(secrets.token_hex())
+      lock.flush()
+      os.fsync(lock.fileno())
+      yield
+
+  def owner(self) -> str:
+    """A word that only the process that has it `locked` knew before; or ''.
+
+    So processes know whether they see the same directory.
+    """
+    path = self.path / _LOCK
+    return path.read_text() if path.exists() else ''
+
+  def check_folders(self) -> None:
+    """Raises InputError if a file stands where a run keeps a folder."""
+    for folder in (self.samples, self.checkpoints, self.tensorboard):
+      if folder.exists() and not folder.is_dir():
+        raise InputError(f'{folder} is a file, not a folder; move it away')
+
+  def check(self, config: ConfigDict, data: dict[str, Any]) -> None:
+    """Raises InputError if this is a run of another config or other data."""
+    if not self.config.exists():
+      return
+    changed = cfg.differences(self.read_config(), config)
+    if changed:
+      raise InputError(
+        f'{self.path} is a run of another config: {"; ".join(changed)}. '
+        'Choose another --workdir, or the config that it was started with'
+      )
+    recorded = self.read_data()
+    if recorded != data:
+      raise InputError(
+        f'the data are not those that {self.path} was started with: '
+        f'{"; ".join(data_changes(recorded, data))}'
+      )
+
+  def define(self, config: ConfigDict, data: dict[str, Any]) -> None:
+    """Writes what the run is; config.json last, which makes it a run."""
+    write_json(self.data, data)
+    write_text(self.config, cfg.to_json(config))
+
+  def sessions(self) -> list[dict[str, Any]]:
+    """What each start of the run ran on, in order."""
+    if not self.environment.exists():
+      return []
+    sessions = self.read_json(self.environment).get('sessions')
+    if not isinstance(sessions, list) or not all(
+      isinstance(session, dict) and isinstance(session.get('from_step'), int)
+      for session in sessions
+    ):
+      raise InputError(f'{self.environment} has no list of sessions')
+    return sessions
+
+  def record_environment(
+    self, step: int, parallel: str, report_every: int
+  ) -> list[str]:
+    """Notes what the run goes on with from `step`; returns what changed.
+
+    Args:
+      step: the number of steps done.
+      parallel: how the batch is split.
+      report_every: steps between reports, from here on.
+    """
+    now = environment(parallel)
+    sessions = self.sessions()
+    changes = environment_changes(sessions[-1], now) if sessions else []
+    sessions.append(
+      {'from_step': step, 'report_every_steps': report_every, **now}
+    )
+    write_json(self.environment, {'sessions': sessions})
+    return changes
+
+
+def missing_lines(
+  lines: Sequence[dict[str, Any]],
+  sessions: Sequence[dict[str, Any]],
+  save_every: int,
+  until: int,
+) -> list[tuple[int, str]]:
+  """The step and kind, report or checkpoint, of each line that is lost.
+
+  Args:
+    lines: those of metrics.jsonl.
+    sessions: the run's; those of version 0.1.0 do not say how often they
+      reported, and their reports are not missed.
+    save_every: steps between checkpoints.
+    until: the number of steps done.
+  """
+  due: set[int] = set()
+  for session in sessions:
+    start, every = session['from_step'], session.get('report_every_steps')
+    due = {step for step in due if step <= start}
+    if every is not None:
+      due |= set(range(start // every * every + every, until + 1, every))
+  reports = {line['step'] for line in lines if 'epoch' in line}
+  saves = {line['step'] for line in lines if 'state_sha256' in line}
+  lost = [(step, 'report') for step in due - reports]
+  lost += [
+    (step, 'checkpoint')
+    for step in {*range(save_every, until + 1, save_every), until} - saves
+    if step > 0
+  ]
+  return sorted(lost)
+
+
+def told(lost: Sequence[tuple[int, str]]) -> str:
+  """Lost lines as a message names them."""
+  return enumeration([f'the {what} of step {step}' for step, what in lost])
+
+
+def data_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+  """The differences between two data.json, as 'what: old -> new'."""
+  lines = []
+  for group in sorted(old.keys() | new.keys()):
+    before, after = old.get(group, {}), new.get(group, {})
+    for key in sorted(before.keys() | after.keys()):
+      if before.get(key) != after.get(key):
+        lines.append(f'{group}.{key}: {before.get(key)} -> {after.get(key)}')
+  return lines

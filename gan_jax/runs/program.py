@@ -1,0 +1,242 @@
+"""A config bound to data and devices: all that stepping needs."""
+
+import functools
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from gan_jax import config as cfg
+from gan_jax.core import memory
+from gan_jax.data.batches import read_ahead, to_unit_range
+from gan_jax.data.dataset import Dataset
+from gan_jax.data.domain_sets import DomainDataset
+from gan_jax.data.domains import DomainData
+from gan_jax.data.labelled import LabelledData
+from gan_jax.data.spec import DataSpec, DomainSpec, Stream
+from gan_jax.core.errors import InputError, choice
+from gan_jax.core.rng import key_for
+from gan_jax.systems import SYSTEMS, System, make_system
+from gan_jax.devices import parallel
+from gan_jax.runs.checkpoint import abstract
+from gan_jax.runs.fingerprint import data_fingerprints
+from gan_jax.systems.state import TrainState
+from gan_jax.core.types import Metrics, PRNGKey
+
+
+class Due(NamedTuple):
+  """What a step owes."""
+
+  report: bool
+  save: bool
+  last: bool  # the run ends with it
+
+
+class Plan(NamedTuple):
+  """When what happens, in steps."""
+
+  num_steps: int
+  steps_per_epoch: int
+  steps_per_dispatch: int
+  report_every: int
+  eval_every: int  # a multiple of report_every
+  save_every: int
+
+  def due(self, step: int) -> Due:
+    last = step == self.num_steps
+    return Due(
+      report=step % self.report_every == 0,
+      save=step % self.save_every == 0 or last,
+      last=last,
+    )
+
+
+class Program(NamedTuple):
+  """Made by `build`; `system` is free of any mapped axis."""
+
+  config: ConfigDict
+  data: LabelledData | DomainData
+  plan: Plan
+  system: System
+
+  def key(self, purpose: str) -> PRNGKey:
+    return key_for(jax.random.key(self.config.seed), purpose)
+
+  def sampler(self) -> Callable[[int], dict[str, dict[str, np.ndarray]]]:
+    """This process's rows of the training batches, by step."""
+    part = jax.process_index(), jax.process_count()
+    return self.data.sampler(self.system.batch_spec, self.config.seed, part)
+
+  def describe_data(self) -> dict[str, Any]:
+    """The contents of a run's data.json."""
+    hashes = data_fingerprints(self.data)
+    description = {'spec': self.data.spec._asdict(), 'sha256': hashes}
+    return json.loads(json.dumps(description))  # as it is read back
+
+
+def check(config: ConfigDict) -> None:
+  """Raises InputError for an unknown system, or a bad key or value."""
+  name = config.get('system')
+  if not isinstance(name, str) or name not in SYSTEMS:
+    raise choice('system', name, SYSTEMS)
+  system = SYSTEMS[name]
+  cfg.check_config(config, {'data': system.DATA.SCHEMA}, system.SCHEMA)
+
+
+def build(
+  config: ConfigDict, dataset: Dataset | DomainDataset | None = None
+) -> Program:
+  """Checks everything that can be wrong before any work is done.
+
+  Args:
+    config: as a config file's get_config returns it.
+    dataset: instead of the one that `config.data.name` names.
+
+  Raises:
+    InputError: bad config or data, or images that the networks cannot make.
+  """
+  check(config)
+  data = SYSTEMS[config.system].DATA(config.data, dataset)
+  if SYSTEMS[config.system].CLASSIFIES and data.spec.num_classes < 2:
+    raise InputError(
+      f'system {config.system} learns to tell classes apart, but '
+      f'{data.dataset.name} has {data.spec.num_classes}; give it data of two '
+      'classes or more, or choose system gan'
+    )
+  program = Program(
+    config=config,
+    data=data,
+    plan=_plan(config, data.spec.steps_per_epoch),
+    system=make_system(config, data.spec),
+  )
+  if program.system.init_rows > data.num_train:
+    raise InputError(
+      f'config.model.init_rows = {program.system.init_rows} is more than the '
+      f'{data.num_train} training images'
+    )
+  program.sampler()
+  # Each turn of a player, too, is split: a stream may hold several.
+  parallel.check(
+    config.parallel, config.data.batch_size, config.train.num_microbatches
+  )
+  _check_memory(program)
+  return program
+
+
+def _check_memory(program: Program) -> None:
+  """Raises InputError if a device cannot hold the state and a batch."""
+  shapes = state_shapes(program.system, program.data.spec)
+  device = jax.local_devices()[0]
+  stats = device.memory_stats() or {}  # None of a CPU
+  memory.check(
+    'the state (parameters, optimisers, averages)',
+    sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes)),
+    stats.get('bytes_limit') or memory.host_bytes(),
+    'make the networks or the images smaller (config.model, config.data)',
+  )
+
+
+def _plan(config: ConfigDict, steps_per_epoch: int) -> Plan:
+  chunk = config.train.steps_per_dispatch
+  report_every = config.log.report_every_steps or steps_per_epoch
+  plan = Plan(
+    num_steps=config.train.num_steps
+    or config.train.num_epochs * steps_per_epoch,
+    steps_per_epoch=steps_per_epoch,
+    steps_per_dispatch=chunk,
+    report_every=report_every,
+    eval_every=config.eval.eval_every_steps or report_every,
+    save_every=config.checkpoint.save_every_steps or steps_per_epoch,
+  )
+  # Whatever happens between dispatches must happen at the same steps in a
+  # resumed run: chunks of other lengths compile to other bits.
+  for name, steps in (
+    ('the length of the run', plan.num_steps),
+    ('config.log.report_every_steps', plan.report_every),
+    ('config.checkpoint.save_every_steps', plan.save_every),
+  ):
+    if steps % chunk:
+      raise InputError(
+        f'{name} is {steps} steps, not a multiple of '
+        f'config.train.steps_per_dispatch = {chunk}'
+      )
+  if plan.eval_every % report_every:
+    raise InputError(
+      f'config.eval.eval_every_steps is {plan.eval_every}, not a multiple of '
+      f'the {report_every} steps between two reports, which its scores are in'
+    )
+  return plan
+
+
+def init_state(program: Program) -> TrainState:
+  """The state at step 0, on the devices of `config.parallel`."""
+  image = None
+  if program.system.init_rows:
+    rows = {'init': Stream('all', program.system.init_rows)}
+    sampler = program.data.sampler(rows, program.config.seed)
+    image = sampler(0)['init']['image']
+  init = _compile_init(program.system.init, program.config.parallel)
+  return init(program.key('init'), image)
+
+
+@functools.lru_cache(maxsize=8)
+def _compile_init(init: Callable, mode: str) -> Callable:
+  return jax.jit(
+    lambda key, image: init(key, jax.tree.map(to_unit_range, image)),
+    out_shardings=parallel.replicated(mode),
+  )
+
+
+def state_shapes(system: System, spec: DataSpec | DomainSpec) -> TrainState:
+  """The shapes and dtypes of a system's state."""
+  image = None
+  if system.init_rows:
+    shape = (system.init_rows, *spec.image_shape)
+    image = jax.ShapeDtypeStruct(shape, jax.numpy.float32)
+  return jax.eval_shape(system.init, jax.random.key(0), image)
+
+
+def state_template(program: Program) -> TrainState:
+  """The shapes, dtypes and placement of a state, for restoring one."""
+  shapes = state_shapes(program.system, program.data.spec)
+  return abstract(shapes, parallel.replicated(program.config.parallel))
+
+
+def compile_step(program: Program) -> parallel.Step:
+  """The training step on the devices of `config.parallel`."""
+  mode = program.config.parallel
+  system = make_system(
+    program.config, program.data.spec, parallel.axis_name(mode)
+  )
+  return parallel.compile_step(system.train_step, mode)
+
+
+def advance(
+  program: Program, state: TrainState, start: int
+) -> Iterator[tuple[int, TrainState, Metrics]]:
+  """Trains from step `start` on, for as long as the caller asks for more.
+
+  Args:
+    program: what to train.
+    state: the state after `start` steps; it is donated.
+    start: a multiple of the plan's steps_per_dispatch.
+
+  Yields:
+    After each dispatch: the number of steps done, the state, and the metrics
+    of the dispatch's steps, arrays [steps] that may still be being computed.
+  """
+  run = compile_step(program).run
+  batches_by_step = read_ahead(program.sampler(), start)
+  key = program.key('train')
+  chunk = program.plan.steps_per_dispatch
+  step = start
+  while True:
+    batches = list(itertools.islice(batches_by_step, chunk))
+    state, metrics = run(state, batches, key)
+    step += chunk
+    yield step, state, metrics

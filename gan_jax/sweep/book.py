@@ -1,0 +1,172 @@
+"""What is known of a sweep's runs, and the table of it."""
+
+import pathlib
+from collections.abc import Callable
+
+from gan_jax.core.errors import InputError
+from gan_jax.core.files import expand, write_text
+from gan_jax.evaluation.classification import class_probabilities
+from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.runs import restore
+from gan_jax.runs.directory import RunDirectory
+from gan_jax.runs.program import Program
+from gan_jax.sweep.plan import Protocol, Run, short_names
+from gan_jax.sweep.tables import (
+  Finished,
+  Scores,
+  cell_rows,
+  to_csv,
+  to_markdown,
+)
+from gan_jax.systems import SYSTEMS
+from gan_jax.systems.state import TrainState
+from gan_jax.training.meter import Diverged
+
+
+class Book:
+  """The outcomes of a sweep's runs.
+
+  Args:
+    workdir: holds their directories and the tables.
+    runs: all that the table is to show.
+    protocol: what they are runs of, if a file describes it.
+    command: see `training.sweep.sweep`.
+    build: the program of a run.
+  """
+
+  def __init__(
+    self,
+    workdir: str,
+    runs: list[Run],
+    protocol: Protocol | None,
+    command: str,
+    build: Callable[[Run], Program],
+  ):
+    self._workdir, self._runs = expand(workdir), runs
+    self._protocol, self._command, self._build = protocol, command, build
+    self._label = None
+    if SYSTEMS[runs[0].config.system].CLASSIFIES:
+      self._label = build(runs[0]).data.dataset.test.label
+    self._finished: dict[str, Finished] = {}
+    self.failed: dict[str, str] = {}
+
+  def path(self, run: Run) -> pathlib.Path:
+    return self._workdir / run.name
+
+  def has_result(self, run: Run) -> bool:
+    return RunDirectory(self.path(run)).result.exists()
+
+  def note(self, run: Run, error: Diverged | InputError | None) -> None:
+    """Takes down how a run ended."""
+    if error is None:
+      self.look(run)
+    else:
+      self.failed[run.name] = ' '.join(str(error).split())
+
+  def look(self, run: Run) -> None:
+    """Takes down the scores of a run if it is finished."""
+    directory = RunDirectory(self.path(run))
+    if not self.has_result(run):
+      return
+    try:
+      program = self._build(run)
+      directory.check(run.config, program.describe_data())
+      self._finished[run.name] = score(program, directory)
+    except InputError as error:
+      self.failed[run.name] = str(error)
+
+  def about(self, run: Run) -> str:
+    """A run's outcome in a few words."""
+    if run.name in self.failed:
+      return f'failed: {self.failed[run.name]}'
+    numbers = next(iter(self._finished[run.name].scores.values())).numbers
+    return ', '.join(f'{name} {x:.4g}' for name, x in numbers.items())
+
+  def write(self) -> str:
+    """Writes table.md and table.csv; returns the first."""
+    rows, to_do = [], []
+    cells: dict[str, list[Run]] = {}
+    for run in self._runs:
+      cells.setdefault(str(run.cell), []).append(run)
+    published = self._protocol.published if self._protocol else {}
+    for i, runs in enumerate(cells.values()):
+      rows += cell_rows(
+        short_names(runs[0].cell),
+        [self._finished[r.name] for r in runs if r.name in self._finished],
+        self._label,
+        {name: texts[i] for name, texts in published.items()},
+      )
+      left = [
+        run
+        for run in runs
+        if run.name not in self._finished and run.name not in self.failed
+      ]
+      if left:
+        to_do.append(' '.join([self._command, *_flags(left)]))
+    table = to_markdown(rows)
+    if self._protocol is not None and self._protocol.source:
+      table += f'\nPublished: {self._protocol.source}.\n'
+    for title, lines in (
+      ('Failed', [f'{name}: {why}' for name, why in self.failed.items()]),
+      ('Not run yet', [f'`{line.strip()}`' for line in to_do]),
+    ):
+      if lines:
+        table += f'\n{title}:\n\n' + ''.join(f'- {line}\n' for line in lines)
+    self._workdir.mkdir(parents=True, exist_ok=True)
+    write_text(self._workdir / 'table.md', table)
+    write_text(self._workdir / 'table.csv', to_csv(rows))
+    return table
+
+
+def _flags(runs: list[Run]) -> list[str]:
+  """The flags that ask for these runs of one combination."""
+  seeds = ','.join(str(run.seed) for run in runs)
+  return [
+    f'--seeds={seeds}',
+    *(
+      f'--vary={key}={str(value).replace(" ", "")}'
+      for key, value in runs[0].cell.items()
+    ),
+  ]
+
+
+def score(program: Program, directory: RunDirectory) -> Finished:
+  """What a finished run is judged by, with averaged and with raw weights.
+
+  The test error of a system that classifies, and else every real number of
+  result.json but the speed.
+  """
+  result = directory.read_result()
+  state = restore.load_run(directory.path).state
+  kinds = {'raw': (state, result)}
+  if state.generator.ema is not None or state.discriminator.ema is not None:
+    raw = without_averages(state)
+    again = Evaluator(program).result(raw)
+    kinds = {'averaged': (state, result), 'raw': (raw, again)}
+  classifies = program.system.predict is not None
+  scores = {}
+  for kind, (weights, values) in kinds.items():
+    numbers = {
+      name: value
+      for name, value in values.items()
+      if isinstance(value, float) and name != 'images_per_second'
+    }
+    probability = None
+    if classifies:
+      numbers = {'test_error': numbers['test_error']}
+      probability = class_probabilities(
+        program.system.predict,
+        weights.discriminator.averaged,
+        program.data.dataset.test.image,
+        program.config.eval.batch_size,
+      )
+    scores[kind] = Scores(numbers, probability)
+  return Finished(result['steps'], scores)
+
+
+def without_averages(state: TrainState) -> TrainState:
+  """The same state, whose weights in use are the raw ones."""
+  return state.replace(
+    generator=state.generator.replace(ema=None),
+    discriminator=state.discriminator.replace(ema=None),
+  )

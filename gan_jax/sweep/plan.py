@@ -1,0 +1,214 @@
+"""What a sweep consists of: every combination of values, with every seed."""
+
+import ast
+import difflib
+import itertools
+import pathlib
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from gan_jax.config import flatten
+from gan_jax.core.errors import InputError, choice
+from gan_jax.runs.program import check
+
+_SEEDS = ('seed', 'data.label_seed')  # the keys that a seed sets
+
+Values = Mapping[str, Sequence[Any]]  # by config key, in order
+
+
+class Run(NamedTuple):
+  """One run of a sweep."""
+
+  cell: dict[str, Any]  # the varied keys, and their values in this run
+  seed: int
+  config: ConfigDict
+  name: str  # of its directory
+
+
+class Protocol(NamedTuple):
+  """A whole sweep, as a file describes it; see `read_protocol`."""
+
+  seeds: list[int]
+  vary: dict[str, list[Any]]
+  source: str  # of the published numbers
+  published: dict[str, list[str]]  # 'single', 'ensemble': one per combination
+
+
+def parse_vary(config: ConfigDict, texts: Sequence[str]) -> dict[str, list]:
+  """Lists of values, as `--vary=data.num_labels=20,50` gives them.
+
+  Args:
+    config: the keys and the types of their values.
+    texts: each 'KEY=VALUE,VALUE,...'. A tuple stands in parentheses.
+
+  Raises:
+    InputError: unknown keys, one named twice, empty or repeated values.
+  """
+  vary = {}
+  for text in texts:
+    key, equals, values = text.partition('=')
+    key = key.removeprefix('config.')
+    if not equals:
+      raise InputError(f'--vary={text}: want KEY=VALUE,VALUE,...')
+    if key in vary:
+      raise InputError(f'--vary names {key} twice; give all values at once')
+    is_text = _type_of(config, key) is str
+    vary[key] = [
+      _parse(value.strip(), is_text)
+      # A comma that a closing parenthesis follows first is within a tuple.
+      for value in re.split(r',(?![^()]*\))', values)
+    ]
+  check_values(config, vary)
+  return vary
+
+
+def check_values(config: ConfigDict, vary: Values) -> None:
+  """Raises InputError for keys or lists of values that make no sweep."""
+  for key, values in vary.items():
+    _type_of(config, key)
+    if key in _SEEDS:
+      raise InputError(f'config.{key} is set by the seeds, not varied')
+    if not values or '' in values:
+      raise InputError(f'an empty value for config.{key}; leave none out')
+    for i, value in enumerate(values):
+      if value in values[:i]:
+        raise InputError(f'config.{key} has the value {value!r} twice')
+
+
+def _type_of(config: ConfigDict, key: str) -> type:
+  keys = dict(flatten(config))
+  if key not in keys:
+    near = difflib.get_close_matches(key, keys, n=1)
+    raise InputError(
+      f'unknown config key config.{key}'
+      + (f'; did you mean config.{near[0]}?' if near else '')
+    )
+  group, _, name = key.rpartition('.')
+  for part in filter(None, group.split('.')):
+    config = config[part]
+  return config.get_type(name)
+
+
+def _parse(text: str, is_text: bool) -> Any:
+  if is_text and text != 'None':
+    return text
+  try:
+    return ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return text  # which the config refuses, and says what it wants
+
+
+def read_protocol(path: str) -> Protocol:
+  """The sweep that a TOML file describes.
+
+  It has `seeds`, integers; a table `vary` of lists by config key; and, to be
+  shown beside the results, a table `published` of `source` and of texts, one
+  for each combination, for `single` runs and for their `ensemble`.
+
+  Raises:
+    InputError: no such file, or one of other contents.
+  """
+  try:
+    with pathlib.Path(path).open('rb') as file:
+      read = tomllib.load(file)
+    published = dict(read.pop('published', {}))
+    protocol = Protocol(
+      seeds=[int(seed) for seed in read.pop('seeds')],
+      vary={
+        key: [tuple(x) if isinstance(x, list) else x for x in values]
+        for key, values in read.pop('vary').items()
+      },
+      source=published.pop('source', ''),
+      published=published,
+    )
+  except OSError as error:
+    raise InputError(f'cannot read {path}: {error.strerror}') from error
+  except KeyError as error:
+    raise InputError(f'{path} has no {error}') from error
+  except (ValueError, TypeError, AttributeError) as error:
+    raise InputError(f'{path} describes no sweep: {error}') from error
+  num = len(_combinations(protocol.vary))
+  for name in read:
+    raise InputError(f'{path}: unknown key {name!r}')
+  for name, texts in published.items():
+    if name not in ('single', 'ensemble') or len(texts) != num:
+      raise InputError(
+        f'{path}: published.{name}: want single or ensemble, with {num} texts'
+      )
+  return protocol
+
+
+def _combinations(vary: Values) -> list[dict[str, Any]]:
+  return [
+    dict(zip(vary, values, strict=True))
+    for values in itertools.product(*vary.values())
+  ]
+
+
+def plan_runs(
+  config: ConfigDict, vary: Values, seeds: Sequence[int]
+) -> list[Run]:
+  """Every combination of the values with every seed, seeds fastest.
+
+  A seed is `config.seed`, and `config.data.label_seed` where there is one.
+
+  Raises:
+    InputError: a combination is no good config.
+  """
+  check_values(config, vary)
+  if not seeds or len(set(seeds)) < len(seeds):
+    raise InputError(f'seeds must be different numbers, not {list(seeds)}')
+  runs = [
+    _plan_run(config, cell, seed)
+    for cell in _combinations(vary)
+    for seed in seeds
+  ]
+  if len({run.name for run in runs}) < len(runs):
+    raise InputError('two runs would have directories of one name')
+  return runs
+
+
+def _plan_run(config: ConfigDict, cell: dict[str, Any], seed: int) -> Run:
+  config = config.copy_and_resolve_references()
+  parts = [f'{short}={value}' for short, value in short_names(cell).items()]
+  name = '-'.join([*parts, f'seed={seed}'])
+  try:
+    config.update_from_flattened_dict(cell)
+    config.seed = seed
+    if 'label_seed' in config.data:
+      config.data.label_seed = seed
+    check(config)
+  except InputError as error:
+    raise InputError(f'{name}: {error}') from error
+  except (TypeError, ValueError, KeyError, AttributeError) as error:
+    raise InputError(f'{name}: {error}') from error
+  return Run(cell, seed, config, re.sub(r'[^\w.=+-]', '_', name))
+
+
+def short_names(cell: Mapping[str, Any]) -> dict[str, Any]:
+  """The same values by their keys' last parts, where these differ."""
+  last = [key.rpartition('.')[2] for key in cell]
+  names = last if len(set(last)) == len(last) else list(cell)
+  return dict(zip(names, cell.values(), strict=True))
+
+
+def narrowed(vary: dict[str, list], to: dict[str, list]) -> dict[str, list]:
+  """`vary` with only those values of its keys that `to` names.
+
+  Raises:
+    InputError: `to` has a key or a value that `vary` has not.
+  """
+  for key, values in to.items():
+    if key not in vary:
+      raise choice('key of this sweep', key, vary)
+    for value in values:
+      if value not in vary[key]:
+        raise InputError(
+          f'{key}={value} is no part of this sweep, which has '
+          f'{", ".join(map(str, vary[key]))}'
+        )
+  return vary | to
