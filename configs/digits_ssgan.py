@@ -4,7 +4,7 @@ Paper: Salimans et al. 2016, "Improved Techniques for Training GANs",
   https://arxiv.org/abs/1606.03498, sections 3.1, 3.4 and 5. It has no such data
   set; networks, batch, loss and play are those of svhn_ssgan.py, smaller, and
   with the fake logit fixed at 0 (`extra_class` False).
-Command: python -m experiments.train --config=configs/digits_ssgan.py \
+Command: gan-jax train --config=configs/digits_ssgan.py \
   --workdir=DIR; beside its baseline: make demo; over ten label seeds: make
   results
 Hardware, wall time, result: see the README's table.

@@ -6,7 +6,7 @@ on validation (label seeds 100-102), from seven settings (rates 3e-4, 1e-3, 2e-3
 and 3e-3, dropout 0.3 and 0.5, constant or halved every 1,000 steps) and twelve
 stopping steps up to 3,000: this one, with 4.13 %, was the best of all, and the
 semi-supervised GAN stops at the same step.
-Command: python -m experiments.train --config=configs/digits_supervised.py \
+Command: gan-jax train --config=configs/digits_supervised.py \
   --workdir=DIR; beside the semi-supervised GAN: make demo
 Hardware, wall time, result: see the README's table.
 """

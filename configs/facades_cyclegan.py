@@ -8,7 +8,7 @@ Deviations: 64x64 images, six residual blocks and networks of half the width,
   identity term, which is the default of the authors' code; validation images
   are taken from the training images.
 Command:
-  python -m experiments.train --config=configs/facades_cyclegan.py --workdir=DIR
+  gan-jax train --config=configs/facades_cyclegan.py --workdir=DIR
 Data: cycle_gan/facades through TensorFlow Datasets: 400 photographs, a, and 400
   labels, b, in no common order, to train, 106 and 106 to test.
 Result: experiments/results/facades_cyclegan/.

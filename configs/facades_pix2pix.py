@@ -10,7 +10,7 @@ Deviations: BatchNorm's scale starts at 1, where the authors' code draws it from
   authors' code), set lambda_adversarial to 2 and lambda_discriminator to 1: our
   least squares have a factor of 1/2 that theirs have not.
 Command:
-  python -m experiments.train --config=configs/facades_pix2pix.py \
+  gan-jax train --config=configs/facades_pix2pix.py \
     --config.data.data_dir=FACADES --workdir=DIR
 Data: CMP Facades in pairs, 400 to train and 106 to test, from
   http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/facades.tar.gz

@@ -8,7 +8,7 @@ Networks: those of a well-known teaching notebook: a layer fewer than the
   answers with the samples that D has just seen, as dcgan.torch does.
   Comments give the paper's values.
 Command:
-  python -m experiments.train --config=configs/fashion_dcgan.py --workdir=DIR
+  gan-jax train --config=configs/fashion_dcgan.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
   are put aside for validation), zero-padded to 32x32.
 Result: experiments/results/fashion_dcgan/.

@@ -9,7 +9,7 @@ Deviations: networks of DCGAN's kind, a quarter (G) and half (D) of
   the averaged generator; G answers with the samples that D has just seen.
 Result: not run in full.
 Command:
-  python -m experiments.train --config=configs/fashion_hinge.py --workdir=DIR
+  gan-jax train --config=configs/fashion_hinge.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
   are put aside for validation), zero-padded to 32x32.
 """

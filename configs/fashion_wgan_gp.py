@@ -8,7 +8,7 @@ Deviations: networks of DCGAN's kind, a quarter (G) and half (D) of
   normalisation in the critic (the paper suggests layer normalisation); G
   answers with the samples that the critic has seen last, not with new ones.
 Command:
-  python -m experiments.train --config=configs/fashion_wgan_gp.py --workdir=DIR
+  gan-jax train --config=configs/fashion_wgan_gp.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
   are put aside for validation), zero-padded to 32x32. An epoch is counted in
   updates of G; D sees five times as many images.

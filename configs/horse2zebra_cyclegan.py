@@ -7,7 +7,7 @@ Deviations: the identity term, which is the default of the authors' code but not
   in the paper's loss for horses and zebras; the validation images are taken
   from the training images.
 Command:
-  python -m experiments.train --config=configs/horse2zebra_cyclegan.py \
+  gan-jax train --config=configs/horse2zebra_cyclegan.py \
     --workdir=DIR
 Data: cycle_gan/horse2zebra through TensorFlow Datasets (1,067 horses and 1,334
   zebras to train, 120 and 140 to test).

@@ -7,7 +7,7 @@ Networks and settings: those of a well-known teaching notebook, which the
   comments give. The paper's own MNIST networks are larger (maxout D with
   dropout), and it draws new z for G, where the notebook reuses D's.
 Command:
-  python -m experiments.train --config=configs/mnist_gan.py --workdir=DIR
+  gan-jax train --config=configs/mnist_gan.py --workdir=DIR
 Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 are put
   aside for validation).
 Result: experiments/results/mnist_gan/.

@@ -6,7 +6,7 @@ Paper: Salimans et al. 2016, "Improved Techniques for Training GANs",
   authors' code (train_mnist_feature_matching.py), from which come all values
   that the paper does not give.
 Command:
-  python -m experiments.train --config=configs/mnist_ssgan.py --workdir=DIR
+  gan-jax train --config=configs/mnist_ssgan.py --workdir=DIR
 Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 for
   validation; 10,000 test).
 Result: 1.07 % test error after 120 epochs, one seed and label subset, 80

@@ -8,7 +8,7 @@ Networks: those of a well-known teaching notebook: a layer fewer than the
   answers with the samples that D has just seen, as dcgan.torch does.
   Comments give the paper's values.
 Command:
-  python -m experiments.train --config=configs/svhn_dcgan.py --workdir=DIR
+  gan-jax train --config=configs/svhn_dcgan.py --workdir=DIR
 Data: svhn_cropped through TensorFlow Datasets (73,257 train, of which 5,000
   are put aside for validation), or svhn_mat: SVHN's original files.
 Result: not run yet in full. What is tested is the smoke variant, on made-up

@@ -7,7 +7,7 @@ Networks and settings: those of a well-known teaching notebook, without its
   defects (see gan_jax/models/classifier.py), and with the labelled examples
   drawn class by class. Comments give the notebook's values.
 Command:
-  python -m experiments.train --config=configs/svhn_ssgan.py --workdir=DIR
+  gan-jax train --config=configs/svhn_ssgan.py --workdir=DIR
 Data: svhn_cropped through TensorFlow Datasets (73,257 train, of which 5,000
   for validation; 26,032 test; the extra split is not used).
 Hardware, wall time, result: not run yet in full. What is tested is the smoke

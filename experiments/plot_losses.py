@@ -4,14 +4,23 @@ python -m experiments.plot_losses --output=docs/losses.png
 """
 
 import pathlib
+from collections.abc import Sequence
 
 from gan_jax.commands import cli
 
-_OUTPUT = cli.define_path('output', None, 'PNG file.', required=True)
+
+def main(argv: Sequence[str] | None = None) -> int:
+  return cli.call(
+    'python -m experiments.plot_losses', __doc__, define, run, argv
+  )
 
 
-def main():
-  output = pathlib.Path(_OUTPUT.value)
+def define(values: cli.Flags) -> None:
+  cli.define_path(values, 'output', 'PNG file.', required=True)
+
+
+def run(values: cli.Flags) -> int | None:
+  output = pathlib.Path(values.output)
   if output.suffix.lower() != '.png':
     raise cli.InputError(f'--output={output}: want a name that ends in .png')
   from gan_jax.reporting.loss_plots import plot_losses
@@ -22,4 +31,4 @@ def main():
 
 
 if __name__ == '__main__':
-  cli.run(main)
+  cli.launch(main)

@@ -1,8 +1,12 @@
 """Fixtures, and two rules: no silent skips, no slow test in the fast tier."""
 
+import contextlib
+import importlib
+import io
 import os
 import pathlib
 import shutil
+from typing import NamedTuple
 
 # Before jax is imported: compiled programs are shared with the commands that
 # the tests start, and two devices are simulated for the tests of pmap.
@@ -29,6 +33,7 @@ from gan_jax.training import loop
 from tests import made_up, toy
 
 ROOT = pathlib.Path(__file__).parents[1]
+SMOKE = '--config=configs/digits_ssgan.py:smoke'
 
 # The only reasons for which a test may be skipped.
 ALLOWED_SKIPS = (
@@ -39,8 +44,14 @@ ALLOWED_SKIPS = (
   'torchvision is not installed',
 )
 TIERS = ('systems', 'slow')
-# Of an unmarked test: what it may take, and where it has something to compile.
-CPU_SECONDS, CPU_SECONDS_COLD = 5.0, 10.0
+
+
+def pytest_addoption(parser):
+  parser.addini(
+    'cpu_seconds',
+    'What an unmarked test may take; twice that where it compiles.',
+    default='5',
+  )
 
 
 def pytest_ignore_collect(collection_path, config):
@@ -79,7 +90,8 @@ def pytest_runtest_call(item):
   start, compiled = cpu_seconds(), _num_compiled
   outcome = yield
   seconds = cpu_seconds() - start
-  limit = CPU_SECONDS if _num_compiled == compiled else CPU_SECONDS_COLD
+  limit = float(item.config.getini('cpu_seconds'))
+  limit *= 1 if _num_compiled == compiled else 2
   if seconds > limit and not any(map(item.get_closest_marker, TIERS)):
     pytest.fail(
       f'it took {seconds:.1f} CPU seconds, more than the {limit:.0f} of the '
@@ -169,3 +181,53 @@ def toy_run(toy_reference, tmp_path):
 @pytest.fixture
 def tiny_dataset():
   return made_up.tiny()
+
+
+class Done(NamedTuple):
+  """What a command leaves, named as subprocess does."""
+
+  returncode: int
+  stdout: str
+  stderr: str
+
+
+def call(name, *args):
+  """Runs `gan-jax NAME ARGS` in this process, in the repository's root."""
+  module = {
+    'benchmark': 'experiments.benchmark.__main__',
+    'plot_losses': 'experiments.plot_losses',
+  }.get(name, f'gan_jax.commands.{name}')
+  out, err = io.StringIO(), io.StringIO()
+  with (
+    contextlib.chdir(ROOT),
+    contextlib.redirect_stdout(out),
+    contextlib.redirect_stderr(err),
+  ):
+    status = importlib.import_module(module).main([*map(str, args)])
+  return Done(status, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def command():
+  """Calls a command and checks its status."""
+
+  def run(name, *args, status=0):
+    done = call(name, *args)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert 'Traceback' not in done.stderr
+    return done
+
+  return run
+
+
+@pytest.fixture(scope='session')
+def trained_dir(tmp_path_factory):
+  return tmp_path_factory.mktemp('trained') / 'run'
+
+
+@pytest.fixture
+def trained(command, trained_dir):
+  """A finished smoke run, made once by the command itself."""
+  if not trained_dir.exists():
+    command('train', SMOKE, f'--workdir={trained_dir}')
+  return trained_dir

@@ -158,7 +158,7 @@ def _passes(folder: pathlib.Path, arguments: list[str]) -> bool:
   }
   command = [
     sys.executable, '-m', 'pytest', '-q', '-x', '-p', 'no:cacheprovider',
-    *FAST, *arguments,
+    '-o', 'cpu_seconds=inf', *FAST, *arguments,
   ]  # fmt: skip
   try:
     done = subprocess.run(
@@ -169,12 +169,19 @@ def _passes(folder: pathlib.Path, arguments: list[str]) -> bool:
   return done.returncode in (0, 5)  # 5: no test was selected
 
 
+def _tracked() -> list[str]:
+  """The repository's files."""
+  listed = subprocess.check_output(['git', 'ls-files', '-z'], cwd=ROOT)
+  return listed.decode().rstrip('\0').split('\0')
+
+
 def survives(mutant: Mutant) -> bool:
   """Whether no fast test notices it."""
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name) / 'copy'
-    ignored = shutil.ignore_patterns('.*', 'runs', '*.egg-info', '__pycache__')
-    shutil.copytree(ROOT, folder, ignore=ignored)
+    for path in _tracked():
+      (folder / path).parent.mkdir(parents=True, exist_ok=True)
+      shutil.copy(ROOT / path, folder / path)
     (folder / mutant.path).write_text(mutant.source())
     own = tests_of(mutant.path)
     doctests = [str(mutant.path)]

@@ -4,8 +4,11 @@ A change that is to leave all numbers as they are leaves these as they are, on
 one machine: python -m tests.state_hashes, before and after it.
 """
 
+import os
 import sys
 import tempfile
+
+os.environ.setdefault('XLA_FLAGS', '')  # as users compile, not as fast tests
 
 from gan_jax.config import load_config
 from gan_jax.training import loop

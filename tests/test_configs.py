@@ -10,7 +10,7 @@ from PIL import Image
 from gan_jax.config import differences, flatten, load_config
 from gan_jax.data import domain_sets
 from gan_jax.data.labelled import DATASETS
-from gan_jax.evaluation import scoring
+from gan_jax.evaluation import samples, scoring
 from gan_jax.inference.translate import translate_files
 from gan_jax.runs import restore
 from gan_jax.runs.program import build, check
@@ -235,8 +235,8 @@ def test_smoke_trains_resumes_evaluates_and_samples(
   if 'samples_std' in result:
     assert 0 <= scores['samples_std'] < 0.5 < scores['data_to_train']
     spec = build(config).data.spec
-    samples = restore.sample(workdir, num=3, seed=1)['samples']
-    assert samples.shape == (3, *spec.native_size, spec.image_shape[2])
+    made = samples.sample(workdir, num=3, seed=1)['samples']
+    assert made.shape == (3, *spec.native_size, spec.image_shape[2])
   for name in ('l1_b2a', 'cycle_a', 'cycle_b'):
     assert scores.get(name) == result.get(f'test_{name}')
   assert scores.keys() & {'error', 'samples_std', 'l1_b2a', 'cycle_a'}

@@ -9,10 +9,23 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / 'gan_jax').rglob('*.py'))
-LEAVES = {
-  'gan_jax.core.checks', 'gan_jax.core.collectives', 'gan_jax.core.errors', 'gan_jax.core.files',
-  'gan_jax.core.memory', 'gan_jax.core.os_errors', 'gan_jax.core.rng', 'gan_jax.core.types',
-}  # fmt: skip
+# The rooms, from the bottom to the top: each imports what stands below it, and
+# itself. Those of one line stand side by side and know nothing of each other.
+ROOMS = (
+  ('core',),
+  ('config', 'ops', 'losses', 'penalties', 'augment', 'ema', 'image_pool'),
+  ('metrics', 'data', 'models'),
+  ('systems',),
+  ('devices',),
+  ('runs',),
+  ('evaluation',),
+  ('inference', 'tpu', 'reporting'),
+  ('training',),
+  ('sweep',),
+  ('commands',),
+)  # fmt: skip
+FLOOR = {room: floor for floor, rooms in enumerate(ROOMS) for room in rooms}
+MOST_FILES = 14  # of a room
 
 
 def module_name(path):
@@ -34,33 +47,40 @@ def ours(path):
   return {name for name in imports(path) if name.startswith('gan_jax.')}
 
 
-@pytest.mark.parametrize(
-  ('folder', 'allowed'),
-  [
-    ('losses', ('gan_jax.losses',)),
-    ('penalties.py', ()),
-    ('augment.py', ()),
-    ('ema.py', ()),
-    ('ops', ('gan_jax.ops',)),
-    ('models', ('gan_jax.models', 'gan_jax.ops')),
-    ('data', ('gan_jax.data', 'gan_jax.config')),
-    ('evaluation', ('gan_jax.evaluation', 'gan_jax.data', 'gan_jax.models',
-                    'gan_jax.systems.state')),
-    ('reporting', ('gan_jax.reporting', 'gan_jax.losses', 'gan_jax.data')),
-  ],
-)  # fmt: skip
-def test_imports_point_downward(folder, allowed):
-  root = ROOT / 'gan_jax' / folder
-  for path in root.rglob('*.py') if root.is_dir() else [root]:
-    for name in ours(path):
-      leaf = any(name == x or name.startswith(f'{x}.') for x in LEAVES)
-      assert leaf or name.startswith(allowed), f'{module_name(path)}: {name}'
+def room_of(name):
+  """'losses' of 'gan_jax.losses.adversarial'."""
+  return name.split('.')[1]
 
 
-@pytest.mark.parametrize('name', ['state', 'update'])
-def test_the_state_and_its_update_know_no_system(name):
-  names = ours(ROOT / f'gan_jax/training/{name}.py')
-  assert not any(name.startswith('gan_jax.systems') for name in names)
+@pytest.mark.parametrize('room', FLOOR)
+def test_imports_point_downward(room):
+  root = ROOT / 'gan_jax' / room
+  for path in (
+    root.rglob('*.py') if root.is_dir() else [root.with_suffix('.py')]
+  ):
+    for other in {room_of(name) for name in ours(path)} - {room}:
+      assert FLOOR[other] < FLOOR[room], f'{module_name(path)}: {other}'
+
+
+def test_every_room_has_its_place():
+  inside = {path.relative_to(ROOT / 'gan_jax').parts[0] for path in PACKAGE}
+  rooms = {name.removesuffix('.py') for name in inside}
+  assert rooms - {'__init__', '__main__'} == set(FLOOR)
+
+
+def test_no_room_is_crowded():
+  for room in FLOOR:
+    assert len(list((ROOT / 'gan_jax' / room).glob('*.py'))) <= MOST_FILES, room
+
+
+def test_no_two_files_share_a_name():
+  """But for a command and what it calls."""
+  names = [
+    path.name
+    for path in PACKAGE
+    if not path.name.startswith('__') and path.parent.name != 'commands'
+  ]
+  assert len(names) == len(set(names))
 
 
 def test_nothing_imports_configs_or_experiments():

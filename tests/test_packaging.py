@@ -29,7 +29,8 @@ def installed(tmp_path_factory):
 
 def test_only_the_package_is_installed_and_it_is_typed(installed):
   names = {p.name for p in installed.iterdir() if p.suffix != '.dist-info'}
-  assert names == {'gan_jax'}
+  assert names == {'bin', 'gan_jax'}
+  assert [p.name for p in (installed / 'bin').iterdir()] == ['gan-jax']
   assert (installed / 'gan_jax/py.typed').is_file()
   modules = {p.relative_to(installed) for p in installed.rglob('*.py')}
   sources = {p.relative_to(ROOT) for p in (ROOT / 'gan_jax').rglob('*.py')}
@@ -51,10 +52,10 @@ def test_it_can_be_imported_from_anywhere(installed, tmp_path):
   assert float(out[1]) == pytest.approx(1.3862944)
 
 
-def test_the_losses_need_jax_and_its_companions_only():
+def test_what_is_imported_needs_little_beside_jax():
   project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
   names = {re.split('[<>=~]', need)[0] for need in project['dependencies']}
-  assert names == {'jax', 'flax', 'optax', 'numpy'}
+  assert names == {'jax', 'flax', 'optax', 'numpy', 'scipy', 'tqdm'}
 
 
 def test_requirements_pin_everything_and_name_the_stack():

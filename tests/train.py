@@ -11,29 +11,38 @@ from gan_jax.systems import SYSTEMS
 from gan_jax.training import loop
 from tests import kills, made_up, toy
 
-_CONFIG = cli.define_config()
-_WORKDIR = cli.define_path('workdir', None, 'Run directory.', required=True)
-_KILL = flags.DEFINE_string(
-  'kill', None, 'PHASE,SEED: end by SIGKILL in that phase; see tests/kills.py.'
-)
-_SEEDS = flags.DEFINE_string(
-  'seeds', None, 'Instead of one run, a sweep over these, in turn.'
-)
+
+def main(argv=None):
+  return cli.call('python -m tests.train', __doc__, define, run, argv)
 
 
-def main():
-  config = cli.config_of(_CONFIG)
+def define(values):
+  cli.define_config(values)
+  cli.define_path(values, 'workdir', 'Run directory.', required=True)
+  flags.DEFINE_string(
+    'kill', None,
+    'PHASE,SEED: end by SIGKILL in that phase; see tests/kills.py.',
+    flag_values=values,
+  )  # fmt: skip
+  flags.DEFINE_string(
+    'seeds', None, 'Instead of one run, a sweep over these, in turn.',
+    flag_values=values,
+  )  # fmt: skip
+
+
+def run(values):
+  config = cli.config_of(values)
   dataset = made_up.for_config(config)
-  if _SEEDS.value is not None:
-    seeds = cli.parse_range('seeds', _SEEDS.value)
-    sweep(config, _WORKDIR.value, seeds=seeds, mode='turn', dataset=dataset)
+  if values.seeds is not None:
+    seeds = cli.parse_range('seeds', values.seeds)
+    sweep(config, values.workdir, seeds=seeds, mode='turn', dataset=dataset)
     return
-  if _KILL.value is not None:
-    phase, seed = _KILL.value.split(',')
-    kills.arm(phase, int(seed), _WORKDIR.value)
-  loop.train(config, _WORKDIR.value, dataset=dataset)
+  if values.kill is not None:
+    phase, seed = values.kill.split(',')
+    kills.arm(phase, int(seed), values.workdir)
+  loop.train(config, values.workdir, dataset=dataset)
 
 
 if __name__ == '__main__':
   SYSTEMS['toy'] = toy
-  cli.run(main)
+  cli.launch(main)

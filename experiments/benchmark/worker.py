@@ -1,11 +1,12 @@
-"""One candidate in a process of its own; `experiments.benchmark.measure` starts it.
+"""One candidate in a process of its own; `measure` starts it.
 
 It prints a line of JSON when its first step is done. Then it reads lines: a
 number is how many steps to run, answered by their seconds; 'memory' is answered
 by what the step holds. Alone in its process, its threads and its memory are
 nobody else's.
 
-  python -m experiments.benchmark.worker '{"candidate": "jax", "system": "ssgan"}'
+  python -m experiments.benchmark.worker \
+    '{"candidate": "jax", "system": "ssgan"}'
 """
 
 import importlib
@@ -98,7 +99,7 @@ def _peak_flops() -> float:
 
 def torch_candidate(program: Program, module: str, variant: str) -> Candidate:
   """The same system in PyTorch, from our initial parameters."""
-  peers = importlib.import_module(f'gan_jax.benchmark.{module}')
+  peers = importlib.import_module(f'experiments.benchmark.{module}')
   sampler = program.sampler()
   batches = [sampler(i) for i in range(_NUM_BATCHES)]
   state = jax.device_get(init_state(program))

@@ -5,16 +5,11 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from ml_collections import ConfigDict
 
 from gan_jax.config import load_config
 from gan_jax.core.errors import choice
-from gan_jax.data.dataset import Dataset, Examples
-from gan_jax.data.domain_sets import DomainDataset, Domains
-from gan_jax.data.domains import DomainData
-from gan_jax.runs.program import Program, build
-from gan_jax.systems import SYSTEMS
+from gan_jax.runs.made_up import made_up_program
+from gan_jax.runs.program import Program
 
 
 class Workload(NamedTuple):
@@ -22,7 +17,7 @@ class Workload(NamedTuple):
 
   config: str
   image_shape: tuple[int, int, int]
-  torch_peer: str  # a module of gan_jax.benchmark
+  torch_peer: str  # a module of experiments.benchmark
   changes: Mapping[str, Any] = {}  # of the config, by dotted key
   batch_sizes: tuple[int, ...] = (32, 64, 128, 256)  # to see how steps grow
 
@@ -84,37 +79,3 @@ def make_program(
   height, width, channels = workload.image_shape
   shape = (image_size or height, image_size or width, channels)
   return made_up_program(config, shape)
-
-
-def made_up_program(config: ConfigDict, shape: tuple[int, int, int]) -> Program:
-  """A config bound to random images [H, W, C], padded to its image_size."""
-  if SYSTEMS[config.system].DATA is DomainData:
-    config.data.load_size = config.data.crop_size = shape[0]
-    return build(config, _random_domains(shape, config))
-  config.data.num_labels = 100  # labels change no speed
-  side = config.data.image_size or shape[0]
-  return build(config, _random_images((side, side, shape[2]), config))
-
-
-def _random_images(shape: tuple[int, int, int], config: ConfigDict) -> Dataset:
-  rng = np.random.default_rng(0)
-
-  def examples(num):
-    image = rng.integers(0, 256, (num, *shape), np.uint8)
-    return Examples(image, (np.arange(num) % 10).astype(np.int32))
-
-  train = examples(10 * max(100, config.data.batch_size))
-  return Dataset('random', train, examples(10), examples(10), 10, shape[:2])
-
-
-def _random_domains(
-  shape: tuple[int, int, int], config: ConfigDict
-) -> DomainDataset:
-  rng = np.random.default_rng(0)
-
-  def domains(num):
-    a, b = rng.integers(0, 256, (2, num, *shape), np.uint8)
-    return Domains(a, b)
-
-  train = domains(10 * config.data.batch_size)
-  return DomainDataset('random', train, domains(1), domains(1), aligned=True)

@@ -6,16 +6,17 @@
 128 + n      stopped by signal n; training saves its state first
 """
 
+import contextlib
 import difflib
-import functools
+import faulthandler
 import logging
 import re
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from absl import app, flags
+from absl import flags
 from absl import logging as absl_logging
 from ml_collections import ConfigDict, config_flags
 
@@ -31,61 +32,121 @@ _OUT_OF_MEMORY = (
   '--workdir (docs/scaling.md)'
 )
 
-flags.disclaim_key_flags()  # flags belong to the module that calls define_path
+PROGRAM = 'gan-jax'
+
+flags.disclaim_key_flags()  # a flag belongs to the module that asks for it
 
 
-def run(main: Callable[..., int | None], *, positional: bool = False) -> None:
-  """Parses the flags, runs `main` and exits with its status.
+class Flags(flags.FlagValues):
+  """The flags of one call, so that one process can make several.
 
-  Args:
-    main: takes nothing, or the arguments that are no flags, one by one.
-    positional: whether there may be such arguments.
+  A value is an attribute, `values.workdir`; `values['seeds'].present` says
+  whether it was given.
   """
 
-  def guarded(argv: Sequence[str]) -> int:
-    if not flags.FLAGS['verbosity'].present:
-      _quieten_orbax()
-    # Such images are refused, with a message of our own.
-    warnings.filterwarnings('ignore', 'Image size .* exceeds limit')
-    # Imported late: --help should not wait for them.
-    from gan_jax.devices import hosts
-    from gan_jax.training.meter import Diverged
-    from gan_jax.training.signals import Stopped
+  def __init__(self, argv: Sequence[str]):
+    super().__init__()
+    self.__dict__['argv'] = ['', *argv]  # as sys.argv, which names the program
 
-    try:
-      return main(*argv[1:]) or 0
-    except Diverged as error:
-      return _fail(str(error), 1)
-    except Stopped as stop:
-      print(stop, file=sys.stderr)
-      return 128 + stop.signum
-    except InputError as error:
-      status = _fail(str(error), 2)
-    except OSError as error:
-      status = _fail(os_errors.explain(error), 2)
-    except MemoryError as error:
-      status = _fail(f"the machine's memory is full: {error}", 1)
-    except KeyboardInterrupt:
-      status = _fail('interrupted', 130)
-    except Exception as error:
-      if hosts.is_out_of_memory(error):
-        status = _fail(f'{_OUT_OF_MEMORY}. {str(error)[:1000]}', 1)
-      elif not hosts.several():
-        raise
-      else:
-        if not hosts.is_loss(error):
-          traceback.print_exc()
-        status = _fail(
-          f'{error}; if another process has ended, the same commands go on '
-          'from the last checkpoint',
-          1,
-        )
-    hosts.end_alone(status)
-    return status
 
-  app.run(
-    guarded, flags_parser=functools.partial(_parse, positional=positional)
-  )
+def call(
+  name: str,
+  doc: str,
+  define: Callable[[Flags], None],
+  run: Callable[..., int | None],
+  argv: Sequence[str] | None,
+  *,
+  positional: bool = False,
+) -> int:
+  """One call of a command.
+
+  Args:
+    name: how it is called.
+    doc: what --help says before it lists the flags.
+    define: gives the flags to their values.
+    run: takes the values and, one by one, the arguments that are no flags.
+    argv: what stands after the command; None: what this process was given.
+    positional: whether there may be arguments that are no flags.
+
+  Returns:
+    The exit status.
+  """
+  argv = sys.argv[1:] if argv is None else argv
+  values = Flags(argv)
+  flags.DEFINE_integer(
+    'verbosity', None, "Of the libraries' own messages: 1 shows all of them, "
+    '-1 warnings; by default they are silent.', flag_values=values,
+  )  # fmt: skip
+  define(values)
+  if {'-h', '-help', '--help', '-?'} & {*argv}:
+    print(_help(name, doc, values, positional))
+    return 0
+  if not flags.FLAGS.is_parsed():  # libraries read it; ours are not in it
+    flags.FLAGS.mark_as_parsed()
+  try:
+    rest = _parse(values, positional=positional)
+  except InputError as error:
+    return _fail(f'{error} (--help lists the flags)', 2)
+  with _messages(values.verbosity):
+    return _guarded(run, values, rest)
+
+
+def launch(main: Callable[[], int]) -> None:
+  """Runs a command as this process, and ends the process with its status."""
+  faulthandler.enable()
+  status = main()
+  _silence_abandoned()  # as Python ends
+  sys.exit(status)
+
+
+def _help(name: str, doc: str, values: Flags, positional: bool) -> str:
+  rest = ' [RUN_DIR ...]' if positional else ''
+  listed = values.get_help(include_special_flags=False).splitlines()
+  return '\n'.join([
+    f'usage: {name} [--FLAG=VALUE ...]{rest}\n\n{doc.strip()}\n',
+    *(line for line in listed if line.startswith('  ')),  # but for headings
+  ])  # fmt: skip
+
+
+def _guarded(
+  run: Callable[..., int | None], values: Flags, rest: Sequence[str]
+) -> int:
+  """The status of `run`; what it raises becomes a line and a status."""
+  # Imported late: --help should not wait for them.
+  from gan_jax.devices import hosts
+  from gan_jax.training.meter import Diverged
+  from gan_jax.training.signals import Stopped
+
+  try:
+    return run(values, *rest) or 0
+  except Diverged as error:
+    return _fail(str(error), 1)
+  except Stopped as stop:
+    print(stop, file=sys.stderr)
+    return 128 + stop.signum
+  except InputError as error:
+    status = _fail(str(error), 2)
+  except OSError as error:
+    status = _fail(os_errors.explain(error), 2)
+  except MemoryError as error:
+    status = _fail(f"the machine's memory is full: {error}", 1)
+  except KeyboardInterrupt:
+    status = _fail('interrupted', 130)
+  except Exception as error:
+    if hosts.is_out_of_memory(error):
+      status = _fail(f'{_OUT_OF_MEMORY}. {str(error)[:1000]}', 1)
+    elif not hosts.several():
+      raise
+    else:
+      if not hosts.is_loss(error):
+        traceback.print_exc()
+      status = _fail(
+        f'{error}; if another process has ended, the same commands go on '
+        'from the last checkpoint',
+        1,
+      )
+  hosts.end_alone(status)
+  return status
 
 
 def _fail(message: str, status: int) -> int:
@@ -93,33 +154,55 @@ def _fail(message: str, status: int) -> int:
   return status
 
 
-def _quieten_orbax() -> None:
-  """Drops its commentary, the tracebacks that it logs of errors that it raises
-  too, and what the abandoned readers of a damaged checkpoint still say.
+@contextlib.contextmanager
+def _messages(verbosity: int | None) -> Iterator[None]:
+  """Unless they are asked for, drops orbax's commentary, the tracebacks that it
+  logs of errors that it raises too, and what the abandoned readers of a damaged
+  checkpoint still say.
   """
-  absl_logging.set_verbosity(absl_logging.FATAL)
-  logging.getLogger('asyncio').setLevel(logging.CRITICAL)
-  warnings.filterwarnings('ignore', 'coroutine .* was never awaited')
+  logger, hook = logging.getLogger('asyncio'), sys.unraisablehook
+  before = absl_logging.get_verbosity(), logger.level
+  with warnings.catch_warnings():
+    # Such images are refused, with a message of our own.
+    warnings.filterwarnings('ignore', 'Image size .* exceeds limit')
+    if verbosity is None:
+      absl_logging.set_verbosity(absl_logging.FATAL)
+      logger.setLevel(logging.CRITICAL)
+      _silence_abandoned()
+    else:
+      absl_logging.set_verbosity(verbosity)
+    try:
+      yield
+    finally:
+      absl_logging.set_verbosity(before[0])
+      logger.setLevel(before[1])
+      sys.unraisablehook = hook
 
-  def hook(event):
+
+def _silence_abandoned() -> None:
+  """Drops what orbax's abandoned event loops say when they are collected."""
+  hook = sys.unraisablehook
+
+  def quiet(event):
     loop = 'EventLoop' in getattr(event.object, '__qualname__', '')
     if not loop and str(event.exc_value) != 'Event loop is closed':
-      sys.__unraisablehook__(event)
+      hook(event)
 
-  sys.unraisablehook = hook
+  sys.unraisablehook = quiet
+  warnings.filterwarnings('ignore', 'coroutine .* was never awaited')
 
 
-def _parse(argv: Sequence[str], *, positional: bool) -> Sequence[str]:
+def _parse(values: Flags, *, positional: bool) -> Sequence[str]:
+  """The arguments that are no flags; InputError for what cannot be parsed."""
+  argv = values.argv
   try:
-    rest = flags.FLAGS(argv)
-    if len(rest) > 1 and not positional:
-      raise flags.Error(f'unexpected argument {rest[1]!r}; flags start with --')
+    _, *rest = values(argv)
+  except InputError:
+    raise
   except Exception as error:  # a flag's, or whatever a config file raises
-    try:
-      message = _explain_config(argv) or str(error)
-    except InputError as bad_config:
-      message = str(bad_config)
-    sys.exit(_fail(f'{message} (--help lists the flags)', 2))
+    raise InputError(_explain_config(argv) or str(error)) from error
+  if rest and not positional:
+    raise InputError(f'unexpected argument {rest[0]!r}; flags start with --')
   return rest
 
 
@@ -153,32 +236,35 @@ class _Path(flags.ArgumentParser):
 
 
 def define_path(
-  name: str, default: str | None, help: str, *, required: bool = False
-) -> flags.FlagHolder:
+  values: Flags,
+  name: str,
+  help: str,
+  *,
+  required: bool = False,
+) -> None:
   """A flag whose value is a path; a leading ~ is replaced."""
-  return flags.DEFINE(_Path(), name, default, help, required=required)
+  flags.DEFINE(_Path(), name, None, help, flag_values=values, required=required)
 
 
-def define_config() -> flags.FlagHolder:
+def define_config(values: Flags) -> None:
   """The flag --config=FILE[:arg], with overrides --config.key=value."""
-  holder = config_flags.DEFINE_config_file(
+  config_flags.DEFINE_config_file(
     'config',
     None,
     'Config file, e.g. configs/digits_ssgan.py, or configs/digits_ssgan.py:'
     'smoke for a tiny run; --config.train.num_steps=500 overrides a key.',
+    flag_values=values,
+    sys_argv=values.argv,
   )
-  # --help shows the main module's flags only; this one is another module's.
-  flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS['config'])
-  return holder
 
 
-def config_of(flag: flags.FlagHolder) -> ConfigDict:
+def config_of(values: Flags) -> ConfigDict:
   """The value of --config; InputError if it is absent or could not be read."""
-  if flag.value is None:
+  if values.config is None:
     raise InputError('give --config=FILE, e.g. configs/digits_ssgan.py')
-  if not isinstance(flag.value, ConfigDict):  # it could not be read
-    load_config(config_flags.get_config_filename(flags.FLAGS[flag.name]))
-  return flag.value
+  if not isinstance(values.config, ConfigDict):  # it could not be read
+    load_config(config_flags.get_config_filename(values['config']))
+  return values.config
 
 
 def parse_range(name: str, text: str) -> list[int]:

@@ -53,7 +53,7 @@ def _probabilities(predict: Callable, weights: Weights, image: Array) -> Array:
   return jax.nn.softmax(predict(weights, to_unit_range(image)))
 
 
-def class_probabilities(
+def predicted_probabilities(
   predict: Callable[[Weights, Array], Array],
   weights: Weights,
   image: np.ndarray,

@@ -32,7 +32,7 @@ _SOURCES = (
   "torchvision's inception_v3_google-0cc3c7bd.pth is read too"
 )
 _CONVERT = (
-  'make it by python -m experiments.convert_inception --input=FILE.pth '
+  'make it by gan-jax convert_inception --input=FILE.pth '
   f'--output=FILE.npz ({_SOURCES})'
 )
 _TORCH_NAMES = {

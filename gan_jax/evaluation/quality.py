@@ -101,20 +101,6 @@ METRICS = {
   'modes': _Metric(_modes, 1, True, ('num_modes', 'modes_kl')),
 }
 
-_HIGHER_IS_BETTER = (
-  'precision',
-  'recall',
-  'density',
-  'coverage',
-  'score',
-  'num_modes',
-)
-
-
-def lower_is_better(name: str) -> bool:
-  """Of a value by its name, such as 'validation_fid'; errors included."""
-  return not name.endswith(_HIGHER_IS_BETTER)
-
 
 def parse_metrics(text: str) -> list[str]:
   """'fid,prdc' as names of METRICS; InputError for any other."""

@@ -1,67 +1,100 @@
-"""What the samples of a generator are compared with: the training images."""
+"""What one draws from a trained generator: samples, walks, their neighbours."""
+
+import sys
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tqdm import tqdm
 
-_CHUNK = 256  # images at a time
-_EXACT = 256  # 256 * 255^2 < 2^24: float32 sums that many products exactly
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import key_for
+from gan_jax.core.types import Array
+from gan_jax.data.batches import to_uint8
+from gan_jax.data.dataset import crop_to_native
+from gan_jax.metrics.neighbours import nearest_neighbours
+from gan_jax.runs.restore import TrainedRun, load_generator, load_run_data
 
 
-def nearest_neighbours(
-  samples: np.ndarray, images: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-  """Each sample's nearest image, by Euclidean distance on pixels, exactly.
+def sample(workdir: str, *, num: int, seed: int) -> dict[str, np.ndarray]:
+  """`num` samples of a run's generator, as `generate` returns them."""
+  run = load_generator(workdir)
+  return generate(run, latents(run, [seed], num))
 
-  Args:
-    samples: uint8 [N, H, W, C].
-    images: uint8 [M, H, W, C], M > 0.
+
+def latents(run: TrainedRun, seeds: Sequence[int], num: int = 1) -> Array:
+  """The first `num` z of each seed, one seed's after the other's.
 
   Returns:
-    The images' indices, int64 [N], of equally near ones the first, and the
-    distances, float64 [N], in units of a pixel's 0..255.
+    z [len(seeds) * num, z_dim]; a seed's do not depend on the others.
 
   Raises:
-    ValueError: the two are not of one shape, or there is no image.
+    InputError: the system makes no images from z.
   """
-  if samples.shape[1:] != images.shape[1:] or not len(images):
-    raise ValueError(
-      f'no image of {list(images.shape)} can be near a sample of '
-      f'{list(samples.shape)}'
+  if run.system.sample_z is None:
+    raise InputError(
+      f'system {run.config.system} makes no images from noise; of one that '
+      'translates images, use gan-jax translate'
     )
-  index = np.zeros(len(samples), np.int64)
-  nearest = np.full(len(samples), np.iinfo(np.int64).max)
-  for start in range(0, len(images), _CHUNK):
-    with jax.enable_x64(True):
-      place, squared = map(
-        np.asarray, _nearest(samples, images[start : start + _CHUNK])
-      )
-    nearer = squared < nearest
-    index = np.where(nearer, start + place, index)
-    nearest = np.where(nearer, squared, nearest)
-  return index, np.sqrt(nearest)
+  keys = [key_for(jax.random.key(seed), 'samples') for seed in seeds]
+  return jnp.concatenate([run.system.sample_z(key, num) for key in keys])
 
 
-@jax.jit
-def _nearest(samples, images):
-  """Index and squared distance, int64 [N], of the nearest of the images."""
-  a, b = (_blocks(x) for x in (samples, images))
-  products = jnp.einsum('knd,kmd->knm', a, b, precision='highest')
-  squared = (
-    _whole((a * a).sum(-1))[:, None]
-    + _whole((b * b).sum(-1))
-    - 2 * _whole(products)
-  )
-  return jnp.argmin(squared, axis=1), squared.min(axis=1)
+def closed_tour(run: TrainedRun, z: Array, num_between: int) -> Array:
+  """A way through all of z [N, z_dim], and from the last back to the first.
+
+  Returns:
+    z [N * (num_between + 1), z_dim]: each of the given ones, as it is, and
+    after it `num_between` on the way to the next.
+  """
+  steps = num_between + 1
+  following = jnp.roll(z, -1, axis=0)
+  on_the_way = [
+    run.system.interpolate(z, following, i / steps) for i in range(1, steps)
+  ]
+  return jnp.stack([z, *on_the_way], axis=1).reshape(-1, z.shape[-1])
 
 
-def _blocks(images):
-  """Pixels as float32 [K, N, _EXACT], the last block filled up with zeros."""
-  flat = images.reshape(len(images), -1).astype(jnp.float32)
-  flat = jnp.pad(flat, [(0, 0), (0, -flat.shape[1] % _EXACT)])
-  return flat.reshape(len(images), -1, _EXACT).swapaxes(0, 1)
+def generate(run: TrainedRun, z: Array) -> dict[str, np.ndarray]:
+  """What a run's generator makes of z [N, z_dim].
+
+  Returns:
+    Panels by name, each uint8 [N, H, W, C] without padding. An image depends on
+    its own z alone, to the bit.
+  """
+  one = jax.jit(run.system.generate)
+  weights = run.state.generator.averaged
+  each = tqdm(range(len(z)), desc='generating', disable=not sys.stderr.isatty())
+  panels = [one(weights, z[i : i + 1]) for i in each]
+  return {
+    name: crop_to_native(
+      np.concatenate([to_uint8(panel[name]) for panel in panels]),
+      run.spec.native_size,
+    )
+    for name in panels[0]
+  }
 
 
-def _whole(sums):
-  """The sum over the blocks, the first axis, of sums that are whole numbers."""
-  return sums.astype(jnp.int64).sum(0)
+def beside_nearest(
+  run: TrainedRun, panels: dict[str, np.ndarray], data_dir: str | None = None
+) -> dict[str, np.ndarray]:
+  """Panels of samples [N, H, W, C], each sample and its nearest training image.
+
+  Args:
+    run: an open run.
+    panels: what `generate` made.
+    data_dir: where the data are now, if not where the config says.
+
+  Returns:
+    Panels by name, each uint8 [2 N, H, W, C].
+  """
+  train = load_run_data(run, data_dir).dataset.train.image
+  train = crop_to_native(train, run.spec.native_size)
+  pairs = {}
+  for name, panel in panels.items():
+    index, _ = nearest_neighbours(panel, train)
+    pairs[name] = np.stack([panel, train[index]], axis=1)
+  return {
+    name: pair.reshape(-1, *train.shape[1:]) for name, pair in pairs.items()
+  }

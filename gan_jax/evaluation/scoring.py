@@ -16,12 +16,13 @@ from gan_jax.data.dataset import Dataset, Examples, crop_to_native
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.data.image_files import find_images, map_in_threads, read_image
 from gan_jax.data.spec import DataSpec, DomainSpec
+from gan_jax.evaluation import samples
 from gan_jax.evaluation.classification import make_error_rate, wilson_interval
-from gan_jax.evaluation.open_extractor import open_extractor
+from gan_jax.evaluation.extractors import open_extractor
 from gan_jax.evaluation.quality import METRICS, Quality, parse_metrics
-from gan_jax.evaluation.samples import nearest_neighbours
 from gan_jax.evaluation.translations import TranslationEvaluator
 from gan_jax.metrics.diversity import stddev_over_z
+from gan_jax.metrics.neighbours import nearest_neighbours
 from gan_jax.runs import restore
 from gan_jax.systems import System
 from gan_jax.systems.state import Weights
@@ -284,7 +285,7 @@ def _samples(
   """How samples differ, and how near they are to training images."""
   native = run.spec.native_size
   train_image = crop_to_native(dataset.train.image, native)
-  panels = restore.generate(run, restore.latents(run, [seed], num))
+  panels = samples.generate(run, samples.latents(run, [seed], num))
   panels['data'] = crop_to_native(examples.image[:num], native)
   figures = {
     'num_samples': num,

@@ -4,7 +4,7 @@
 each platform that is asked for, and takes batches of any size. A convolution
 chooses its form on the CPU by its shapes, so every network is applied to one
 example, whose shape is known, and mapped over the batch. So its forms are
-those that `restore.generate` and `experiments.translate` have, too.
+those that `samples.generate` and `gan-jax translate` have, too.
 """
 
 import importlib.util
@@ -27,7 +27,8 @@ from gan_jax.core.types import Array
 from gan_jax.data.batches import to_uint8, to_unit_range
 from gan_jax.data.dataset import crop_to_native
 from gan_jax.data.domains import DomainData
-from gan_jax.evaluation.classification import class_probabilities
+from gan_jax.evaluation import samples
+from gan_jax.evaluation.classification import predicted_probabilities
 from gan_jax.inference.translate import make_translator
 from gan_jax.runs import program, restore
 from gan_jax.runs.directory import RunDirectory
@@ -266,7 +267,7 @@ def _generator(run: restore.TrainedRun, direction: None) -> Network:
     run.state.generator,
     {'z': Input(_rows(z_shape, jnp.float32), example)},
     apply,
-    lambda inputs: restore.generate(run, inputs['z'])['samples'],
+    lambda inputs: samples.generate(run, inputs['z'])['samples'],
   )
 
 
@@ -314,7 +315,9 @@ def _classifier(run: restore.TrainedRun, direction: None) -> Network:
 
   def own(inputs):
     images = np.pad(inputs['images'], margins)
-    return class_probabilities(predict, player.averaged, images, len(images))
+    return predicted_probabilities(
+      predict, player.averaged, images, len(images)
+    )
 
   images = _images((*run.spec.native_size, channels))
   return Network(player, {'images': images}, apply, own)

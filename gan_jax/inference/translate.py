@@ -135,8 +135,7 @@ def make_translator(
   ways = run.system.translate
   if ways is None:
     raise InputError(
-      f'system {run.config.system} makes images from noise; use '
-      'experiments.sample'
+      f'system {run.config.system} makes images from noise; use gan-jax sample'
     )
   direction = direction or min(ways)
   if direction not in ways:

@@ -1,1 +1,1 @@
-"""What a run leaves to look at: metrics, TensorBoard events, image grids."""
+"""The report of a run, as one HTML page."""

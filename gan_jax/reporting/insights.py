@@ -16,10 +16,11 @@ from gan_jax.data.batches import to_unit_range
 from gan_jax.data.dataset import Dataset, Examples, crop_to_native
 from gan_jax.data.domains import DomainData
 from gan_jax.data.labelled import LabelledData
-from gan_jax.evaluation.classification import class_probabilities
-from gan_jax.evaluation.samples import nearest_neighbours
+from gan_jax.evaluation import samples
+from gan_jax.evaluation.classification import predicted_probabilities
 from gan_jax.evaluation.scoring import translation_evaluator
 from gan_jax.metrics.diversity import stddev_over_z
+from gan_jax.metrics.neighbours import nearest_neighbours
 from gan_jax.runs import grids, restore
 
 _COLUMNS = 12  # of samples and their neighbours
@@ -72,18 +73,18 @@ def _look_at_samples(
     'data': {'num': len(held_out)} | _compare(held_out, train)[0],
     'samples': {},
   }
-  z = restore.latents(run, [0], _NUM_SAMPLES)
-  tour = restore.closed_tour(run, restore.latents(run, _SEEDS), _BETWEEN)
-  made = restore.generate(run, jax.numpy.concatenate([z, tour]))
+  z = samples.latents(run, [0], _NUM_SAMPLES)
+  tour = samples.closed_tour(run, samples.latents(run, _SEEDS), _BETWEEN)
+  made = samples.generate(run, jax.numpy.concatenate([z, tour]))
   for name, panel in made.items():
-    samples, on_the_way = panel[:_NUM_SAMPLES], panel[_NUM_SAMPLES:]
-    found['samples'][name], nearest = _compare(samples, train)
-    found['samples'][name]['num'] = len(samples)
+    sampled, on_the_way = panel[:_NUM_SAMPLES], panel[_NUM_SAMPLES:]
+    found['samples'][name], nearest = _compare(sampled, train)
+    found['samples'][name]['num'] = len(sampled)
     rows = [
       panel.reshape(-1, 1, _COLUMNS, *panel.shape[1:])
-      for panel in (samples, nearest)
+      for panel in (sampled, nearest)
     ]
-    pairs = np.concatenate(rows, axis=1).reshape(-1, *samples.shape[1:])
+    pairs = np.concatenate(rows, axis=1).reshape(-1, *sampled.shape[1:])
     grids.save_png(
       folder / f'neighbours_{name}.png', grids.grid(pairs, _COLUMNS)
     )
@@ -112,7 +113,7 @@ def _look_at_mistakes(
 ) -> dict[str, Any]:
   """Which validation images are taken for which, and the hardest of them."""
   image, label = (_spread(column, _MAX_CLASSIFIED) for column in examples)
-  probability = class_probabilities(
+  probability = predicted_probabilities(
     run.system.predict,
     run.state.discriminator.averaged,
     image,

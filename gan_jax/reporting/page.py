@@ -208,7 +208,7 @@ def _without_insights(run: Run) -> tuple[str, str, Html]:
     element(
       'p',
       'Where the data and a checkpoint are, this adds them: ',
-      _code('python -m experiments.report --workdir=DIR'),
+      _code('gan-jax report --workdir=DIR'),
     ),
   )
 

@@ -28,8 +28,8 @@ from orbax.checkpoint import v1 as ocp
 import gan_jax
 from gan_jax.core import os_errors
 from gan_jax.core.errors import InputError, enumeration
-from gan_jax.evaluation.quality import lower_is_better
 from gan_jax.devices import hosts
+from gan_jax.metrics.direction import lower_is_better
 from gan_jax.runs.fingerprint import part_fingerprints, sha256_of_json
 from gan_jax.systems.state import TrainState
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from gan_jax.core import os_errors
-from gan_jax.data.image_files import read_image
 from gan_jax.core.errors import InputError
 from gan_jax.core.files import write_text
+from gan_jax.data.image_files import read_image
 from gan_jax.runs import grids
 
 

@@ -13,20 +13,20 @@ from ml_collections import ConfigDict
 
 from gan_jax import config as cfg
 from gan_jax.core import memory
+from gan_jax.core.errors import InputError, choice
+from gan_jax.core.rng import key_for
+from gan_jax.core.types import Metrics, PRNGKey
 from gan_jax.data.batches import read_ahead, to_unit_range
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.data.domains import DomainData
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, DomainSpec, Stream
-from gan_jax.core.errors import InputError, choice
-from gan_jax.core.rng import key_for
-from gan_jax.systems import SYSTEMS, System, make_system
 from gan_jax.devices import parallel
 from gan_jax.runs.checkpoint import abstract
 from gan_jax.runs.fingerprint import data_fingerprints
+from gan_jax.systems import SYSTEMS, System, make_system
 from gan_jax.systems.state import TrainState
-from gan_jax.core.types import Metrics, PRNGKey
 
 
 class Due(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.files import expand, write_text
-from gan_jax.evaluation.classification import class_probabilities
+from gan_jax.evaluation.classification import predicted_probabilities
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.runs import restore
 from gan_jax.runs.directory import RunDirectory
@@ -154,7 +154,7 @@ def score(program: Program, directory: RunDirectory) -> Finished:
     probability = None
     if classifies:
       numbers = {'test_error': numbers['test_error']}
-      probability = class_probabilities(
+      probability = predicted_probabilities(
         program.system.predict,
         weights.discriminator.averaged,
         program.data.dataset.test.image,

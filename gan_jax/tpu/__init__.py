@@ -1,1 +1,1 @@
-"""Our training steps timed beside the same steps written elsewhere."""
+"""What a training step needs on TPUs, from their compiler."""

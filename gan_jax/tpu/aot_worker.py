@@ -22,11 +22,11 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from experiments.benchmark.workloads import made_up_program
 from gan_jax.config import from_json
 from gan_jax.core.errors import InputError
 from gan_jax.data.batches import to_unit_range
 from gan_jax.devices import parallel
+from gan_jax.runs.made_up import made_up_program
 from gan_jax.runs.program import Program, state_shapes
 from gan_jax.systems import make_system
 from gan_jax.systems.state import TrainState

@@ -1,1 +1,1 @@
-"""Training: the state, its update, checkpoints, the loop and its proof."""
+"""Training: the loop, its sessions, and the proof that it can be repeated."""

@@ -138,7 +138,7 @@ class Session:
     if lost:
       to_stderr(
         f'note: {self.directory.metrics} has lost {told(lost)}; the '
-        'training goes on, but its proof (experiments.verify) has gaps'
+        'training goes on, but its proof (gan-jax verify) has gaps'
       )
 
 

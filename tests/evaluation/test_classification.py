@@ -6,8 +6,8 @@ import scipy.stats
 
 from gan_jax.data.dataset import Examples
 from gan_jax.evaluation.classification import (
-  class_probabilities,
   make_error_rate,
+  predicted_probabilities,
   wilson_interval,
 )
 
@@ -68,7 +68,7 @@ def test_bad_counts_have_no_interval(bad):
 def test_probabilities_are_the_softmax_of_each_image(batch_size):
   image = np.zeros((7, 2, 2, 1), np.uint8)
   image[:, 0, 0, 0] = [0, 1, 9, 3, 4, 9, 6]
-  found = class_probabilities(predict, 0.5, image, batch_size)
+  found = predicted_probabilities(predict, 0.5, image, batch_size)
   logits = -np.abs(image[:, 0, 0].astype(float) - np.arange(10) - 0.5)
   np.testing.assert_allclose(
     found, scipy.special.softmax(logits, axis=1), rtol=1e-4

@@ -6,10 +6,10 @@ from gan_jax.evaluation.extractors import Extractor
 from gan_jax.evaluation.quality import (
   METRICS,
   Quality,
-  lower_is_better,
   parse_metrics,
 )
 from gan_jax.metrics.classes import classifier_score
+from gan_jax.metrics.direction import lower_is_better
 from gan_jax.metrics.distances import Moments, frechet_distance, kernel_distance
 
 

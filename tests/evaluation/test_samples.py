@@ -2,69 +2,79 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from gan_jax.evaluation.samples import nearest_neighbours
+from gan_jax.core.errors import InputError
+from gan_jax.data.labelled import DATASETS
+from gan_jax.evaluation.samples import (
+  beside_nearest,
+  closed_tour,
+  generate,
+  latents,
+)
+from gan_jax.runs.restore import load_generator
 
 
-def brute_force(samples, images):
-  """Squared distances, as exact integers."""
-  a, b = (x.reshape(len(x), -1).astype(np.int64) for x in (samples, images))
-  return np.stack([((x - b) ** 2).sum(axis=1) for x in a])
+@pytest.fixture
+def workdir(toy_run):
+  """A run with checkpoints at steps 4, 6 and 8."""
+  return toy_run
 
 
-@pytest.mark.parametrize('num_images', [1, 255, 256, 257, 600])
-@pytest.mark.parametrize('shape', [(8, 8, 1), (9, 11, 3), (32, 32, 3)])
-def test_agrees_with_brute_force_to_the_last_bit(num_images, shape):
-  rng = np.random.default_rng(num_images)
-  images = rng.integers(0, 256, (num_images, *shape), np.uint8)
-  samples = rng.integers(0, 256, (7, *shape), np.uint8)
-  squared = brute_force(samples, images)
-  index, distance = nearest_neighbours(samples, images)
-  assert_array_equal(index, squared.argmin(axis=1))
-  assert_array_equal(distance, np.sqrt(squared.min(axis=1)))
-  assert distance.dtype == np.float64
+def test_a_seed_names_its_latents(workdir):
+  run = load_generator(workdir)
+  z = latents(run, [3, 2**32 - 1, 5])
+  assert z.shape == (3, run.config.model.z_dim)
+  assert_array_equal(z[2:], latents(run, [5]))
+  assert_array_equal(z[:1], latents(run, [3], 4)[:1])
+  assert len(np.unique(np.asarray(latents(run, [3, 4], 5)), axis=0)) == 10
 
 
-def test_distances_that_differ_by_one_unit_are_told_apart():
-  """Products of near 2e8, of which float32 would know no unit."""
-  images = np.full((400, 32, 32, 3), 255, np.uint8)
-  images[:, 0, 0, 0] = 253
-  images[300, 0, 0, 0] = 254
-  samples = np.full((1, 32, 32, 3), 255, np.uint8)
-  index, distance = nearest_neighbours(samples, images)
-  assert (index, distance) == ([300], [1.0])
-  far = np.zeros((2, 32, 32, 3), np.uint8)
-  far[1, 5, 5, 0] = 1
-  index, distance = nearest_neighbours(samples, far)
-  assert index == [1]
-  squared = 255**2 * (32 * 32 * 3 - 1) + 254**2
-  assert_array_equal(distance, [np.sqrt(squared)])
+def test_an_image_depends_on_its_z_alone(workdir):
+  run = load_generator(workdir)
+  z = latents(run, range(6))
+  image = generate(run, z)['samples']
+  assert image.shape == (6, 8, 8, 1)
+  assert image.dtype == np.uint8
+  assert len(np.unique(image, axis=0)) == 6
+  assert_array_equal(generate(run, z[::-2])['samples'], image[::-2])
 
 
-def test_an_image_is_its_own_neighbour_and_the_first_of_its_copies():
-  rng = np.random.default_rng(0)
-  images = rng.integers(0, 256, (300, 8, 8, 1), np.uint8)
-  images[280] = images[3]
-  index, distance = nearest_neighbours(images, images)
-  want = np.arange(300)
-  want[280] = 3
-  assert_array_equal(index, want)
-  assert_array_equal(distance, np.zeros(300))
+def test_a_tour_meets_every_z_and_closes(workdir):
+  run = load_generator(workdir)
+  z = np.asarray(latents(run, [0, 1, 2]))
+  tour = np.asarray(closed_tour(run, z, 4)).reshape(3, 5, -1)
+  assert_array_equal(tour[:, 0], z)
+  for i in range(3):
+    start, end = z[i], z[(i + 1) % 3]
+    for j in range(1, 5):
+      assert_allclose(
+        tour[i, j], run.system.interpolate(start, end, j / 5), rtol=1e-6,
+        atol=1e-6,
+      )  # fmt: skip
+    steps = np.diff(np.stack([*tour[i], end]), axis=0)
+    lengths = np.linalg.norm(steps, axis=1)
+    assert_allclose(lengths, lengths.mean(), rtol=0.2)
 
 
-def test_images_of_a_hundred_thousand_values_do_not_overflow():
-  samples = np.zeros((1, 192, 192, 3), np.uint8)
-  images = np.full((2, 192, 192, 3), 255, np.uint8)
-  images[0, 0] = 254
-  index, distance = nearest_neighbours(samples, images)
-  assert index == [0]
-  assert_allclose(
-    distance**2, 255**2 * 191 * 192 * 3 + 254**2 * 192 * 3, rtol=1e-15
+def test_the_nearest_training_image_follows_each_sample(
+  workdir, tiny_dataset, monkeypatch
+):
+  monkeypatch.setitem(DATASETS, 'digits', lambda config: tiny_dataset)
+  run = load_generator(workdir)
+  near = tiny_dataset.train.image[[4, 20, 4]].copy()
+  near[:, 0, 0] ^= 1
+  pairs = beside_nearest(run, {'a': near, 'b': near[:1]})
+  assert_array_equal(pairs['a'][::2], near)
+  assert_array_equal(pairs['a'][1::2], tiny_dataset.train.image[[4, 20, 4]])
+  assert pairs['b'].shape == (2, 8, 8, 1)
+
+
+def test_neighbours_are_looked_for_in_the_runs_own_data(
+  workdir, tiny_dataset, monkeypatch
+):
+  other = tiny_dataset.train._replace(image=tiny_dataset.train.image[::-1])
+  monkeypatch.setitem(
+    DATASETS, 'digits', lambda config: tiny_dataset._replace(train=other)
   )
-
-
-@pytest.mark.parametrize('images', [
-  np.zeros((5, 8, 9, 1), np.uint8), np.zeros((0, 8, 8, 1), np.uint8),
-])  # fmt: skip
-def test_what_cannot_be_compared_is_refused(images):
-  with pytest.raises(ValueError, match='no image of'):
-    nearest_neighbours(np.zeros((2, 8, 8, 1), np.uint8), images)
+  run = load_generator(workdir)
+  with pytest.raises(InputError, match='not those that'):
+    beside_nearest(run, {'a': tiny_dataset.train.image})

@@ -1,10 +1,7 @@
 import pathlib
 
 import numpy as np
-import pytest
 from PIL import Image
-
-pytestmark = pytest.mark.systems
 
 DOCS = pathlib.Path(__file__).parents[2] / 'docs'
 

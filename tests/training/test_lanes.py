@@ -37,7 +37,7 @@ def configs(name=None):
     config.train.num_steps = 6
     config.log.report_every_steps = 3
     config.log.tensorboard = False
-    if 'num_labels' in config.data:
+    if config.data.num_labels is not None:
       config.data.num_labels = 20
     made.append(config)
   return made

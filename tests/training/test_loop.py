@@ -11,12 +11,12 @@ import pytest
 from gan_jax.core.errors import InputError
 from gan_jax.data.labelled import DATASETS
 from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.evaluation.samples import sample
 from gan_jax.evaluation.scoring import evaluate
 from gan_jax.runs import program
 from gan_jax.runs.checkpoint import Checkpoints
 from gan_jax.runs.directory import RunDirectory
 from gan_jax.runs.metrics_log import read_lines
-from gan_jax.runs.restore import sample
 from gan_jax.training import loop
 from gan_jax.training.meter import Diverged
 from gan_jax.training.signals import Stopped

@@ -1,0 +1,45 @@
+"""Trains several configs over several label seeds and prints one table.
+
+  gan-jax compare --label_seeds=0-9 --workdir=runs/digits \
+    --configs=configs/digits_ssgan.py,configs/digits_supervised.py
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from gan_jax.commands import cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """See `cli.call`."""
+  return cli.call('gan-jax compare', __doc__, define, run, argv)
+
+
+def define(values: cli.Flags) -> None:
+  flags.DEFINE_list(
+    'configs',
+    None,
+    'Config files; the first is compared with the others.',
+    required=True,
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'label_seeds',
+    '0',
+    'Which subsets of labels, e.g. 0-9 or 1,2,5.',
+    flag_values=values,
+  )
+  cli.define_path(
+    values, 'workdir', 'Where the run directories go.', required=True
+  )
+
+
+def run(values: cli.Flags) -> int | None:
+  seeds = cli.parse_range('label_seeds', values.label_seeds)
+  from gan_jax.sweep.comparison import compare
+
+  _, table = compare(values.configs, seeds, values.workdir)
+  print(f'\n{table}')
+  print(f'pictures: {values.workdir}/*/samples/; table: '
+        f'{values.workdir}/table.md')  # fmt: skip

@@ -1,0 +1,102 @@
+"""Prints scores of a run's checkpoint, or of two folders of images, as JSON.
+
+Of a system that classifies, the error; of one that generates, how much samples
+differ and how near they are to training images, beside the data's own figures.
+With --metrics also how near made images are to real ones: fid (which brings the
+kernel distance, kid, along), kid, prdc (precision, recall, density, coverage),
+score (the Inception score of the extractor's classes), modes.
+
+  gan-jax evaluate --workdir=runs/a
+  gan-jax evaluate --workdir=runs/a --metrics=fid,prdc \\
+    --extractor=runs/digits_classifier --num_samples=5000
+  gan-jax evaluate --real=photos --fake=made --metrics=fid \\
+    --extractor=inception:inception.npz
+"""
+
+import json
+from collections.abc import Sequence
+
+from absl import flags
+
+from gan_jax.commands import cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """See `cli.call`."""
+  return cli.call('gan-jax evaluate', __doc__, define, run, argv)
+
+
+def define(values: cli.Flags) -> None:
+  cli.define_path(values, 'workdir', 'Run directory.')
+  cli.define_path(values, 'real', 'Folder of real images; with --fake.')
+  cli.define_path(values, 'fake', 'Folder of made ones; with --real.')
+  flags.DEFINE_string(
+    'metrics', None, 'Of fid,kid,prdc,score,modes.', flag_values=values
+  )
+  flags.DEFINE_string(
+    'extractor',
+    None,
+    'What --metrics sees images with: the run directory of a classifier '
+    '(configs/digits_classifier.py), inception:FILE with weights from '
+    'gan-jax convert_inception, or random, for smoke tests only.',
+    flag_values=values,
+  )
+  flags.DEFINE_enum(
+    'split',
+    'test',
+    ['test', 'validation'],
+    'Which examples.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'checkpoint',
+    'latest',
+    'latest, best (by the config), or a step.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'num_samples',
+    500,
+    'How many samples to score.',
+    lower_bound=2,
+    upper_bound=10**6,
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'seed',
+    0,
+    'Of the samples.',
+    lower_bound=0,
+    upper_bound=2**32 - 1,
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'data_dir',
+    None,
+    'Where the data are now, if not where the config says.',
+    flag_values=values,
+  )
+
+
+def run(values: cli.Flags) -> int | None:
+  folders = [x for x in (values.real, values.fake) if x is not None]
+  if len(folders) == 1 or bool(folders) == bool(values.workdir):
+    raise cli.InputError('give either --workdir, or both --real and --fake')
+  if folders and values.metrics is None:
+    raise cli.InputError('give --metrics, such as fid,prdc')
+  from gan_jax.evaluation import scoring
+
+  options = {'metrics': values.metrics, 'extractor': values.extractor}
+  if folders:
+    result = scoring.compare_folders(*folders, **options)
+  else:
+    result = scoring.evaluate(
+      values.workdir,
+      split=values.split,
+      checkpoint=values.checkpoint,
+      num_samples=values.num_samples,
+      seed=values.seed,
+      data_dir=values.data_dir,
+      **options,
+    )
+  print(json.dumps(result))

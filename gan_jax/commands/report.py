@@ -1,0 +1,70 @@
+"""Writes the report of a run, or of several side by side, as one HTML file.
+
+gan-jax report runs/a
+gan-jax report runs/a runs/b --output=compare.html
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+
+from gan_jax.commands import cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """See `cli.call`."""
+  return cli.call('gan-jax report', __doc__, define, run, argv, positional=True)
+
+
+def define(values: cli.Flags) -> None:
+  flags.DEFINE_list(
+    'workdir',
+    [],
+    'Run directory, or several: a,b,c; or name them without flag.',
+    flag_values=values,
+  )
+  cli.define_path(
+    values, 'output', 'HTML file; of one run, report.html in it by default.'
+  )
+  flags.DEFINE_bool(
+    'insights',
+    True,
+    'Look at samples, mistakes or translations of the newest '
+    'checkpoint of a single run; it takes the data.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'data_dir',
+    None,
+    'Where the data are now, if not where the config says.',
+    flag_values=values,
+  )
+
+
+def run(values: cli.Flags, *run_dirs: str) -> int | None:
+  workdirs = [*values.workdir, *run_dirs]
+  if not workdirs:
+    raise cli.InputError('name a run directory: gan-jax report RUN_DIR')
+  several = len(workdirs) > 1
+  if several and not values['output'].present:
+    raise cli.InputError('of several runs, name the file: --output=FILE.html')
+  if values['data_dir'].present and (several or not values.insights):
+    raise cli.InputError('--data_dir is of use for insights of one run only')
+  output = pathlib.Path(
+    values.output or pathlib.Path(workdirs[0]) / 'report.html'
+  )
+  if output.suffix.lower() != '.html':
+    raise cli.InputError(f'--output={output}: want a name that ends in .html')
+  from gan_jax.reporting import run_report
+
+  if several:
+    run_report.write_comparison(workdirs, output)
+  else:
+    run_report.write_report(
+      workdirs[0],
+      output,
+      look=values.insights,
+      data_dir=values.data_dir,
+    )
+  print(output)

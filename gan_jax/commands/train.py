@@ -1,0 +1,77 @@
+"""Trains a GAN from a config file; run it again to go on where it was.
+
+gan-jax train --config=configs/digits_ssgan.py --workdir=runs/a
+"""
+
+from collections.abc import Sequence
+
+from absl import flags
+
+from gan_jax.commands import cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """See `cli.call`."""
+  return cli.call('gan-jax train', __doc__, define, run, argv)
+
+
+def define(values: cli.Flags) -> None:
+  cli.define_config(values)
+  cli.define_path(
+    values,
+    'workdir',
+    'Run directory: made, or resumed if it is of this config.',
+  )
+  flags.DEFINE_bool(
+    'dry_run',
+    False,
+    'Print the config, the networks and the plan; do nothing.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'coordinator_address',
+    None,
+    'Of several processes that train together: '
+    'HOST:PORT of the first one. Under Slurm and on TPU slices it is found.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'num_processes',
+    None,
+    'How many they are; 1 alone trains without others, under Slurm too.',
+    lower_bound=1,
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    'process_id',
+    None,
+    'Which one this is, from 0.',
+    lower_bound=0,
+    flag_values=values,
+  )
+
+
+def run(values: cli.Flags) -> int | None:
+  config = cli.config_of(values)
+  from gan_jax.devices import hosts
+
+  hosts.initialize(
+    values.coordinator_address, values.num_processes, values.process_id
+  )
+  from gan_jax.training import describe, loop
+
+  if values.dry_run:
+    print(describe.describe(config))
+    return
+  if not values.workdir:
+    raise cli.InputError('give --workdir=DIR, where the run is to be kept')
+  result = loop.train(config, values.workdir)
+  if result is None:
+    return  # the first process says it
+  found = f'{result["steps"]} steps done'
+  if 'test_error' in result:
+    found = (
+      f'test error {result["test_error"]:.2%} of {result["num_test"]} images, '
+      f'from {result["num_labels"]} labels'
+    )
+  print(f'{found}; details in {values.workdir}/result.json')

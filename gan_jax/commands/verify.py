@@ -1,0 +1,52 @@
+"""Trains a run again from its directory and compares every recorded hash.
+
+  gan-jax verify --workdir=runs/a
+
+Of the run directory, config.json, data.json and metrics.jsonl suffice:
+environment.json helps to name causes, checkpoints/ and result.json are compared
+where they are there, and samples/, tensorboard/ and report.html are not read.
+
+Prints 'identical', or the first step that differs and likely causes; exits
+with 0 or 1. Equality to the bit is promised for the same kind of machine, the
+same package versions and the same number of cores only.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from gan_jax.commands import cli
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """See `cli.call`."""
+  return cli.call('gan-jax verify', __doc__, define, run, argv)
+
+
+def define(values: cli.Flags) -> None:
+  cli.define_path(values, 'workdir', 'Run directory.', required=True)
+  flags.DEFINE_string(
+    'data_dir',
+    None,
+    'Where the data are now, if not where the config says.',
+    flag_values=values,
+  )
+
+
+def run(values: cli.Flags) -> int | None:
+  from gan_jax.training.verify import verify
+
+  verdict = verify(values.workdir, data_dir=values.data_dir)
+  steps = ', '.join(map(str, verdict.steps))
+  for note in verdict.notes:
+    print(f'note: {note}', file=sys.stderr)
+  if verdict.finding is None:
+    print(f'identical at steps {steps}')
+    return 0
+  print(f'different: {verdict.finding}')
+  for cause in verdict.causes:
+    print(f'likely cause: {cause}')
+  if not verdict.causes:
+    print('no change of config, versions, device, cores or data explains it')
+  return 1

@@ -1,0 +1,49 @@
+"""How near generated samples are to data, on features of one's own.
+
+Functions of NumPy arrays, in float64, which know no networks and no files:
+
+>>> import numpy as np
+>>> from gan_jax import metrics
+>>> rng = np.random.default_rng(0)
+>>> real, fake = rng.normal(size=(2, 500, 8))
+>>> moments = [metrics.Moments().update(x) for x in (real, fake)]
+>>> print(round(metrics.frechet_distance(*moments), 2))
+0.1
+"""
+
+from gan_jax.metrics.classes import (
+  ModeCoverage,
+  classifier_score,
+  mode_coverage,
+)
+from gan_jax.metrics.distances import (
+  KernelDistance,
+  Moments,
+  frechet_distance,
+  kernel_distance,
+)
+from gan_jax.metrics.diversity import pairwise_diversity, stddev_over_z
+from gan_jax.metrics.manifold import (
+  DensityCoverage,
+  PrecisionRecall,
+  density_coverage,
+  precision_recall,
+)
+from gan_jax.metrics.neighbours import nearest_neighbours
+
+__all__ = (
+  'DensityCoverage',
+  'KernelDistance',
+  'ModeCoverage',
+  'Moments',
+  'PrecisionRecall',
+  'classifier_score',
+  'density_coverage',
+  'frechet_distance',
+  'kernel_distance',
+  'mode_coverage',
+  'nearest_neighbours',
+  'pairwise_diversity',
+  'precision_recall',
+  'stddev_over_z',
+)

@@ -1,0 +1,1 @@
+"""Run directories: what is in one, and how it is opened."""

@@ -1,0 +1,1 @@
+"""Many runs: their plan, their table."""

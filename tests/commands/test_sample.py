@@ -1,0 +1,127 @@
+"""The command that makes pictures."""
+
+import shutil
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from PIL import Image
+
+from gan_jax.data import digits
+
+SIDE = 64  # of an 8x8 digit, enlarged
+
+
+@pytest.fixture
+def sample(command, trained, tmp_path):
+  """Runs the command on the smoke run; returns the picture's path."""
+
+  def run(name, *args, workdir=trained):
+    path = tmp_path / name
+    done = command('sample', f'--workdir={workdir}', f'--output={path}', *args)
+    assert done.stdout == f'{path}\n'
+    return path
+
+  return run
+
+
+def tiles(path):
+  """The images of a grid, row by row, grey and without its lines."""
+  canvas = np.asarray(Image.open(path))[1:, 1:, 0]
+  rows, columns = (size // (SIDE + 1) for size in canvas.shape)
+  cut = canvas.reshape(rows, SIDE + 1, columns, SIDE + 1)
+  return cut[:, :-1, :, :-1].swapaxes(1, 2).reshape(-1, SIDE, SIDE)
+
+
+def frames(path):
+  with Image.open(path) as animation:
+    for i in range(animation.n_frames):
+      animation.seek(i)
+      yield np.asarray(animation.convert('L'))
+
+
+@pytest.mark.systems
+def test_seeds_name_pictures_and_need_no_discriminator(
+  sample, trained, tmp_path
+):
+  copy = shutil.copytree(trained, tmp_path / 'copy')
+  for path in copy.glob('checkpoints/*/discriminator'):
+    shutil.rmtree(path)
+  several = tiles(sample('a.png', '--seeds=5-7,0', '--columns=2'))
+  assert len(np.unique(several, axis=0)) == 4
+  alone = tiles(sample('b.png', '--seeds=7', '--columns=1', workdir=copy))
+  assert_array_equal(alone, several[2:3])
+  first = tiles(sample('c.png', '--seed=7', '--num=3', '--columns=3'))
+  assert_array_equal(first[:1], alone)
+  assert (first[1:] != alone).any(axis=(1, 2)).all()
+
+
+@pytest.mark.systems
+def test_a_file_that_is_there_is_replaced(sample):
+  path = sample('a.png', '--num=1')
+  before = path.read_bytes()
+  assert sample('a.png', '--num=1', '--seed=1').read_bytes() != before
+  assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.systems
+@pytest.mark.parametrize('suffix', ['gif', 'webp'])
+def test_an_animation_passes_by_the_pictures_of_its_seeds(sample, suffix):
+  path = sample(f'a.{suffix}', '--seeds=3,1,2', '--interpolate=2')
+  tour = np.stack(list(frames(path)))
+  assert tour.shape == (3 * (2 + 1), SIDE, SIDE)
+  still = tiles(sample('still.png', '--seeds=3,1,2', '--columns=3'))
+  assert_array_equal(tour[::3], still)
+  assert len(np.unique(tour, axis=0)) == 9
+
+
+@pytest.mark.systems
+def test_each_sample_has_its_nearest_training_image_beside_it(sample, trained):
+  path = sample('a.png', '--seeds=0-4', '--neighbours', '--columns=2')
+  assert Image.open(path).size == (4 * (SIDE + 1) + 1, 3 * (SIDE + 1) + 1)
+  pairs = tiles(path)[:10, ::8, ::8].reshape(5, 2, -1).astype(int)
+  still = tiles(sample('b.png', '--seeds=0-4', '--columns=5'))[:, ::8, ::8]
+  assert_array_equal(pairs[:, 0], still.reshape(5, -1))
+  train = digits.load(None, 250).train.image.reshape(-1, 64).astype(int)
+  for made, near in pairs:
+    squared = ((train - made) ** 2).sum(axis=1)
+    assert ((near - made) ** 2).sum() == squared.min()
+    assert (train == near).all(axis=1).any()
+
+
+@pytest.mark.parametrize(
+  ('args', 'message'),
+  [
+    (('--output=x.jpg',), 'x.jpg: want a name that ends in .png, or in .gif'),
+    (('--output=x.gif',), 'with --interpolate'),
+    (('--output=x.png', '--interpolate=2', '--seeds=0-3'), 'ends in .png, or'),
+    (('--output=x.gif', '--interpolate=2'), 'two seeds or more'),
+    (('--output=x.gif', '--interpolate=2', '--seeds=4'), 'two seeds or more'),
+    (('--output=x.gif', '--interpolate=0', '--seeds=0-3'), '--interpolate'),
+    (('--output=x.gif', '--interpolate=2', '--seeds=0-3', '--neighbours'),
+     'give no --neighbours'),
+    (('--output=x.gif', '--interpolate=2', '--seeds=0-3', '--columns=2'),
+     'give no --neighbours, no --columns'),
+    (('--output=x.png', '--seeds=0-3', '--num=4'), 'give no --num'),
+    (('--output=x.png', '--seeds=0-3', '--seed=4'), 'give no --num'),
+    (('--output=x.png', '--seeds=3-0'), 'runs backwards'),
+    (('--output=x.png', f'--seeds={2**32}'), 'numbers below 2^32'),
+    (('--output=x.png', '--data_dir=y'), 'with --neighbours only'),
+    (('--output=x.png', '--num=10000000'), '--num'),
+    (('--output=x.png', '--columns=10000000'), '--columns'),
+  ],
+)  # fmt: skip
+def test_flags_that_do_not_go_together(command, args, message):
+  """Said in a line, before anything of the run is looked for."""
+  done = command('sample', '--workdir=nowhere', *args, status=2)
+  assert done.stderr.startswith('error: ')
+  assert done.stderr.count('\n') == 1
+  assert message in done.stderr
+  assert 'nowhere' not in done.stderr
+
+
+def test_an_output_that_is_a_folder(command, tmp_path):
+  (tmp_path / 'a.png').mkdir()
+  output = f'--output={tmp_path / "a.png"}'
+  done = command('sample', '--workdir=nowhere', output, status=2)
+  assert done.stderr == (f'error: {output} is a folder; name a file\n')

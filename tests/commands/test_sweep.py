@@ -1,0 +1,53 @@
+"""The command: what it says, and how it ends."""
+
+import pytest
+
+CONFIG = '--config=configs/digits_supervised.py:smoke'
+
+
+def test_help_names_the_flags_and_the_reason(command):
+  out = command('sweep', '--help').stdout
+  for flag in ('--seeds', '--vary', '--sweep', '--mode', '--workdir'):
+    assert flag in out
+  assert 'grouped' in out
+
+
+@pytest.mark.parametrize(
+  ('args', 'message'),
+  [
+    (('--seeds=2-1',), 'runs backwards'),
+    (('--vary=data.num_labels=20,x',), 'Could not override'),
+    (('--vary=data.num_lables=20',), 'did you mean config.data.num_labels'),
+    (('--sweep=nothing.toml',), 'cannot read nothing.toml'),
+    (('--sweep=README.md',), 'describes no sweep'),
+    (('--mode=both',), '--mode'),
+    (('--mode=vmap', '--config.parallel=pmap'), 'need one device'),
+  ],
+)
+def test_bad_input_is_one_line_and_makes_nothing(
+  command, tmp_path, args, message
+):
+  workdir = tmp_path / 'x'
+  done = command('sweep', CONFIG, f'--workdir={workdir}', *args, status=2)
+  assert done.stderr.startswith('error: ')
+  assert done.stderr.count('\n') == 1
+  assert message in done.stderr
+  assert not workdir.exists()
+
+
+@pytest.mark.systems
+def test_a_sweep_with_a_run_that_diverges_exits_with_1(command, tmp_path):
+  args = (
+    CONFIG,
+    '--config.parallel=jit',
+    '--config.train.num_steps=4',
+    '--vary=optimizer.discriminator.learning_rate=1e-3,1e30',
+    f'--workdir={tmp_path}',
+  )
+  out = command('sweep', *args, status=1).stdout
+  table = (tmp_path / 'table.md').read_text()
+  assert table in out
+  assert 'learning_rate=1e+30-seed=0: d_loss is' in table
+  again = command('sweep', *args, status=1).stdout
+  assert again.count('is finished') == 1
+  assert (tmp_path / 'table.md').read_text() == table

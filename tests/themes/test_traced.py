@@ -1,0 +1,62 @@
+"""Every config, traced: its step runs in the systems' tier only."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.data.batches import to_unit_range
+from gan_jax.runs.program import state_shapes
+from tests.themes.test_programs import CONFIGS, program_of
+
+
+def batch_of(program):
+  def in_range(column):
+    return to_unit_range(column) if column.dtype == np.uint8 else column
+
+  batch = program.sampler()(0)
+  return jax.eval_shape(lambda: jax.tree.map(in_range, batch))
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_a_step_keeps_the_state_as_it_is_and_tells_the_losses(path):
+  """Shapes and dtypes alone."""
+  program = program_of(path)
+  system = program.system
+  old = state_shapes(system, program.data.spec)
+  new, metrics = jax.eval_shape(
+    system.train_step, old, batch_of(program), program.key('train')
+  )
+  assert jax.tree.structure(new) == jax.tree.structure(old)
+  assert jax.tree.leaves(new) == jax.tree.leaves(old)
+  players = 'dg' if jax.tree.leaves(old.generator.params) else 'd'
+  assert {f'{player}_loss' for player in players} <= metrics.keys()
+  assert {x.shape for x in metrics.values()} == {()}
+  assert {x.dtype for x in metrics.values()} == {jnp.dtype('float32')}
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_what_is_made_and_told_of_images_has_their_shapes(path):
+  program = program_of(path)
+  system, spec = program.system, program.data.spec
+  state = state_shapes(system, spec)
+  key = jax.random.key(0)
+  if system.generate is not None:
+    z = jax.eval_shape(lambda: system.sample_z(key, 3))
+    made = jax.eval_shape(system.generate, state.generator.weights, z)
+    assert made['samples'].shape == (3, *spec.image_shape)
+  for function in (system.predict, system.embed):
+    if function is None:
+      continue
+    image = jax.ShapeDtypeStruct((3, *spec.image_shape), jnp.float32)
+    told = jax.eval_shape(function, state.discriminator.weights, image)
+    *features, logits = told if isinstance(told, tuple) else (told,)
+    assert logits.shape == (3, spec.num_classes)
+    for x in features:
+      assert (len(x.shape), x.shape[0]) == (2, 3)
+  for way, translate in (system.translate or {}).items():
+    shapes = {'a': spec.a_shape, 'b': spec.b_shape}
+    given, wanted = (shapes[domain] for domain in way.split('2'))
+    image = jax.ShapeDtypeStruct((3, *given), jnp.float32)
+    made = jax.eval_shape(translate, state.generator.weights, image, key)
+    assert made.shape == (3, *wanted)
