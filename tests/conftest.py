@@ -1,6 +1,7 @@
 """Fixtures, and two rules: no silent skips, no slow test in the fast tier."""
 
 import contextlib
+import gc
 import importlib
 import io
 import os
@@ -27,9 +28,11 @@ import pytest
 
 from gan_jax import systems
 from gan_jax.config import load_config
+from gan_jax.devices import parallel
 from gan_jax.ops import convolution, lowerings
+from gan_jax.runs import program
 from gan_jax.systems import SYSTEMS
-from gan_jax.training import loop
+from gan_jax.training import lanes, loop
 from tests import made_up, toy
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -44,6 +47,7 @@ ALLOWED_SKIPS = (
   'torchvision is not installed',
 )
 TIERS = ('systems', 'slow')
+RESIDENT_BYTES = 1.5 * 2**30  # of a worker, above which it forgets programs
 
 
 def pytest_addoption(parser):
@@ -134,6 +138,25 @@ def plain(name):
 
 FORMS = ('conv', 'conv_transpose', 'kernel_gradient')
 PLAIN = {f'_{name}': plain(name) for name in FORMS}
+
+
+@pytest.fixture(scope='module', autouse=True)
+def little_memory():
+  """A file's tests share what they have compiled; the next ones start anew."""
+  yield
+  if resident_bytes() > RESIDENT_BYTES:
+    for cached in (systems._made, parallel._compile_step, lanes._vmapped):
+      cached.cache_clear()
+    program._compile_init.cache_clear()
+    jax.clear_caches()
+    gc.collect()
+
+
+def resident_bytes():
+  """Of this process; 0 where Linux does not say."""
+  statm = pathlib.Path('/proc/self/statm')
+  pages = int(statm.read_text().split()[1]) if statm.exists() else 0
+  return pages * os.sysconf('SC_PAGE_SIZE')
 
 
 @pytest.fixture
