@@ -41,7 +41,7 @@ def environment(parallel: str) -> dict[str, Any]:
   """Package versions, devices, cores, settings and the code.
 
   Args:
-    parallel: how the batch is split; see `training.parallel.mode_in_use`.
+    parallel: how the batch is split; see `devices.parallel.mode_in_use`.
   """
   return {
     'parallel': parallel,

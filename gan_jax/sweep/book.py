@@ -30,7 +30,7 @@ class Book:
     workdir: holds their directories and the tables.
     runs: all that the table is to show.
     protocol: what they are runs of, if a file describes it.
-    command: see `training.sweep.sweep`.
+    command: see `sweep.run.sweep`.
     build: the program of a run.
   """
 
