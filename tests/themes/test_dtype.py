@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 
 from gan_jax.runs.program import build, init_state, state_shapes
 from tests.devices.test_parallel import tiny
+from tests.tiers import in_systems
 
 CASES = [
   'mnist_gan',
@@ -50,7 +51,7 @@ def products(name, dtype):
   return [re.findall(r'x(f32|bf16)>', line) for line in lines]
 
 
-@EACH
+@pytest.mark.parametrize('name', [*CASES[:-1], *in_systems(CASES[-1])])
 def test_all_products_are_of_bfloat16(name):
   for dtype, short in (('bfloat16', 'bf16'), ('float32', 'f32')):
     found = products(name, dtype)
