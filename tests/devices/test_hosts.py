@@ -244,6 +244,13 @@ def test_arguments_that_do_not_fit(given, message):
     hosts.initialize(*given)
 
 
+def test_an_agreement_comes_a_call_later(monkeypatch):
+  """As of two processes; that they agree is shown by real ones."""
+  agree = hosts.Agreement()
+  monkeypatch.setattr(jax, 'process_count', lambda: 2)
+  assert [agree(number) for number in (3, 0, 7, 0)] == [0, 3, 0, 7]
+
+
 def test_one_process_joins_nobody():
   hosts.initialize(None, None, None)
   assert not hosts.several()
