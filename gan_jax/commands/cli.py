@@ -246,6 +246,28 @@ def define_path(
   flags.DEFINE(_Path(), name, None, help, flag_values=values, required=required)
 
 
+def define_data_dir(values: Flags) -> None:
+  """The flag --data_dir of the commands that look at a run's data."""
+  define_path(
+    values, 'data_dir', 'Where the data are now, if not where the config says.'
+  )
+
+
+def define_checkpoint(values: Flags) -> None:
+  """The flag --checkpoint of the commands that open a run."""
+  flags.DEFINE_string(
+    'checkpoint', 'latest', 'latest, best (by the config), or a step.',
+    flag_values=values,
+  )  # fmt: skip
+
+
+def define_seed(values: Flags, help: str) -> None:
+  """The flag --seed, 32 bits."""
+  flags.DEFINE_integer(
+    'seed', 0, help, lower_bound=0, upper_bound=2**32 - 1, flag_values=values
+  )
+
+
 def define_config(values: Flags) -> None:
   """The flag --config=FILE[:arg], with overrides --config.key=value."""
   config_flags.DEFINE_config_file(

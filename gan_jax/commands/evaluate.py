@@ -48,12 +48,7 @@ def define(values: cli.Flags) -> None:
     'Which examples.',
     flag_values=values,
   )
-  flags.DEFINE_string(
-    'checkpoint',
-    'latest',
-    'latest, best (by the config), or a step.',
-    flag_values=values,
-  )
+  cli.define_checkpoint(values)
   flags.DEFINE_integer(
     'num_samples',
     500,
@@ -62,20 +57,8 @@ def define(values: cli.Flags) -> None:
     upper_bound=10**6,
     flag_values=values,
   )
-  flags.DEFINE_integer(
-    'seed',
-    0,
-    'Of the samples.',
-    lower_bound=0,
-    upper_bound=2**32 - 1,
-    flag_values=values,
-  )
-  flags.DEFINE_string(
-    'data_dir',
-    None,
-    'Where the data are now, if not where the config says.',
-    flag_values=values,
-  )
+  cli.define_seed(values, 'Of the samples.')
+  cli.define_data_dir(values)
 
 
 def run(values: cli.Flags) -> int | None:

@@ -72,12 +72,7 @@ def define(values: cli.Flags) -> None:
     '.safetensors.',
     flag_values=values,
   )
-  flags.DEFINE_string(
-    'checkpoint',
-    'latest',
-    'latest, best (by the config), or a step.',
-    flag_values=values,
-  )
+  cli.define_checkpoint(values)
 
 
 def run(values: cli.Flags) -> int | None:

@@ -34,12 +34,7 @@ def define(values: cli.Flags) -> None:
     'checkpoint of a single run; it takes the data.',
     flag_values=values,
   )
-  flags.DEFINE_string(
-    'data_dir',
-    None,
-    'Where the data are now, if not where the config says.',
-    flag_values=values,
-  )
+  cli.define_data_dir(values)
 
 
 def run(values: cli.Flags, *run_dirs: str) -> int | None:

@@ -29,14 +29,7 @@ def define(values: cli.Flags) -> None:
     upper_bound=10**6,
     flag_values=values,
   )
-  flags.DEFINE_integer(
-    'seed',
-    0,
-    'Seed of all z.',
-    lower_bound=0,
-    upper_bound=2**32 - 1,
-    flag_values=values,
-  )
+  cli.define_seed(values, 'Seed of all z.')
   flags.DEFINE_string(
     'seeds',
     None,
@@ -57,12 +50,7 @@ def define(values: cli.Flags) -> None:
     'Put its nearest training image beside each sample.',
     flag_values=values,
   )
-  flags.DEFINE_string(
-    'data_dir',
-    None,
-    'Where those are now, if not where the config says.',
-    flag_values=values,
-  )
+  cli.define_data_dir(values)
   flags.DEFINE_integer(
     'interpolate',
     None,

@@ -42,14 +42,7 @@ def define(values: cli.Flags) -> None:
     "Default: the run's only one, or a2b.",
     flag_values=values,
   )
-  flags.DEFINE_integer(
-    'seed',
-    0,
-    'Seed of the noise.',
-    lower_bound=0,
-    upper_bound=2**32 - 1,
-    flag_values=values,
-  )
+  cli.define_seed(values, 'Seed of the noise.')
   flags.DEFINE_bool(
     'overwrite', False, 'Replace files that are there.', flag_values=values
   )

@@ -14,8 +14,6 @@ same package versions and the same number of cores only.
 import sys
 from collections.abc import Sequence
 
-from absl import flags
-
 from gan_jax.commands import cli
 
 
@@ -26,12 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def define(values: cli.Flags) -> None:
   cli.define_path(values, 'workdir', 'Run directory.', required=True)
-  flags.DEFINE_string(
-    'data_dir',
-    None,
-    'Where the data are now, if not where the config says.',
-    flag_values=values,
-  )
+  cli.define_data_dir(values)
 
 
 def run(values: cli.Flags) -> int | None:

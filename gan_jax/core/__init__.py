@@ -1,1 +1,1 @@
-"""What every room may use."""
+"""Types, errors, files, random keys and checks, which every room may use."""

@@ -1,1 +1,1 @@
-"""How a step is spread over devices and processes."""
+"""Devices and processes: how a step is spread over them."""

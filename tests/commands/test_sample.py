@@ -111,12 +111,9 @@ def test_each_sample_has_its_nearest_training_image_beside_it(sample, trained):
     (('--output=x.png', '--columns=10000000'), '--columns'),
   ],
 )  # fmt: skip
-def test_flags_that_do_not_go_together(command, args, message):
+def test_flags_that_do_not_go_together(refused, args, message):
   """Said in a line, before anything of the run is looked for."""
-  done = command('sample', '--workdir=nowhere', *args, status=2)
-  assert done.stderr.startswith('error: ')
-  assert done.stderr.count('\n') == 1
-  assert message in done.stderr
+  done = refused(message, 'sample', '--workdir=nowhere', *args)
   assert 'nowhere' not in done.stderr
 
 

@@ -25,13 +25,10 @@ def test_help_names_the_flags_and_the_reason(command):
   ],
 )
 def test_bad_input_is_one_line_and_makes_nothing(
-  command, tmp_path, args, message
+  refused, tmp_path, args, message
 ):
   workdir = tmp_path / 'x'
-  done = command('sweep', CONFIG, f'--workdir={workdir}', *args, status=2)
-  assert done.stderr.startswith('error: ')
-  assert done.stderr.count('\n') == 1
-  assert message in done.stderr
+  refused(message, 'sweep', CONFIG, f'--workdir={workdir}', *args)
   assert not workdir.exists()
 
 
