@@ -5,11 +5,14 @@ import shutil
 import signal
 import time
 
+import jax
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 
 from gan_jax.core.errors import InputError
 from gan_jax.data.labelled import DATASETS
+from gan_jax.devices import hosts
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.samples import sample
 from gan_jax.evaluation.scoring import evaluate
@@ -17,6 +20,7 @@ from gan_jax.runs import program
 from gan_jax.runs.checkpoint import Checkpoints
 from gan_jax.runs.directory import RunDirectory
 from gan_jax.runs.metrics_log import read_lines
+from gan_jax.runs.restore import load_run
 from gan_jax.training import loop
 from gan_jax.training.meter import Diverged
 from gan_jax.training.signals import Stopped
@@ -444,3 +448,20 @@ def test_evaluate_agrees_with_the_result_after_a_move(
   again = sample(moved, num=5, seed=1)['samples']
   np.testing.assert_array_equal(panels['samples'], again)
   assert (panels['samples'] != sample(moved, num=5, seed=2)['samples']).any()
+
+
+def test_the_other_processes_take_the_steps_and_write_nothing_else(
+  toy_config, toy_reference, toy_run, tiny_dataset, monkeypatch
+):
+  """What a second process does, done by one; that two agree: test_hosts.py."""
+  shutil.rmtree(toy_run / 'checkpoints/8')
+  (toy_run / 'result.json').unlink()
+  lines = (toy_run / 'metrics.jsonl').read_bytes()
+  with monkeypatch.context() as patch:
+    patch.setattr(hosts, 'is_first', lambda: False)
+    assert loop.train(toy_config, toy_run, dataset=tiny_dataset) is None
+  assert (toy_run / 'metrics.jsonl').read_bytes() == lines
+  assert not (toy_run / 'result.json').exists()
+  found, want = (load_run(path) for path in (toy_run, toy_reference[0]))
+  assert found.step == 8
+  jax.tree.map(assert_array_equal, found.state, want.state)
