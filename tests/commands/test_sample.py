@@ -7,17 +7,18 @@ import pytest
 from numpy.testing import assert_array_equal
 from PIL import Image
 
-from gan_jax.data import digits
+from gan_jax.data.labelled import DATASETS
 
 SIDE = 64  # of an 8x8 digit, enlarged
 
 
 @pytest.fixture
-def sample(command, trained, tmp_path):
-  """Runs the command on the smoke run; returns the picture's path."""
+def sample(command, toy_run, tmp_path):
+  """Runs the command; returns the picture's path, in a folder of its own."""
+  (tmp_path / 'made').mkdir()
 
-  def run(name, *args, workdir=trained):
-    path = tmp_path / name
+  def run(name, *args, workdir=toy_run):
+    path = tmp_path / 'made' / name
     done = command('sample', f'--workdir={workdir}', f'--output={path}', *args)
     assert done.stdout == f'{path}\n'
     return path
@@ -40,11 +41,10 @@ def frames(path):
       yield np.asarray(animation.convert('L'))
 
 
-@pytest.mark.systems
 def test_seeds_name_pictures_and_need_no_discriminator(
-  sample, trained, tmp_path
+  sample, toy_run, tmp_path
 ):
-  copy = shutil.copytree(trained, tmp_path / 'copy')
+  copy = shutil.copytree(toy_run, tmp_path / 'copy')
   for path in copy.glob('checkpoints/*/discriminator'):
     shutil.rmtree(path)
   several = tiles(sample('a.png', '--seeds=5-7,0', '--columns=2'))
@@ -56,7 +56,6 @@ def test_seeds_name_pictures_and_need_no_discriminator(
   assert (first[1:] != alone).any(axis=(1, 2)).all()
 
 
-@pytest.mark.systems
 def test_a_file_that_is_there_is_replaced(sample):
   path = sample('a.png', '--num=1')
   before = path.read_bytes()
@@ -64,7 +63,6 @@ def test_a_file_that_is_there_is_replaced(sample):
   assert list(path.parent.iterdir()) == [path]
 
 
-@pytest.mark.systems
 @pytest.mark.parametrize('suffix', ['gif', 'webp'])
 def test_an_animation_passes_by_the_pictures_of_its_seeds(sample, suffix):
   path = sample(f'a.{suffix}', '--seeds=3,1,2', '--interpolate=2')
@@ -75,14 +73,16 @@ def test_an_animation_passes_by_the_pictures_of_its_seeds(sample, suffix):
   assert len(np.unique(tour, axis=0)) == 9
 
 
-@pytest.mark.systems
-def test_each_sample_has_its_nearest_training_image_beside_it(sample, trained):
+def test_each_sample_has_its_nearest_training_image_beside_it(
+  sample, tiny_dataset, monkeypatch
+):
+  monkeypatch.setitem(DATASETS, 'digits', lambda config: tiny_dataset)
   path = sample('a.png', '--seeds=0-4', '--neighbours', '--columns=2')
   assert Image.open(path).size == (4 * (SIDE + 1) + 1, 3 * (SIDE + 1) + 1)
   pairs = tiles(path)[:10, ::8, ::8].reshape(5, 2, -1).astype(int)
   still = tiles(sample('b.png', '--seeds=0-4', '--columns=5'))[:, ::8, ::8]
   assert_array_equal(pairs[:, 0], still.reshape(5, -1))
-  train = digits.load(None, 250).train.image.reshape(-1, 64).astype(int)
+  train = tiny_dataset.train.image.reshape(-1, 64).astype(int)
   for made, near in pairs:
     squared = ((train - made) ** 2).sum(axis=1)
     assert ((near - made) ** 2).sum() == squared.min()

@@ -19,6 +19,7 @@ from gan_jax.training.loop import train
 from tests import made_up
 from tests.conftest import ROOT
 from tests.systems.steps import close, one_step
+from tests.systems.tiny import put_in_place
 from tests.tiers import in_systems
 
 RATE = 0.01
@@ -42,39 +43,17 @@ def batch_of(program, step=0):
   )
 
 
-class _Generator(nn.Module):
-  channels: int
-  width: int
-  num_blocks: int
-  remat: bool
-
-  @nn.compact
-  def __call__(self, image, *, train):
-    return jnp.tanh(nn.Dense(self.channels)(image))
-
-
-class _Discriminator(nn.Module):
-  width: int
-  patch_size: int
-  normalization: str
-
-  @nn.compact
-  def __call__(self, image, *, train):
-    return nn.Dense(1)(jnp.abs(nn.Dense(self.width)(image)))
-
-
 @pytest.mark.usefixtures('new_systems')
-@pytest.mark.parametrize('tiny', [True, *in_systems(False)])
+@pytest.mark.parametrize('small', [True, *in_systems(False)])
 def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(
-  config, tiny, monkeypatch
+  config, small, monkeypatch
 ):
   """Both generators on the old D; then both D on what the pools return.
 
   With networks that compile in no time, and with the real ones.
   """
-  if tiny:
-    monkeypatch.setattr(cyclegan, 'ResNetGenerator', _Generator)
-    monkeypatch.setattr(cyclegan, 'PatchDiscriminator', _Discriminator)
+  if small:
+    put_in_place(monkeypatch)
   program = build(config, made_up.two_domains(config.data))
   generator, _ = program.system.networks['generator a2b']
   judge_net, _ = program.system.networks['discriminator b']
@@ -164,8 +143,13 @@ def test_a_players_update_leaves_the_other_untouched(config, still):
     assert any(moved) == (player != still)
 
 
-class _Identity(_Generator):
+class _Identity(nn.Module):
   """Returns its input."""
+
+  channels: int
+  width: int
+  num_blocks: int
+  remat: bool
 
   @nn.compact
   def __call__(self, image, *, train):

@@ -2,19 +2,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
 from numpy.testing import assert_allclose
 
 from gan_jax.config import load_config
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
-from gan_jax.models.layers import BatchNorm, Dropout
 from gan_jax.runs.program import advance, build, init_state, state_shapes
-from gan_jax.systems import pix2pix
 from gan_jax.systems.state import Weights
 from tests import made_up
 from tests.conftest import ROOT
 from tests.systems.steps import RATE, close, one_step
+from tests.systems.tiny import put_in_place
 from tests.tiers import in_systems
 
 
@@ -50,32 +48,6 @@ SQUARES = (  # as the authors have them, without a factor of 1/2
 )
 
 
-class _Generator(nn.Module):
-  channels: int
-  width: int
-  num_levels: int
-  remat: bool
-  axis_name: str | None
-  sync_batch_norm: bool
-
-  @nn.compact
-  def __call__(self, image, *, train):
-    x = BatchNorm()(nn.Dense(self.width)(image), train=train)
-    return jnp.tanh(nn.Dense(self.channels)(Dropout(0.5)(x, train=train)))
-
-
-class _Discriminator(nn.Module):
-  width: int
-  patch_size: int
-  normalization: str
-  axis_name: str | None
-
-  @nn.compact
-  def __call__(self, image, *, train):
-    x = BatchNorm()(nn.Dense(self.width)(image), train=train)
-    return nn.Dense(1)(jnp.abs(x))[..., 0]
-
-
 LEAST_SQUARES = {
   'adversarial.name': 'least_squares',
   'lambda_adversarial': 2.0,
@@ -84,19 +56,18 @@ LEAST_SQUARES = {
 
 
 @pytest.mark.usefixtures('new_systems')
-@pytest.mark.parametrize('tiny', [True, *in_systems(False)])
+@pytest.mark.parametrize('small', [True, *in_systems(False)])
 @pytest.mark.parametrize(
   ('direction', 'changes', 'game'),
   [('a2b', {}, CROSS_ENTROPY), ('b2a', LEAST_SQUARES, SQUARES)],
 )
-def test_the_step_by_hand(config, direction, changes, game, tiny, monkeypatch):
+def test_the_step_by_hand(config, direction, changes, game, small, monkeypatch):
   """One fake; D, halved; then G on the new D, held to its target by L1.
 
   With networks that compile in no time, and with the real ones.
   """
-  if tiny:
-    monkeypatch.setattr(pix2pix, 'UNetGenerator', _Generator)
-    monkeypatch.setattr(pix2pix, 'PatchDiscriminator', _Discriminator)
+  if small:
+    put_in_place(monkeypatch)
   config.data.direction = direction
   config.loss.update_from_flattened_dict(changes)
   config.loss.lambda_l1 = 3.0

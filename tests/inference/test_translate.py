@@ -1,4 +1,7 @@
-"""The command that translates image files, and the function behind it."""
+"""Translating image files: the function, and the command.
+
+What is done with files is tested on runs of tiny networks, more on real ones.
+"""
 
 import os
 import shutil
@@ -9,6 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
+from gan_jax import systems
 from gan_jax.config import load_config
 from gan_jax.core.errors import InputError
 from gan_jax.data.batches import to_unit_range
@@ -16,8 +20,7 @@ from gan_jax.inference.translate import make_translator, translate_files
 from gan_jax.runs.restore import load_generator
 from gan_jax.training import loop
 from tests.conftest import ROOT
-
-pytestmark = pytest.mark.systems  # two systems are trained for it
+from tests.systems.tiny import put_in_place
 
 
 def picture(height, width, seed=0):
@@ -44,23 +47,56 @@ def train(name, root, /, **data):
   return root / 'run'
 
 
-@pytest.fixture(scope='session')
-def cyclegan(tmp_path_factory):
+def train_cyclegan(root):
   """A run of both directions, in colour."""
-  root = tmp_path_factory.mktemp('cyclegan')
   for seed, split in enumerate(('trainA', 'trainB', 'testA', 'testB')):
     for i in range(4):
       write(root / f'data/{split}/{i}.png', picture(18, 18, 10 * seed + i))
   return train('facades_cyclegan', root, name='domains')
 
 
-@pytest.fixture(scope='session')
-def pix2pix(tmp_path_factory):
+def train_pix2pix(root):
   """A run from colour to gray alone, with noise."""
-  root = tmp_path_factory.mktemp('pix2pix')
   for i in range(10):
     write(root / f'data/{i}.png', picture(18, 18, i))
   return train('facades_pix2pix', root, name='gray_to_colour', direction='b2a')
+
+
+@pytest.fixture(scope='session')
+def cyclegan(tmp_path_factory):
+  return train_cyclegan(tmp_path_factory.mktemp('cyclegan'))
+
+
+@pytest.fixture(scope='session')
+def pix2pix(tmp_path_factory):
+  return train_pix2pix(tmp_path_factory.mktemp('pix2pix'))
+
+
+@pytest.fixture(scope='module')
+def tiny_runs(tmp_path_factory):
+  with pytest.MonkeyPatch.context() as patch:
+    put_in_place(patch)
+    systems._made.cache_clear()
+    runs = [
+      train(tmp_path_factory.mktemp('tiny'))
+      for train in (train_cyclegan, train_pix2pix)
+    ]
+  systems._made.cache_clear()
+  return runs
+
+
+@pytest.fixture
+def colour(tiny_runs, new_systems, monkeypatch):
+  """As `train_cyclegan`, of tiny networks."""
+  put_in_place(monkeypatch)
+  return tiny_runs[0]
+
+
+@pytest.fixture
+def noisy(tiny_runs, new_systems, monkeypatch):
+  """As `train_pix2pix`, of tiny networks."""
+  put_in_place(monkeypatch)
+  return tiny_runs[1]
 
 
 @pytest.fixture
@@ -82,6 +118,7 @@ def contents(folder):
   return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize('run', ['cyclegan', 'pix2pix'])
 def test_sizes_are_kept(run, photos, made, request):
   sizes = {
@@ -98,6 +135,7 @@ def test_sizes_are_kept(run, photos, made, request):
   assert (largest == largest[..., :1]).all() == (run == 'pix2pix')
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize(
   ('run', 'direction', 'size'),
   [
@@ -125,6 +163,7 @@ def test_averaged_weights_translate(run, direction, size, request):
   assert abs(found - expected(generator.weights)).max() > 10
 
 
+@pytest.mark.systems
 def test_sides_are_padded_by_reflection_to_the_least_that_fits(cyclegan):
   translate, _ = make_translator(load_generator(cyclegan))
   key = jax.random.key(0)
@@ -139,39 +178,39 @@ def test_sides_are_padded_by_reflection_to_the_least_that_fits(cyclegan):
   assert_array_equal(translate(image, key), translate(padded, key)[:1, :1])
 
 
-def test_directions(cyclegan, pix2pix, photos, made, tmp_path):
+def test_directions(colour, noisy, photos, made, tmp_path):
   write(photos / 'a.png', picture(16, 16))
   images = {}
   for direction in (None, 'a2b', 'b2a'):
     output = made / str(direction)
-    translate_files(cyclegan, photos, output, direction=direction)
+    translate_files(colour, photos, output, direction=direction)
     images[direction] = read(output)['a.png'].astype(int)
   assert_array_equal(images[None], images['a2b'])
   assert abs(images['a2b'] - images['b2a']).max() > 10
-  translate_files(pix2pix, photos, made / 'only')
-  translate_files(pix2pix, photos, made / 'same', direction='b2a')
+  translate_files(noisy, photos, made / 'only')
+  translate_files(noisy, photos, made / 'same', direction='b2a')
   assert contents(made / 'only') == contents(made / 'same')
   with pytest.raises(InputError, match='does not translate a2b; choose b2a'):
-    translate_files(pix2pix, photos, tmp_path / 'none', direction='a2b')
+    translate_files(noisy, photos, tmp_path / 'none', direction='a2b')
   assert not (tmp_path / 'none').exists()
 
 
-def test_noise_depends_on_the_seed_and_the_name_alone(pix2pix, photos, made):
+def test_noise_depends_on_the_seed_and_the_name_alone(noisy, photos, made):
   for name in ('b.png', 'ä 数.png', 'z.png'):
     write(photos / name, picture(20, 36))
-  translate_files(pix2pix, photos, made / 'all')
+  translate_files(noisy, photos, made / 'all')
   together = contents(made / 'all')
   assert len(set(together.values())) == 3
-  translate_files(pix2pix, photos, made / 'again')
+  translate_files(noisy, photos, made / 'again')
   assert contents(made / 'again') == together
-  translate_files(pix2pix, photos / 'ä 数.png', made / 'alone')
+  translate_files(noisy, photos / 'ä 数.png', made / 'alone')
   alone = contents(made / 'alone')
   assert alone == {'ä 数.png': together['ä 数.png']}
-  translate_files(pix2pix, photos / 'ä 数.png', made / 'other', seed=1)
+  translate_files(noisy, photos / 'ä 数.png', made / 'other', seed=1)
   assert contents(made / 'other') != alone
 
 
-def test_images_are_translated_as_one_sees_them(cyclegan, photos, made):
+def test_images_are_translated_as_one_sees_them(colour, photos, made):
   image = picture(12, 21)
   alpha = np.full((12, 21, 1), 255, np.uint8)
   alpha[3:6] = 0
@@ -187,14 +226,14 @@ def test_images_are_translated_as_one_sees_them(cyclegan, photos, made):
   write(plain / 'alpha.png', white)
   write(plain / 'gray.png', np.dstack([gray] * 3))
   write(plain / 'turned.png', image)
-  translate_files(cyclegan, photos, made / 'photos')
-  translate_files(cyclegan, plain, made / 'plain')
+  translate_files(colour, photos, made / 'photos')
+  translate_files(colour, plain, made / 'plain')
   images = contents(made / 'photos')
   assert images == contents(made / 'plain')
   assert len(set(images.values())) == 3
 
 
-def test_what_is_no_image_is_skipped_and_named(cyclegan, photos, made):
+def test_what_is_no_image_is_skipped_and_named(colour, photos, made):
   for name in ('1.png', '3 ü.jpeg', 'no extension', '.hidden.png'):
     write(photos / name, picture(9, 9), format='png')
   write(photos / 'subfolder/5.png', picture(9, 9))
@@ -203,7 +242,7 @@ def test_what_is_no_image_is_skipped_and_named(cyclegan, photos, made):
   (photos / '2.txt').write_text('words')
   (photos / '4.gif').touch()
   (photos / '6.png').symlink_to('nowhere')
-  num, unreadable = translate_files(cyclegan, photos, made)
+  num, unreadable = translate_files(colour, photos, made)
   assert num == 3
   assert set(read(made)) == {'1.png', '3 ü.png', 'no extension.png'}
   bad = ('0.png', '2.txt', '4.gif', '6.png')
@@ -211,10 +250,10 @@ def test_what_is_no_image_is_skipped_and_named(cyclegan, photos, made):
     assert line.startswith(f'cannot read {photos / name}: ')
 
 
-def test_names_that_are_no_unicode(pix2pix, photos, made):
+def test_names_that_are_no_unicode(noisy, photos, made):
   for name in (b'gr\xf6n.png', b'gr\xfcn.png'):
     write(photos / os.fsdecode(name), picture(9, 9))
-  assert translate_files(pix2pix, photos, made) == (2, [])
+  assert translate_files(noisy, photos, made) == (2, [])
   images = contents(made)
   assert {os.fsencode(name) for name in images} == {
     b'gr\xf6n.png',
@@ -223,7 +262,7 @@ def test_names_that_are_no_unicode(pix2pix, photos, made):
   assert len(set(images.values())) == 2
 
 
-def test_files_are_replaced_only_if_told_to(cyclegan, photos, made):
+def test_files_are_replaced_only_if_told_to(colour, photos, made):
   for name in ('a.jpg', 'b.png', 'c.png'):
     write(photos / name, picture(9, 9))
   made.mkdir()
@@ -231,16 +270,16 @@ def test_files_are_replaced_only_if_told_to(cyclegan, photos, made):
     (made / name).write_text('mine')
   before = contents(made)
   with pytest.raises(InputError, match=r'made/b\.png and 1 more would be'):
-    translate_files(cyclegan, photos, made)
+    translate_files(colour, photos, made)
   assert contents(made) == before
-  translate_files(cyclegan, photos, made, overwrite=True)
+  translate_files(colour, photos, made, overwrite=True)
   after = contents(made)
   assert after.keys() == before.keys() | {'a.png'}
   assert after['other.txt'] == b'mine'
   assert Image.open(made / 'b.png').size == (9, 9)
   before = contents(photos)
   with pytest.raises(InputError, match=r'photos/b\.png and 1 more would be'):
-    translate_files(cyclegan, photos, photos)
+    translate_files(colour, photos, photos)
   assert contents(photos) == before
 
 
@@ -269,41 +308,41 @@ def test_what_cannot_be_done_is_said_before_the_run_is_looked_for(photos, made):
   )
 
 
-def test_names_that_differ_in_their_extension_keep_it(cyclegan, photos, made):
+def test_names_that_differ_in_their_extension_keep_it(colour, photos, made):
   for name in ('a.png', 'a.jpg', 'b.bmp'):
     write(photos / name, picture(9, 9))
   (photos / 'a.json').write_text('{}')
-  num, skipped = translate_files(cyclegan, photos, made)
+  num, skipped = translate_files(colour, photos, made)
   assert (num, len(skipped)) == (3, 1)
   assert set(read(made)) == {'a.png', 'a.jpg.png', 'b.png'}
 
 
 def test_what_lies_in_the_output_folder_is_not_written_to(
-  cyclegan, photos, made, tmp_path
+  colour, photos, made, tmp_path
 ):
   """Not through names that a temporary file might have, either."""
   write(photos / 'a.png', picture(9, 9))
   made.mkdir()
   (tmp_path / 'mine').write_text('mine')
   (made / 'a.png.tmp').symlink_to('../mine')
-  translate_files(cyclegan, photos, made)
+  translate_files(colour, photos, made)
   assert (tmp_path / 'mine').read_text() == 'mine'
   assert {path.name for path in made.iterdir()} == {'a.png', 'a.png.tmp'}
   (made / 'a.png').unlink()
   (made / 'a.png').symlink_to('../mine')
-  translate_files(cyclegan, photos, made, overwrite=True)
+  translate_files(colour, photos, made, overwrite=True)
   assert not (made / 'a.png').is_symlink()
   assert (tmp_path / 'mine').read_text() == 'mine'
 
 
 def test_one_that_cannot_be_written_does_not_stop_the_others(
-  cyclegan, photos, made
+  colour, photos, made
 ):
   for name in ('a.png', 'b.png', 'c.png'):
     write(photos / name, picture(9, 9))
   write(photos / 'x.bmp', picture(9, 9)).rename(photos / ('y' * 251 + '.bmp'))
   (made / 'b.png').mkdir(parents=True)
-  num, skipped = translate_files(cyclegan, photos, made, overwrite=True)
+  num, skipped = translate_files(colour, photos, made, overwrite=True)
   assert num == 3
   (line,) = skipped
   assert line == f'cannot write {made / "b.png"}: Is a directory'
@@ -312,10 +351,10 @@ def test_one_that_cannot_be_written_does_not_stop_the_others(
   }  # fmt: skip
 
 
-def test_images_that_may_not_fit_in_memory_are_skipped(cyclegan, photos, made):
+def test_images_that_may_not_fit_in_memory_are_skipped(colour, photos, made):
   write(photos / 'a.png', picture(20, 50))
   write(photos / 'b.png', picture(20, 51))
-  num, skipped = translate_files(cyclegan, photos, made, max_megapixels=1e-3)
+  num, skipped = translate_files(colour, photos, made, max_megapixels=1e-3)
   assert (num, set(read(made))) == (1, {'a.png'})
   assert (
     f'{photos / "b.png"} has 0.00102 megapixels, more than the limit of 0.001'
@@ -323,6 +362,7 @@ def test_images_that_may_not_fit_in_memory_are_skipped(cyclegan, photos, made):
   )
 
 
+@pytest.mark.systems
 def test_the_command(command, cyclegan, photos, made, tmp_path):
   """As users call it, on a copy that has no discriminators."""
   copy = shutil.copytree(cyclegan, tmp_path / 'copy')
@@ -352,13 +392,13 @@ def test_the_command(command, cyclegan, photos, made, tmp_path):
   assert contents(made) != contents(expected)
 
 
-def test_a_run_of_samples_is_refused(command, trained, photos, made):
+def test_a_run_of_samples_is_refused(command, toy_run, photos, made):
   file = write(photos / 'a.png', picture(9, 9))
   done = command(
-    'translate', f'--workdir={trained}', f'--input={file}',
+    'translate', f'--workdir={toy_run}', f'--input={file}',
     f'--output={made}', status=2,
   )  # fmt: skip
   assert done.stderr == (
-    'error: system ssgan makes images from noise; use gan-jax sample\n'
+    'error: system toy makes images from noise; use gan-jax sample\n'
   )
   assert not made.exists()
