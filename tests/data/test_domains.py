@@ -453,6 +453,7 @@ def test_a_broken_record_is_named(maps):
     records.read(0, 1)
 
 
+@pytest.mark.systems
 def test_the_real_facades():
   base = pathlib.Path(os.environ.get('TFDS_DATA_DIR', 'unset'))
   if not (base / 'cycle_gan/facades/3.0.0').is_dir():

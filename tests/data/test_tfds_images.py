@@ -210,6 +210,7 @@ def test_a_folder_cannot_name_code_to_run(prepared, tmp_path, monkeypatch, key):
   assert not witness.exists()
 
 
+@pytest.mark.systems
 def test_the_real_mnist():
   base = pathlib.Path(os.environ.get('TFDS_DATA_DIR', 'unset'))
   if not (base / 'mnist/3.0.1').is_dir():
