@@ -18,101 +18,26 @@ Data: CMP Facades in pairs, 400 to train and 106 to test, from
 Result: experiments/results/facades_pix2pix/, at 128x128.
 """
 
-from ml_collections import ConfigDict, config_dict
+from gan_jax.systems import base, sized
 
 
-def get_config(arg: str = '') -> ConfigDict:
-  if arg not in ('', 'smoke'):
-    raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
-  adam = {
-    'name': 'adam',
-    'learning_rate': 2e-4,  # 2e-4
-    'b1': 0.5,  # 0.5
-    'b2': 0.999,  # 0.999
-    'eps': 1e-8,
-    'eps_root': 0.0,
-    'schedule': {'name': 'constant'},
-    'ema_decay': 0.0,
-  }
-  config = ConfigDict(
-    {
-      'system': 'pix2pix',
-      'seed': 0,
-      'parallel': 'auto',
-      'dtype': 'float32',
-      'data': {
-        'name': 'pairs',
-        'data_dir': config_dict.placeholder(str),
-        'batch_size': 1,  # 1
-        'num_validation': 10,
-        'direction': 'b2a',
-        'load_size': 286,  # 286
-        'crop_size': 256,  # 256
-        'flip': True,
-        'memory_gb': 2.0,
-      },
-      'model': {
-        'sync_batch_norm': True,
-        'generator': {
-          'width': 64,  # 64
-          'num_levels': config_dict.placeholder(int),  # 8 at 256x256
-          'remat': False,
-        },
-        'discriminator': {
-          'width': 64,  # 64
-          'patch_size': 70,  # 70
-          'normalization': 'batch',
-        },
-        'test_statistics': 'instance',
-        'test_dropout': True,
-      },
-      'loss': {
-        'adversarial': {'name': 'non_saturating', 'label_smoothing': 0.0},
-        'lambda_adversarial': 1.0,  # 1
-        'lambda_discriminator': 0.5,  # 0.5, which slows D down
-        'lambda_l1': 100.0,  # 100
-      },
-      'optimizer': {
-        'generator': dict(adam),
-        'discriminator': dict(adam),
-      },
-      'train': {
-        'num_steps': config_dict.placeholder(int),
-        'num_epochs': 200,  # 200
-        'steps_per_dispatch': 1,
-        'num_microbatches': 1,
-      },
-      'checkpoint': {
-        'save_every_steps': 1950,  # five epochs
-        'keep': 1,
-        'best_metric': config_dict.placeholder(str),
-      },
-      'eval': {
-        'batch_size': 10,
-        'metrics': config_dict.placeholder(str),
-        'extractor': config_dict.placeholder(str),
-        'num_samples': 1000,
-        'eval_every_steps': config_dict.placeholder(int),
-      },
-      'log': {
-        'report_every_steps': config_dict.placeholder(int),  # each epoch
-        'grid': (5, 2),
-        'tensorboard': True,
-      },
-    }
-  )
-  if arg == 'smoke':  # sizes and counts only
-    config.data.batch_size = 2
-    config.data.num_validation = 2
-    config.data.load_size = 18
-    config.data.crop_size = 16
-    config.model.generator.width = 4
-    config.model.discriminator.width = 4
-    config.model.discriminator.patch_size = 16
-    config.train.num_epochs = 0
-    config.train.num_steps = 8
-    config.checkpoint.save_every_steps = 2
-    config.checkpoint.keep = 3
-    config.log.report_every_steps = 2
-    config.log.grid = (1, 2)
-  return config
+def get_config(arg=''):
+  config = base('pix2pix')
+  config.data.name, config.data.direction = 'pairs', 'b2a'
+  config.data.batch_size, config.data.num_validation = 1, 10  # 1
+  config.data.load_size, config.data.crop_size = 286, 256  # the same
+  config.model.generator.width = 64  # 64
+  config.model.generator.num_levels = None  # 8 at 256x256
+  config.model.discriminator.width = 64  # 64
+  config.model.discriminator.patch_size = 70  # 70
+  config.loss.adversarial.name = 'non_saturating'
+  config.loss.lambda_adversarial = 1.0  # 1
+  config.loss.lambda_discriminator = 0.5  # 0.5, which slows D down
+  config.loss.lambda_l1 = 100.0  # 100
+  for player in config.optimizer.values():
+    player.learning_rate, player.b1, player.b2 = 2e-4, 0.5, 0.999  # the same
+  config.train.num_epochs = 200  # 200
+  config.checkpoint.save_every_steps = 1950  # five epochs
+  config.checkpoint.keep = 1
+  config.eval.batch_size, config.log.grid = 10, (5, 2)
+  return sized(config, arg)

@@ -13,88 +13,21 @@ Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 are put
 Result: experiments/results/mnist_gan/.
 """
 
-from ml_collections import ConfigDict, config_dict
+from gan_jax.systems import base, sized
 
 
-def get_config(arg: str = '') -> ConfigDict:
-  if arg not in ('', 'smoke'):
-    raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
-  adam = {
-    'name': 'adam',
-    'learning_rate': 0.002,  # 0.002
-    'b1': 0.9,  # its framework's default, as b2 and eps
-    'b2': 0.999,
-    'eps': 1e-8,
-    'eps_root': 0.0,
-    'schedule': {'name': 'constant'},
-    'ema_decay': 0.0,
-  }
-  config = ConfigDict(
-    {
-      'system': 'gan',
-      'seed': 0,
-      'parallel': 'auto',
-      'dtype': 'float32',
-      'data': {
-        'name': 'mnist',
-        'data_dir': config_dict.placeholder(str),
-        'batch_size': 100,  # 100
-        'num_labels': config_dict.placeholder(int),
-        'label_seed': 0,
-        'num_validation': 5000,
-        'image_size': config_dict.placeholder(int),
-      },
-      'model': {
-        'z_dim': 100,  # 100
-        'z_prior': 'uniform',  # U(-1, 1)
-        'sync_batch_norm': True,
-        'generator': {'name': 'mlp', 'hidden': 128},  # 100-128-784
-        'discriminator': {'name': 'mlp', 'hidden': 128},  # 784-128-1
-      },
-      'loss': {
-        # Real labels of 0.9
-        'adversarial': {'name': 'non_saturating', 'label_smoothing': 0.1},
-        'n_critic': 1,  # 1
-        'r1_gamma': 0.0,
-        'r2_gamma': 0.0,
-        'lambda_gp': 0.0,
-      },
-      'optimizer': {
-        'generator': dict(adam),
-        'discriminator': dict(adam),
-      },
-      'train': {
-        'num_steps': config_dict.placeholder(int),
-        'num_epochs': 100,  # 100
-        'steps_per_dispatch': 1,
-        'num_microbatches': 1,
-      },
-      'checkpoint': {
-        'save_every_steps': config_dict.placeholder(int),  # each epoch
-        'keep': 3,
-        'best_metric': config_dict.placeholder(str),
-      },
-      'eval': {
-        'batch_size': 500,
-        'metrics': config_dict.placeholder(str),
-        'extractor': config_dict.placeholder(str),
-        'num_samples': 1000,
-        'eval_every_steps': config_dict.placeholder(int),
-      },
-      'log': {
-        'report_every_steps': config_dict.placeholder(int),  # each epoch
-        'grid': (4, 4),  # 16 samples of one z
-        'tensorboard': True,
-      },
-    }
-  )
-  if arg == 'smoke':  # sizes and counts only
-    config.data.batch_size = 10
-    config.data.num_validation = 20
-    config.model.generator.hidden = 8
-    config.model.discriminator.hidden = 8
-    config.train.num_epochs = 0
-    config.train.num_steps = 8
-    config.checkpoint.save_every_steps = 2
-    config.log.report_every_steps = 2
-  return config
+def get_config(arg=''):
+  config = base('gan')
+  config.data.name, config.data.num_validation = 'mnist', 5000
+  config.data.batch_size = 100  # 100
+  config.model.z_dim, config.model.z_prior = 100, 'uniform'  # U(-1, 1)
+  config.model.generator = {'name': 'mlp', 'hidden': 128}  # 100-128-784
+  config.model.discriminator = {'name': 'mlp', 'hidden': 128}  # 784-128-1
+  config.loss.adversarial.name = 'non_saturating'
+  config.loss.adversarial.label_smoothing = 0.1  # real labels of 0.9
+  for player in config.optimizer.values():
+    player.learning_rate = 0.002  # 0.002
+    player.b1 = 0.9  # its framework's default
+  config.train.num_epochs = 100  # 100
+  config.log.grid = (4, 4)  # 16 samples of one z
+  return sized(config, arg)

@@ -20,86 +20,24 @@ Deviations: 55,000 images to train on instead of 60,000, since validation is
   theirs has 1e-6; averages are debiased, where theirs start at 0.
 """
 
-from ml_collections import ConfigDict, config_dict
+from gan_jax.systems import base, sized
 
 
-def get_config(arg: str = '') -> ConfigDict:
-  if arg not in ('', 'smoke'):
-    raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
-  adam = {
-    'name': 'adam',
-    'learning_rate': 0.003,  # 0.003, constant
-    'b1': 0.5,  # 0.5
-    'b2': 0.999,
-    'eps': 0.0,
-    'eps_root': 1e-8,  # 1e-8, inside the square root
-    'schedule': {'name': 'constant'},
-    'ema_decay': 0.0,
-  }
-  config = ConfigDict(
-    {
-      'system': 'improved_gan',
-      'seed': 0,
-      'parallel': 'auto',
-      'dtype': 'float32',
-      'data': {
-        'name': 'mnist',
-        'data_dir': config_dict.placeholder(str),
-        'batch_size': 100,  # 100, of each stream
-        'num_labels': 100,  # 100
-        'label_seed': 0,
-        'num_validation': 5000,
-        'image_size': config_dict.placeholder(int),
-      },
-      'model': {
-        'z_dim': 100,  # 100, U(0, 1)
-        'init_rows': 500,  # 500
-        'generator': {'hidden': (500, 500)},  # 500, 500
-        'discriminator': {
-          'hidden': (1000, 500, 250, 250, 250),  # the same
-          'input_noise': 0.3,  # 0.3
-          'hidden_noise': 0.5,  # 0.5
-        },
-      },
-      'loss': {'unlabelled_weight': 1.0},  # 1
-      'optimizer': {
-        'generator': dict(adam),
-        'discriminator': dict(adam, ema_decay=0.9999),  # 0.9999
-      },
-      'train': {
-        'num_steps': config_dict.placeholder(int),
-        'num_epochs': 300,  # 300
-        'steps_per_dispatch': 1,
-        'num_microbatches': 1,
-      },
-      'checkpoint': {
-        'save_every_steps': config_dict.placeholder(int),  # each epoch
-        'keep': 3,
-        'best_metric': config_dict.placeholder(str),
-      },
-      'eval': {
-        'batch_size': 500,
-        'metrics': config_dict.placeholder(str),
-        'extractor': config_dict.placeholder(str),
-        'num_samples': 1000,
-        'eval_every_steps': config_dict.placeholder(int),
-      },
-      'log': {
-        'report_every_steps': config_dict.placeholder(int),  # each epoch
-        'grid': (5, 10),
-        'tensorboard': True,
-      },
-    }
-  )
-  if arg == 'smoke':  # sizes and counts only
-    config.data.batch_size = 10
-    config.data.num_labels = 20
-    config.data.num_validation = 20
-    config.model.init_rows = 20
-    config.model.generator.hidden = (20, 20)
-    config.model.discriminator.hidden = (20, 10)
-    config.train.num_epochs = 0
-    config.train.num_steps = 8
-    config.checkpoint.save_every_steps = 2
-    config.log.report_every_steps = 2
-  return config
+def get_config(arg=''):
+  config = base('improved_gan')
+  config.data.name, config.data.num_validation = 'mnist', 5000
+  config.data.batch_size = 100  # 100, of each stream
+  config.data.num_labels = 100  # 100
+  config.model.z_dim = 100  # 100, U(0, 1)
+  config.model.init_rows = 500  # 500
+  config.model.generator.hidden = (500, 500)  # the same
+  config.model.discriminator.hidden = (1000, 500, 250, 250, 250)  # the same
+  config.model.discriminator.input_noise = 0.3  # 0.3
+  config.model.discriminator.hidden_noise = 0.5  # 0.5
+  config.loss.unlabelled_weight = 1.0  # 1
+  for player in config.optimizer.values():
+    player.learning_rate, player.b1 = 0.003, 0.5  # the same, constant
+    player.eps, player.eps_root = 0.0, 1e-8  # 1e-8, inside the square root
+  config.optimizer.discriminator.ema_decay = 0.9999  # 0.9999
+  config.train.num_epochs = 300  # 300
+  return sized(config, arg)

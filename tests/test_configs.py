@@ -8,15 +8,14 @@ import pytest
 from PIL import Image
 
 from gan_jax.config import differences, flatten, load_config
-from gan_jax.data import domain_sets
-from gan_jax.data.labelled import DATASETS
+from gan_jax.core.errors import InputError
 from gan_jax.evaluation import samples, scoring
 from gan_jax.inference.translate import translate_files
 from gan_jax.runs import restore
-from gan_jax.runs.program import build, check
-from gan_jax.systems import SYSTEMS, objectives
+from gan_jax.runs.program import build
+from gan_jax.systems import SYSTEMS, check, objectives
 from gan_jax.training.loop import train
-from tests import made_up
+from tests.changes import changed
 
 FILES = sorted((pathlib.Path(__file__).parents[1] / 'configs').glob('*.py'))
 
@@ -27,8 +26,8 @@ SIZES_AND_COUNTS = (
   'grid',
   'hidden',
   'init_rows',
-  'keep',
   'load_size',
+  'made_up',
   'n_critic',
   'num_blocks',
   'num_epochs',
@@ -45,15 +44,26 @@ SIZES_AND_COUNTS = (
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
-def test_a_config_is_complete_and_smoke_changes_sizes_only(path):
+def test_a_config_is_complete_and_smoke_makes_it_small(path):
   full, smoke = load_config(str(path)), load_config(f'{path}:smoke')
   check(full)
   check(smoke)
+  assert not full.data.made_up
+  assert smoke.data.made_up
   values = dict(flatten(smoke))
   assert values.keys() == dict(flatten(full)).keys()
   for key, value in flatten(full):
-    assert value == values[key] or key.split('.')[-1] in SIZES_AND_COUNTS, key
+    name = key.split('.')[-1]
+    assert value == values[key] or name in SIZES_AND_COUNTS, key
+    if value != values[key] and isinstance(value, int) and name[:4] != 'num_':
+      assert values[key] < value or name == 'made_up', key
   assert not any(isinstance(value, list) for value in values.values())
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
+def test_a_config_file_knows_its_arguments(path):
+  with pytest.raises(InputError, match="unknown argument 'tiny'; 'smoke' or"):
+    load_config(f'{path}:tiny')
 
 
 def both(**settings):
@@ -175,8 +185,7 @@ def test_a_config_has_the_values_that_it_repeats(name):
 )
 def test_an_adversarial_loss_is_changed_by_its_name(path, name):
   config = load_config(str(path))
-  config.loss.adversarial.name = name
-  check(config)
+  check(changed(config, {'loss.adversarial.name': name}))
 
 
 def test_the_baseline_has_the_same_classifier_labels_and_steps():
@@ -197,22 +206,13 @@ def test_the_baseline_has_the_same_classifier_labels_and_steps():
   assert ours.train == baseline.train
 
 
-@pytest.fixture
-def data_at_hand(monkeypatch):
-  """Made-up images in place of data sets that must be prepared."""
-  shapes = {'mnist': (28, 1), 'fashion_mnist': (28, 1), 'svhn_cropped': (32, 3)}
-  for name, (size, channels) in shapes.items():
-    dataset = made_up.labelled(40, size, channels)
-    monkeypatch.setitem(DATASETS, name, lambda *_, dataset=dataset: dataset)
-  for name in ('pairs', 'cycle_gan/facades', 'cycle_gan/horse2zebra'):
-    monkeypatch.setitem(domain_sets.DATASETS, name, made_up.two_domains)
-
-
 @pytest.mark.systems
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_smoke_trains_resumes_evaluates_and_samples(
-  path, tmp_path, data_at_hand
+  path, tmp_path, monkeypatch
 ):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path))  # no data are needed
+
   config = load_config(f'{path}:smoke')
   config.parallel = 'jit'
   workdir = tmp_path / 'run'

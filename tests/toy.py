@@ -13,14 +13,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax import config as cfg
 from gan_jax import losses
-from gan_jax.config import load_config
+from gan_jax.config import integer, key, optimizer
 from gan_jax.core.collectives import pmean
 from gan_jax.core.rng import key_for
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import Stream
-from gan_jax.systems import SYSTEMS
+from gan_jax.systems import SYSTEMS, base, sized
 from gan_jax.systems.prior import normal_prior
 from gan_jax.systems.state import TrainState, Weights
 from gan_jax.systems.system import System, apply_network, init_network
@@ -32,30 +31,30 @@ from gan_jax.systems.update import (
   update_player,
 )
 
-SCHEMA = {
-  'model': {'z_dim': cfg.integer(1), 'generator': {}},
-  'optimizer': {
-    'generator': cfg.OPTIMIZER_SCHEMA,
-    'discriminator': cfg.OPTIMIZER_SCHEMA,
-  },
+OPTIONS = {
+  'model.z_dim': key(100, integer(1), 'dimension of the latents'),
+  **optimizer('generator', learning_rate=1e-3),
+  **optimizer('discriminator', learning_rate=1e-3),
 }
+SMOKE = {}
 DATA = LabelledData
 CLASSIFIES = True
 
 
 def get_config(arg=''):
   """Eight steps, saved every two and reported every three."""
-  del arg
-  config = load_config('configs/digits_supervised.py:smoke')
-  config.system, config.parallel = 'toy', 'jit'
-  config.model = {'z_dim': 100}
-  player = config.optimizer.discriminator
-  config.optimizer.generator = player.copy_and_resolve_references()
+  config = base('toy')
+  config.parallel = 'jit'
   config.data.batch_size = config.data.num_labels = 6
   config.data.num_validation = 3
-  config.log.tensorboard = False
+  for player in config.optimizer.values():
+    player.ema_decay = 0.99
+  config.train.num_steps = 8
+  config.checkpoint.save_every_steps = 2
+  config.eval.batch_size = 540
   config.log.report_every_steps = 3
-  return config
+  config.log.tensorboard = False
+  return sized(config, arg)
 
 
 class Generator(nn.Module):

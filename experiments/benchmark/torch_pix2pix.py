@@ -92,7 +92,7 @@ class Peer(torch_common.Peer):
     variant: str = 'eager',
   ):
     loss = config.loss.adversarial
-    if loss.name not in LOSSES or loss.label_smoothing:
+    if loss.name not in LOSSES or loss.get('label_smoothing'):
       raise ValueError(f'the peer has {" and ".join(LOSSES)} only, unsmoothed')
     self._to_one, self._to_zero = LOSSES[loss.name]
     shapes = {'a': spec.a_shape, 'b': spec.b_shape}

@@ -38,7 +38,7 @@ def run(values: cli.Flags) -> int | None:
 
   directory = RunDirectory(values.workdir)
   directory.read_config()
-  figure = plot_curves(directory.metrics, values.metrics)
+  figure = plot_curves(directory, values.metrics)
   output.parent.mkdir(parents=True, exist_ok=True)
   figure.savefig(output)
   print(output)

@@ -1,6 +1,10 @@
 """Trains a GAN from a config file; run it again to go on where it was.
 
-gan-jax train --config=configs/digits_ssgan.py --workdir=runs/a
+  gan-jax train --config=configs/digits_ssgan.py --workdir=runs/a
+  gan-jax train --workdir=runs/a                 goes on, by its own config
+  gan-jax train --config=runs/a --workdir=runs/b    the same once more
+
+`gan-jax config SYSTEM` lists the keys of a config, as docs/config.md does.
 """
 
 from collections.abc import Sequence
@@ -20,7 +24,8 @@ def define(values: cli.Flags) -> None:
   cli.define_path(
     values,
     'workdir',
-    'Run directory: made, or resumed if it is of this config.',
+    'Run directory: made, or resumed if it is of this config. Without '
+    '--config, resumed with its own.',
   )
   flags.DEFINE_bool(
     'dry_run',
@@ -52,7 +57,7 @@ def define(values: cli.Flags) -> None:
 
 
 def run(values: cli.Flags) -> int | None:
-  config = cli.config_of(values)
+  config = cli.config_of(values, run=values.workdir)
   from gan_jax.devices import hosts
 
   hosts.initialize(

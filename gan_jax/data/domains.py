@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 from ml_collections import ConfigDict
 
-from gan_jax import config as cfg
+from gan_jax.config import boolean, integer, key, real, string
 from gan_jax.core.errors import InputError, choice
 from gan_jax.data.batches import Shuffles, check_rows, random_generator
 from gan_jax.data.domain_sets import DATASETS, DomainDataset, Domains, Images
 from gan_jax.data.image_files import StoredImages
+from gan_jax.data.random_images import made_up_domains_like
 from gan_jax.data.spec import DomainSpec, Stream
 
 
@@ -18,23 +19,48 @@ class DomainData:
   """A data set of two domains.
 
   Args:
-    config: the group `data`; see SCHEMA.
+    config: the group `data`; see OPTIONS.
     dataset: instead of the one that `config.name` names.
+    epoch_rows: training images that a step takes; None: a batch.
 
   Raises:
     InputError: no such data set, or one that does not fit the config.
   """
 
-  SCHEMA: ClassVar = {
-    'load_size': cfg.integer(1),  # images are resized to squares of this side,
-    'crop_size': cfg.integer(1),  # of which a random part is seen in training
-    'flip': cfg.boolean,  # whether it is mirrored half of the time
-    # Decoded images stay in memory if they take no more than this.
-    'memory_gb': cfg.real(0.0),
+  OPTIONS: ClassVar = {
+    'data.name': key(
+      'cycle_gan/facades', string, f'one of: {", ".join(DATASETS)}'
+    ),
+    'data.load_size': key(
+      286, integer(1), 'side to which images are resized, in pixels'
+    ),
+    'data.crop_size': key(
+      256, integer(1), 'side of the random part that a step sees, in pixels'
+    ),
+    'data.flip': key(True, boolean, 'whether half of the images are mirrored'),
+    'data.memory_gb': key(
+      2.0,
+      real(0.0),
+      'decoded images stay in memory if they take no more, in GB',
+      free=True,
+    ),
+  }
+  SMOKE: ClassVar = {
+    'data.batch_size': 2,
+    'data.num_validation': 2,
+    'data.load_size': 18,
+    'data.crop_size': 16,
+    'log.grid': (1, 2),
   }
   SPEC = DomainSpec
 
-  def __init__(self, config: ConfigDict, dataset: DomainDataset | None = None):
+  def __init__(
+    self,
+    config: ConfigDict,
+    dataset: DomainDataset | None = None,
+    *,
+    epoch_rows: int | None = None,
+  ):
     if config.load_size < config.crop_size:
       raise InputError(
         f'config.data.load_size = {config.load_size} is smaller than '
@@ -49,7 +75,9 @@ class DomainData:
       a_shape=(*size, a.shape[-1]),
       b_shape=(*size, b.shape[-1]),
       aligned=self.dataset.aligned,
-      steps_per_epoch=max(1, self.num_train // config.batch_size),
+      steps_per_epoch=max(
+        1, self.num_train // (epoch_rows or config.batch_size)
+      ),
     )
 
   def sampler(
@@ -176,4 +204,5 @@ def make_jitter(
 def _load(config: ConfigDict) -> DomainDataset:
   if config.name not in DATASETS:
     raise choice('data set of two domains', config.name, DATASETS)
-  return DATASETS[config.name](config)
+  load = made_up_domains_like if config.made_up else DATASETS[config.name]
+  return load(config)

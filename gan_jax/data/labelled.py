@@ -6,11 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 from ml_collections import ConfigDict
 
-from gan_jax import config as cfg
+from gan_jax.config import integer, key, optional, string
 from gan_jax.core.errors import choice
 from gan_jax.data import digits, folders, published, tfds_images
 from gan_jax.data.batches import Sampler
 from gan_jax.data.dataset import Dataset, label_mask, prepare
+from gan_jax.data.random_images import made_up_like
 from gan_jax.data.spec import DataSpec, Stream
 
 _LOADERS = {'digits': digits.load} | published.LOADERS | tfds_images.LOADERS
@@ -29,22 +30,42 @@ class LabelledData:
   """A data set of which some labels are kept.
 
   Args:
-    config: the group `data`; see SCHEMA.
+    config: the group `data`; see OPTIONS.
     dataset: instead of the one that `config.name` names.
+    epoch_rows: training images that a step takes; None: a batch.
 
   Raises:
     InputError: no such data set, or one that does not fit the config.
   """
 
-  SCHEMA: ClassVar = {
-    'num_labels': cfg.optional(cfg.integer(1)),  # None: all of them
-    'label_seed': cfg.integer(0, 2**32 - 1),
-    # Images are zero-padded to this; None: as they are.
-    'image_size': cfg.optional(cfg.integer(1)),
+  OPTIONS: ClassVar = {
+    'data.name': key('digits', string, f'one of: {", ".join(DATASETS)}'),
+    'data.num_labels': key(
+      None, optional(integer(1)), 'labels that are kept; None: all'
+    ),
+    'data.label_seed': key(
+      0, integer(0, 2**32 - 1), 'of the choice of the labels that are kept'
+    ),
+    'data.image_size': key(
+      None,
+      optional(integer(1)),
+      'side to which images are padded with zeros; None: as they are',
+    ),
+  }
+  SMOKE: ClassVar = {
+    'data.batch_size': 10,
+    'data.num_labels': 20,
+    'data.num_validation': 20,
   }
   SPEC = DataSpec
 
-  def __init__(self, config: ConfigDict, dataset: Dataset | None = None):
+  def __init__(
+    self,
+    config: ConfigDict,
+    dataset: Dataset | None = None,
+    *,
+    epoch_rows: int | None = None,
+  ):
     self.dataset = _load(config) if dataset is None else dataset
     train = self.dataset.train
     self.mask = label_mask(train.label, config, self.dataset.num_classes)
@@ -53,7 +74,9 @@ class LabelledData:
       image_shape=tuple(train.image.shape[1:]),
       native_size=tuple(self.dataset.native_size),
       num_classes=self.dataset.num_classes,
-      steps_per_epoch=max(1, self.num_train // config.batch_size),
+      steps_per_epoch=max(
+        1, self.num_train // (epoch_rows or config.batch_size)
+      ),
     )
 
   def sampler(
@@ -85,4 +108,5 @@ class LabelledData:
 def _load(config: ConfigDict) -> Dataset:
   if config.name not in DATASETS:
     raise choice('data set', config.name, DATASETS)
-  return prepare(DATASETS[config.name](config), config.image_size)
+  load = made_up_like if config.made_up else DATASETS[config.name]
+  return prepare(load(config), config.image_size)

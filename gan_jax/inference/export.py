@@ -30,9 +30,9 @@ from gan_jax.data.domains import DomainData
 from gan_jax.evaluation import samples
 from gan_jax.evaluation.classification import predicted_probabilities
 from gan_jax.inference.translate import make_translator
-from gan_jax.runs import program, restore
+from gan_jax.runs import restore
 from gan_jax.runs.directory import RunDirectory
-from gan_jax.systems import SYSTEMS
+from gan_jax.systems import SYSTEMS, check
 from gan_jax.systems.state import Player
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
@@ -163,7 +163,7 @@ def networks_of(config: ConfigDict) -> list[str]:
   """Which of NETWORKS the runs of a config have."""
   system = SYSTEMS[config.system]
   makes = 'translator' if system.DATA is DomainData else 'generator'
-  found = [makes] if 'generator' in system.SCHEMA['model'] else []
+  found = [makes] if 'optimizer.generator' in system.OPTIONS else []
   return found + ['classifier'] * system.CLASSIFIES
 
 
@@ -174,7 +174,7 @@ def _choose(
   if name is not None and name not in NETWORKS:
     raise choice('network', name, NETWORKS)
   config = RunDirectory(workdir).read_config()
-  program.check(config)
+  check(config)
   has = networks_of(config)
   name = name or has[0]
   if name not in has:

@@ -1,7 +1,6 @@
 """Curves of a run's metrics over its steps."""
 
 import io
-import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,7 +9,7 @@ import matplotlib.figure
 import matplotlib.ticker
 
 from gan_jax.core.errors import InputError, choice
-from gan_jax.runs.metrics_log import read_lines
+from gan_jax.runs.directory import RunDirectory
 
 # Apart for all kinds of colour vision (Okabe and Ito), in this order.
 COLOURS = (
@@ -35,15 +34,15 @@ class Curve(NamedTuple):
     return DASHES[self.style // len(COLOURS) % len(DASHES)]
 
 
-def read_reports(metrics: pathlib.Path) -> list[dict[str, Any]]:
+def read_reports(directory: RunDirectory) -> list[dict[str, Any]]:
   """The lines of a run's metrics.jsonl that are reports.
 
   Raises:
     InputError: there is none yet, or the file is damaged.
   """
-  reports = [line for line in read_lines(metrics) if 'epoch' in line]
+  reports = [line for line in directory.lines() if 'epoch' in line]
   if not reports:
-    raise InputError(f'{metrics} has no report yet')
+    raise InputError(f'{directory.metrics} has no report yet')
   return reports
 
 
@@ -92,11 +91,11 @@ def panel_svg(
   return file.getvalue()
 
 
-def plot_curves(metrics: pathlib.Path, names: Sequence[str]):
+def plot_curves(directory: RunDirectory, names: Sequence[str]):
   """A figure with a panel for each of the named metrics, over the epochs.
 
   Args:
-    metrics: a run's metrics.jsonl.
+    directory: the run's.
     names: keys of its reports; those joined by '+' share a panel, as in
       'd_loss+g_loss'.
 
@@ -106,7 +105,7 @@ def plot_curves(metrics: pathlib.Path, names: Sequence[str]):
   Raises:
     InputError: no report yet, no name, or one that no report has.
   """
-  reports = read_reports(metrics)
+  reports = read_reports(directory)
   known = set().union(*reports)
   if not names:
     raise InputError(

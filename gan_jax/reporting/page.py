@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -99,7 +100,14 @@ def write_comparison(runs: Sequence[Run], output: pathlib.Path) -> None:
 
 
 def _kind(run: Run) -> str:
-  return f'{run.config.get("system")} on {run.config.get("data.name")}'
+  return f'{run.config.get("system")} on {_data(run)}'
+
+
+def _data(run: Run) -> str:
+  name = run.config.get('data.name')
+  return (
+    f'random images like {name}' if run.config.get('data.made_up') else name
+  )
 
 
 def _summary(run: Run) -> Html:
@@ -107,7 +115,7 @@ def _summary(run: Run) -> Html:
   state = 'finished' if run.result is not None else 'not finished'
   rows = [
     ('system', run.config.get('system')),
-    ('data', run.config.get('data.name')),
+    ('data', _data(run)),
     ('last report', f'step {last["step"]:,}, epoch {_number(last["epoch"])}'),
     ('state', state),
   ]
@@ -214,6 +222,16 @@ def _without_insights(run: Run) -> tuple[str, str, Html]:
 
 
 def _what_ran(run: Run) -> Iterator[Html]:
+  yield element('h3', 'Do it again')
+  path = shlex.quote(str(run.path))
+  yield html.table(
+    (what, _code(f'gan-jax {command}'))
+    for what, command in (
+      ('elsewhere, from the start', f'train --config={path} --workdir=DIR'),
+      ('go on', f'train --workdir={path}'),
+      ('train it again and compare', f'verify --workdir={path}'),
+    )
+  )
   yield element('h3', 'Config')
   yield html.table((key, _code(repr(x))) for key, x in run.config.items())
   yield element('h3', 'Data')

@@ -31,7 +31,7 @@ def read_run(directory: RunDirectory) -> page.Run:
     config=config,
     data=directory.read_data(),
     sessions=directory.sessions(),
-    reports=read_reports(directory.metrics),
+    reports=read_reports(directory),
     hashes=directory.recorded_hashes(),
     result=directory.read_result() if directory.result.exists() else None,
   )

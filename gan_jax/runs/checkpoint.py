@@ -16,9 +16,10 @@ import copy
 import dataclasses
 import errno
 import pathlib
+import re
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -30,6 +31,7 @@ from gan_jax.core import os_errors
 from gan_jax.core.errors import InputError, enumeration
 from gan_jax.devices import hosts
 from gan_jax.metrics.direction import lower_is_better
+from gan_jax.runs import formats
 from gan_jax.runs.fingerprint import part_fingerprints, sha256_of_json
 from gan_jax.systems.state import TrainState
 
@@ -72,9 +74,7 @@ def _folders(state: TrainState) -> dict[str, Any]:
 def _structure(tree: Any) -> dict[str, str]:
   """The dtype and shape of each leaf by its path, e.g. 'params/w'."""
   return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): (
-      f'{leaf.dtype}{list(leaf.shape)}'
-    )
+    _leaf(path): (f'{leaf.dtype}{list(leaf.shape)}')
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
   }
 
@@ -121,11 +121,20 @@ class Checkpoints:
   Args:
     directory: their folder; made when the first one is saved.
     keep: how many of the latest to keep when saving.
+    initial: makes the state at step 0, for leaves that older versions had not;
+      None: such checkpoints cannot be restored.
   """
 
-  def __init__(self, directory: pathlib.Path, *, keep: int = 1):
+  def __init__(
+    self,
+    directory: pathlib.Path,
+    *,
+    keep: int = 1,
+    initial: Callable[[], TrainState] | None = None,
+  ):
     self._directory = directory.absolute()  # orbax wants it so
     self._keep, self._best = keep, _Best()
+    self._initial = initial
     self._writer = self._response = None
 
   def steps(self) -> list[int]:
@@ -175,6 +184,7 @@ class Checkpoints:
           'parts': parts,
           'sha256': _seal(parts, progress),
           'gan_jax': gan_jax.__version__,
+          'format': formats.current(),
         },
       )
 
@@ -229,7 +239,9 @@ class Checkpoints:
       OSError: it cannot be read, three times in a row.
     """
     path = self.path(step)
-    return _patiently(path, lambda: _restore(path, step, template))
+    return _patiently(
+      path, lambda: _restore(path, step, template, self._initial)
+    )
 
   def restore_latest(
     self, template: TrainState, report: Callable[[str], None]
@@ -302,23 +314,105 @@ def _patiently(path: pathlib.Path, read: Callable[[], Restored]) -> Restored:
       unread += 1
 
 
-def _restore(path: pathlib.Path, step: int, template: TrainState) -> Restored:
+def _restore(
+  path: pathlib.Path,
+  step: int,
+  template: TrainState,
+  initial: Callable[[], TrainState] | None,
+) -> Restored:
   """Reads and checks a checkpoint once; see `Checkpoints.restore`."""
   metadata, found = _describe(path, template)
   parts, progress = metadata['parts'], metadata['progress']
   if _seal(parts, progress) != metadata['sha256']:
     raise _damaged(path, 'its sha256 is wrong')
   wanted = _structures(template)
-  if found != wanted:
+  added = set()
+  if initial is not None:
+    added = _added(wanted, found, metadata['format'])
+  if found != _without(wanted, added):
     raise _mismatch(path, wanted, found, metadata)
-  read = ocp.load_checkpointables(path, _folders(template))
-  state = template.replace(**read)
+  if added:
+    state = _read_without(path, template, added)
+  else:
+    read = ocp.load_checkpointables(path, _folders(template))
+    state = template.replace(**read)
   hashes = part_fingerprints(jax.device_get(state))
   if not hashes.items() <= parts.items():
     raise _damaged(path, 'its sha256 is wrong')
   if int(state.step) != step:
     raise _damaged(path, f'it holds step {int(state.step)}')
+  if added:
+    state = _filled(template, state, initial())
   return Restored(state, progress, step)
+
+
+def _added(
+  wanted: Mapping[str, Mapping[str, str]],
+  found: Mapping[str, Mapping[str, str]],
+  format_number: int,
+) -> set[str]:
+  """The leaves that are not there, since that format had none of them yet."""
+  return {
+    f'{name}/{leaf}'
+    for name in wanted
+    for leaf in wanted[name].keys() - found[name].keys()
+    for pattern, since in formats.ADDED_LEAVES.items()
+    if since > format_number and re.fullmatch(pattern, f'{name}/{leaf}')
+  }
+
+
+def _without(
+  structures: Mapping[str, Mapping[str, str]], leaves: Collection[str]
+) -> dict[str, dict[str, str]]:
+  return {
+    name: {k: v for k, v in tree.items() if f'{name}/{k}' not in leaves}
+    for name, tree in structures.items()
+  }
+
+
+def _leaf(path: Any) -> str:
+  """A leaf of a state by its path, e.g. 'generator/params/w'."""
+  return jax.tree_util.keystr(path, simple=True, separator='/')
+
+
+def _read_without(
+  path: pathlib.Path, template: TrainState, leaves: Collection[str]
+) -> TrainState:
+  """The state as it was saved: None where a leaf was not there yet."""
+  kept = jax.tree_util.tree_map_with_path(
+    lambda at, x: None if _leaf(at) in leaves else x, template
+  )
+  by_path = {
+    _leaf(at): x for at, x in jax.tree_util.tree_leaves_with_path(kept)
+  }
+  saved = {  # orbax wants the saved tree, not one with holes
+    name: jax.tree_util.tree_map_with_path(
+      lambda at, _, name=name: by_path[
+        '/'.join(filter(None, (name, _leaf(at))))
+      ],
+      ocp.metadata(path, name).metadata,
+    )
+    for name in _folders(kept)
+  }
+  read = {
+    '/'.join(filter(None, (name, _leaf(at)))): x
+    for name, tree in ocp.load_checkpointables(path, saved).items()
+    for at, x in jax.tree_util.tree_leaves_with_path(tree)
+  }
+  return jax.tree_util.tree_map_with_path(lambda at, _: read[_leaf(at)], kept)
+
+
+def _filled(
+  template: TrainState, state: TrainState, initial: TrainState
+) -> TrainState:
+  """The state with the initial leaves where it has none."""
+  read, new = (
+    {_leaf(at): x for at, x in jax.tree_util.tree_leaves_with_path(tree)}
+    for tree in (state, initial)
+  )
+  return jax.tree_util.tree_map_with_path(
+    lambda at, _: read.get(_leaf(at), new[_leaf(at)]), template
+  )
 
 
 def _os_error(path: pathlib.Path, error: Exception) -> OSError | None:
@@ -348,7 +442,8 @@ def _describe(
     there = (path / name).is_dir()
     found[name] = _structure(ocp.metadata(path, name).metadata) if there else {}
   return {k: metadata[k] for k in ('parts', 'progress', 'sha256')} | {
-    'gan_jax': metadata.get('gan_jax', '0.1.0')  # which did not write it down
+    'gan_jax': metadata.get('gan_jax', '0.1.0'),  # which wrote neither down
+    'format': metadata.get('format', 1),
   }, found
 
 

@@ -1,6 +1,6 @@
 """A run's directory: its lock, its config, and what it may continue with.
 
-    config.json         the config, complete
+    config.json         the config, complete, and its format
     data.json           shapes and sha256 of the data, and of the kept labels
     environment.json    versions, devices and commit, once per start
     metrics.jsonl       a line per report, and one per checkpoint with its hash
@@ -20,7 +20,7 @@ import json
 import os
 import pathlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -29,8 +29,11 @@ from gan_jax import config as cfg
 from gan_jax.core import os_errors
 from gan_jax.core.errors import InputError, enumeration
 from gan_jax.core.files import expand, write_json, write_text
+from gan_jax.runs import formats
 from gan_jax.runs.environment import environment, environment_changes
+from gan_jax.runs.fingerprint import sha256_of_file
 from gan_jax.runs.metrics_log import read_lines
+from gan_jax.systems import free_keys
 
 _LOCK = '.lock'
 _ABSENT = (
@@ -63,9 +66,29 @@ class RunDirectory:
 
   def read_config(self) -> ConfigDict:
     """The run's config; InputError if this is no run's directory."""
+    return self._migrated(self._stored_config(), self.config)
+
+  def _migrated(
+    self, values: Mapping[str, Any], source: pathlib.Path
+  ) -> ConfigDict:
+    steps_per_epoch = None
+    if self.data.is_file():
+      steps_per_epoch = self._stored_data()['spec'].get('steps_per_epoch')
+    return formats.read_config(values, source, self.version(), steps_per_epoch)
+
+  def config_of(self, result: dict[str, Any]) -> ConfigDict:
+    """The config that result.json remembers."""
+    return self._migrated(result['config'], self.result)
+
+  def _stored_config(self) -> dict[str, Any]:
     if not self.config.is_file():
       raise InputError(f'{self.path} is not a run directory: no config.json')
-    return cfg.from_json(json.dumps(self.read_json(self.config)))
+    return self.read_json(self.config)
+
+  def version(self) -> str:
+    """The version of gan_jax that wrote to it last."""
+    sessions = self.sessions()  # 0.1.0 did not write it down
+    return sessions[-1].get('gan_jax', '0.1.0') if sessions else '(unknown)'
 
   def read_json(self, path: pathlib.Path) -> dict[str, Any]:
     """A JSON object; InputError if the file is absent or holds none."""
@@ -81,12 +104,28 @@ class RunDirectory:
 
   def read_data(self) -> dict[str, Any]:
     """data.json: {'spec': the data's spec as a dict, 'sha256': hashes}."""
+    return formats.read_data(
+      self._stored_data(), self._stored_config(), self.data, self.version()
+    )
+
+  def _stored_data(self) -> dict[str, Any]:
     data = self.read_json(self.data)
-    good = data.keys() == {'spec', 'sha256'}
-    good = good and all(isinstance(group, dict) for group in data.values())
+    good = data.keys() - {'format'} == {'spec', 'sha256'}
+    good = good and all(isinstance(data[x], dict) for x in ('spec', 'sha256'))
     if not good:
       raise InputError(f'{self.data} is not the file that a run writes')
     return data
+
+  def lines(self) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl, epochs as this version counts them."""
+    lines = list(read_lines(self.metrics))
+    if not self.data.is_file():
+      return lines
+    steps_per_epoch = self.read_data()['spec']['steps_per_epoch']
+    for line in lines:
+      if 'epoch' in line:
+        line['epoch'] = line['step'] / steps_per_epoch
+    return lines
 
   def read_result(self) -> dict[str, Any]:
     """result.json; InputError if the run has none that is whole."""
@@ -171,7 +210,9 @@ class RunDirectory:
     """Raises InputError if this is a run of another config or other data."""
     if not self.config.exists():
       return
-    changed = cfg.differences(self.read_config(), config)
+    changed = cfg.differences(
+      self.read_config(), config, free_keys(config.system)
+    )
     if changed:
       raise InputError(
         f'{self.path} is a run of another config: {"; ".join(changed)}. '
@@ -186,8 +227,9 @@ class RunDirectory:
 
   def define(self, config: ConfigDict, data: dict[str, Any]) -> None:
     """Writes what the run is; config.json last, which makes it a run."""
-    write_json(self.data, data)
-    write_text(self.config, cfg.to_json(config))
+    if not self.config.exists():  # else they are the same, and checked
+      write_json(self.data, {'format': formats.current()} | data)
+    write_text(self.config, config_text(config))
 
   def sessions(self) -> list[dict[str, Any]]:
     """What each start of the run ran on, in order."""
@@ -214,11 +256,20 @@ class RunDirectory:
     now = environment(parallel)
     sessions = self.sessions()
     changes = environment_changes(sessions[-1], now) if sessions else []
-    sessions.append(
-      {'from_step': step, 'report_every_steps': report_every, **now}
-    )
+    sessions.append({
+      'from_step': step,
+      'report_every_steps': report_every,
+      'config_sha256': sha256_of_file(self.config),
+      **now,
+    })  # fmt: skip
     write_json(self.environment, {'sessions': sessions})
     return changes
+
+
+def config_text(config: ConfigDict) -> str:
+  """What config.json holds: the whole config, and its format."""
+  values = {'format': formats.current()} | config.to_dict()
+  return json.dumps(values, indent=2, sort_keys=True) + '\n'
 
 
 def missing_lines(

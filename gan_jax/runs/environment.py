@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+import gan_jax
+
 _PACKAGES = (
   'jax',
   'jaxlib',
@@ -44,6 +46,7 @@ def environment(parallel: str) -> dict[str, Any]:
     parallel: how the batch is split; see `devices.parallel.mode_in_use`.
   """
   return {
+    'gan_jax': gan_jax.__version__,
     'parallel': parallel,
     'code_sha256': _code_sha256(),
     'python': platform.python_version(),
@@ -53,6 +56,7 @@ def environment(parallel: str) -> dict[str, Any]:
     'device_count': jax.device_count(),
     'machine': platform.machine(),
     'processor': _processor(),
+    'instructions': _instructions(),
     'cores': len(os.sched_getaffinity(0))
     if hasattr(os, 'sched_getaffinity')
     else os.cpu_count(),
@@ -72,6 +76,7 @@ DECISIVE = (
   'device_count',
   'machine',
   'processor',
+  'instructions',
   'cores',
   'settings',
   'parallel',
@@ -119,6 +124,21 @@ def _processor() -> str:
       if line.startswith('model name'):
         return line.partition(':')[2].strip()
   return platform.processor()
+
+
+def _instructions() -> str | None:
+  """The processor's vector instructions, by which XLA chooses its code.
+
+  Its name may hide them, as in virtual machines.
+  """
+  info = pathlib.Path('/proc/cpuinfo')
+  if info.is_file():
+    for line in info.read_text().splitlines():
+      if line.startswith(('flags', 'Features')):
+        words = line.partition(':')[2].split()
+        known = ('avx', 'fma', 'amx', 'sve', 'asimd')
+        return ' '.join(sorted(x for x in words if x.startswith(known)))
+  return None
 
 
 def _git_commit() -> str | None:

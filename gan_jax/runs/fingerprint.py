@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import pathlib
 from typing import Any
 
 import jax
@@ -22,6 +23,11 @@ def sha256_of_tree(tree: Any) -> str:
     digest.update(head.encode())
     digest.update(np.ascontiguousarray(array).tobytes())
   return digest.hexdigest()
+
+
+def sha256_of_file(path: pathlib.Path) -> str:
+  """What `sha256sum` says."""
+  return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def sha256_of_json(value: Any) -> str:

@@ -11,9 +11,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from gan_jax import config as cfg
 from gan_jax.core import memory
-from gan_jax.core.errors import InputError, choice
+from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
 from gan_jax.core.types import Metrics, PRNGKey
 from gan_jax.data.batches import read_ahead, to_unit_range
@@ -25,7 +24,13 @@ from gan_jax.data.spec import DataSpec, DomainSpec, Stream
 from gan_jax.devices import parallel
 from gan_jax.runs.checkpoint import abstract
 from gan_jax.runs.fingerprint import data_fingerprints
-from gan_jax.systems import SYSTEMS, System, make_system
+from gan_jax.systems import (
+  SYSTEMS,
+  System,
+  check,
+  epoch_rows,
+  make_system,
+)
 from gan_jax.systems.state import TrainState
 
 
@@ -79,15 +84,6 @@ class Program(NamedTuple):
     return json.loads(json.dumps(description))  # as it is read back
 
 
-def check(config: ConfigDict) -> None:
-  """Raises InputError for an unknown system, or a bad key or value."""
-  name = config.get('system')
-  if not isinstance(name, str) or name not in SYSTEMS:
-    raise choice('system', name, SYSTEMS)
-  system = SYSTEMS[name]
-  cfg.check_config(config, {'data': system.DATA.SCHEMA}, system.SCHEMA)
-
-
 def build(
   config: ConfigDict, dataset: Dataset | DomainDataset | None = None
 ) -> Program:
@@ -101,7 +97,9 @@ def build(
     InputError: bad config or data, or images that the networks cannot make.
   """
   check(config)
-  data = SYSTEMS[config.system].DATA(config.data, dataset)
+  data = SYSTEMS[config.system].DATA(
+    config.data, dataset, epoch_rows=epoch_rows(config)
+  )
   if SYSTEMS[config.system].CLASSIFIES and data.spec.num_classes < 2:
     raise InputError(
       f'system {config.system} learns to tell classes apart, but '
@@ -180,8 +178,15 @@ def init_state(program: Program) -> TrainState:
     rows = {'init': Stream('all', program.system.init_rows)}
     sampler = program.data.sampler(rows, program.config.seed)
     image = sampler(0)['init']['image']
-  init = _compile_init(program.system.init, program.config.parallel)
-  return init(program.key('init'), image)
+  return new_state(program.system, program.config, image)
+
+
+def new_state(
+  system: System, config: ConfigDict, image: np.ndarray | None = None
+) -> TrainState:
+  """The same of a system; `image` are the rows that it looks at, if any."""
+  init = _compile_init(system.init, config.parallel)
+  return init(key_for(jax.random.key(config.seed), 'init'), image)
 
 
 @functools.lru_cache(maxsize=8)

@@ -15,8 +15,13 @@ from gan_jax.runs import program
 from gan_jax.runs.checkpoint import Checkpoints, abstract, best_step
 from gan_jax.runs.directory import RunDirectory, data_changes
 from gan_jax.runs.fingerprint import data_fingerprints
-from gan_jax.runs.metrics_log import read_lines
-from gan_jax.systems import SYSTEMS, System, make_system
+from gan_jax.systems import (
+  SYSTEMS,
+  System,
+  check,
+  epoch_rows,
+  make_system,
+)
 from gan_jax.systems.state import TrainState
 
 
@@ -67,14 +72,19 @@ def _load(
 ) -> TrainedRun:
   directory = RunDirectory(workdir)
   config = directory.read_config()
-  program.check(config)
+  check(config)
   recorded = directory.read_data()
   spec = read_spec(SYSTEMS[config.system].DATA.SPEC, recorded['spec'])
   if spec is None:
     raise InputError(f'{directory.data} is not the file that a run writes')
   system = make_system(config, spec)
   shapes = program.state_shapes(system, spec).replace(**left_out)
-  checkpoints = Checkpoints(directory.checkpoints)
+  checkpoints = Checkpoints(
+    directory.checkpoints,
+    initial=None
+    if system.init_rows  # the data, which are not needed else
+    else lambda: program.new_state(system, config),
+  )
   template = abstract(shapes, parallel.replicated('jit'))
   if not checkpoints.steps():
     raise InputError(f'{directory.path} has no checkpoint yet')
@@ -106,7 +116,7 @@ def _choose(
       )
     values = {
       line['step']: line[name]
-      for line in read_lines(directory.metrics)
+      for line in directory.lines()
       if line.get(name) is not None and line['step'] in steps
     }
     if not values:
@@ -128,7 +138,7 @@ def load_run_data(
   """
   config = run.config.copy_and_resolve_references()
   config.data.data_dir = data_dir or config.data.data_dir
-  data = SYSTEMS[config.system].DATA(config.data)
+  data = SYSTEMS[config.system].DATA(config.data, epoch_rows=epoch_rows(config))
   changes = data_changes(
     {'sha256': run.directory.read_data()['sha256']},
     {'sha256': data_fingerprints(data)},

@@ -5,11 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gan_jax.config import load_config
 from gan_jax.core.errors import InputError
 from gan_jax.core.files import expand, write_text
-from gan_jax.runs.program import check
-from gan_jax.systems import SYSTEMS
+from gan_jax.runs.configs import load_config
+from gan_jax.systems import SYSTEMS, check
 from gan_jax.training.loop import train
 
 

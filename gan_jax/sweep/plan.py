@@ -1,7 +1,5 @@
 """What a sweep consists of: every combination of values, with every seed."""
 
-import ast
-import difflib
 import itertools
 import pathlib
 import re
@@ -12,8 +10,9 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from gan_jax.config import flatten
+from gan_jax.config.table import all_rows, parse, unknown
 from gan_jax.core.errors import InputError, choice
-from gan_jax.runs.program import check
+from gan_jax.systems import check, options, override
 
 _SEEDS = ('seed', 'data.label_seed')  # the keys that a seed sets
 
@@ -27,6 +26,7 @@ class Run(NamedTuple):
   seed: int
   config: ConfigDict
   name: str  # of its directory
+  notes: list[str]  # what the config lost by the values
 
 
 class Protocol(NamedTuple):
@@ -42,13 +42,13 @@ def parse_vary(config: ConfigDict, texts: Sequence[str]) -> dict[str, list]:
   """Lists of values, as `--vary=data.num_labels=20,50` gives them.
 
   Args:
-    config: the keys and the types of their values.
+    config: of the system whose keys are meant.
     texts: each 'KEY=VALUE,VALUE,...'. A tuple stands in parentheses.
 
   Raises:
     InputError: unknown keys, one named twice, empty or repeated values.
   """
-  vary = {}
+  rows, vary = options(config.system), {}
   for text in texts:
     key, equals, values = text.partition('=')
     key = key.removeprefix('config.')
@@ -56,9 +56,8 @@ def parse_vary(config: ConfigDict, texts: Sequence[str]) -> dict[str, list]:
       raise InputError(f'--vary={text}: want KEY=VALUE,VALUE,...')
     if key in vary:
       raise InputError(f'--vary names {key} twice; give all values at once')
-    is_text = _type_of(config, key) is str
     vary[key] = [
-      _parse(value.strip(), is_text)
+      parse(rows, key, value.strip()) if value.strip() else ''
       # A comma that a closing parenthesis follows first is within a tuple.
       for value in re.split(r',(?![^()]*\))', values)
     ]
@@ -68,8 +67,10 @@ def parse_vary(config: ConfigDict, texts: Sequence[str]) -> dict[str, list]:
 
 def check_values(config: ConfigDict, vary: Values) -> None:
   """Raises InputError for keys or lists of values that make no sweep."""
+  keys = [key for key, *_ in all_rows(options(config.system))]
   for key, values in vary.items():
-    _type_of(config, key)
+    if key not in keys:
+      raise unknown(key, keys)
     if key in _SEEDS:
       raise InputError(f'config.{key} is set by the seeds, not varied')
     if not values or '' in values:
@@ -77,29 +78,6 @@ def check_values(config: ConfigDict, vary: Values) -> None:
     for i, value in enumerate(values):
       if value in values[:i]:
         raise InputError(f'config.{key} has the value {value!r} twice')
-
-
-def _type_of(config: ConfigDict, key: str) -> type:
-  keys = dict(flatten(config))
-  if key not in keys:
-    near = difflib.get_close_matches(key, keys, n=1)
-    raise InputError(
-      f'unknown config key config.{key}'
-      + (f'; did you mean config.{near[0]}?' if near else '')
-    )
-  group, _, name = key.rpartition('.')
-  for part in filter(None, group.split('.')):
-    config = config[part]
-  return config.get_type(name)
-
-
-def _parse(text: str, is_text: bool) -> Any:
-  if is_text and text != 'None':
-    return text
-  try:
-    return ast.literal_eval(text)
-  except (ValueError, SyntaxError):
-    return text  # which the config refuses, and says what it wants
 
 
 def read_protocol(path: str) -> Protocol:
@@ -173,20 +151,19 @@ def plan_runs(
 
 
 def _plan_run(config: ConfigDict, cell: dict[str, Any], seed: int) -> Run:
-  config = config.copy_and_resolve_references()
   parts = [f'{short}={value}' for short, value in short_names(cell).items()]
   name = '-'.join([*parts, f'seed={seed}'])
+  seeds = dict.fromkeys([key for key in _SEEDS if _has(config, key)], seed)
   try:
-    config.update_from_flattened_dict(cell)
-    config.seed = seed
-    if 'label_seed' in config.data:
-      config.data.label_seed = seed
+    config, notes = override(config, cell | seeds)
     check(config)
   except InputError as error:
     raise InputError(f'{name}: {error}') from error
-  except (TypeError, ValueError, KeyError, AttributeError) as error:
-    raise InputError(f'{name}: {error}') from error
-  return Run(cell, seed, config, re.sub(r'[^\w.=+-]', '_', name))
+  return Run(cell, seed, config, re.sub(r'[^\w.=+-]', '_', name), notes)
+
+
+def _has(config: ConfigDict, key: str) -> bool:
+  return key in dict(flatten(config))
 
 
 def short_names(cell: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,6 +81,8 @@ def sweep(
   if protocol is not None:
     all_seeds = list(dict.fromkeys([*protocol.seeds, *seeds]))
     whole = plan_runs(config, protocol.vary, all_seeds)
+  for note in dict.fromkeys(note for run in runs for note in run.notes):
+    print(f'note: {note}', file=sys.stderr)
   data = _Data(dataset)
   groups = _groups(runs, mode, data)
   book = Book(workdir, whole, protocol, command, data.build)

@@ -11,8 +11,8 @@ images out of a pool of the past (section 4).
 import jax
 import jax.numpy as jnp
 
-from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.config import boolean, integer, key, one_of, optimizer, real
 from gan_jax.core.collectives import vary
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
@@ -34,31 +34,38 @@ from gan_jax.systems.update import (
   refuse_pieces,
 )
 
-SCHEMA = {
-  'model': {
-    'generator': {
-      'width': cfg.integer(1),
-      'num_blocks': cfg.integer(1),
-      'remat': cfg.boolean,  # blocks computed anew for gradients, not kept
-    },
-    'discriminator': {
-      'width': cfg.integer(1),
-      'patch_size': cfg.one_of(*PATCH_SIZES),
-      'normalization': cfg.one_of('instance', 'none'),
-    },
-    'pool_size': cfg.integer(0),  # images of each domain; 0: no pool
-  },
-  'loss': {
-    'adversarial': objectives.SCHEMA,
-    'lambda_adversarial': cfg.real(0.0),  # of G's adversarial loss
-    'lambda_discriminator': cfg.real(0.0),  # of D's
-    'lambda_cycle': cfg.real(0.0),
-    'lambda_identity': cfg.real(0.0),
-  },
-  'optimizer': {
-    'generator': cfg.OPTIMIZER_SCHEMA,
-    'discriminator': cfg.OPTIMIZER_SCHEMA,
-  },
+OPTIONS = {
+  'model.generator.width': key(64, integer(1), 'channels of the first layer'),
+  'model.generator.num_blocks': key(9, integer(1), 'residual blocks'),
+  'model.generator.remat': key(
+    False, boolean, 'whether blocks are computed anew for gradients, not kept'
+  ),
+  'model.discriminator.width': key(
+    64, integer(1), 'channels of the first layer'
+  ),
+  'model.discriminator.patch_size': key(
+    70, one_of(*PATCH_SIZES), 'side of what a logit sees, in pixels'
+  ),
+  'model.discriminator.normalization': key(
+    'instance', one_of('instance', 'none'), 'of the layers'
+  ),
+  'model.pool_size': key(
+    50, integer(0), 'generated images of each domain in the pool; 0: no pool'
+  ),
+  **objectives.options('least_squares'),
+  'loss.lambda_adversarial': key(2.0, real(0.0), "of G's adversarial loss"),
+  'loss.lambda_discriminator': key(1.0, real(0.0), "of D's loss"),
+  'loss.lambda_cycle': key(10.0, real(0.0), 'of the cycle-consistency loss'),
+  'loss.lambda_identity': key(5.0, real(0.0), 'of the identity loss'),
+  **optimizer('generator'),
+  **optimizer('discriminator'),
+}
+SMOKE = {
+  'model.generator.width': 4,
+  'model.generator.num_blocks': 1,
+  'model.discriminator.width': 4,
+  'model.discriminator.patch_size': 16,
+  'model.pool_size': 3,
 }
 DATA = DomainData
 CLASSIFIES = False  # whether it has `predict`
@@ -67,7 +74,7 @@ CLASSIFIES = False  # whether it has `predict`
 def make_system(
   config, data_spec: DomainSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `SCHEMA` for its keys."""
+  """The system that `config` describes; see `OPTIONS` for its keys."""
   apply = applier(config)
   loss, model = config.loss, config.model
   shapes = {'a': data_spec.a_shape, 'b': data_spec.b_shape}

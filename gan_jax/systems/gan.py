@@ -10,8 +10,17 @@ networks make it a DCGAN, a WGAN-GP, an SNGAN, an R3GAN, ...
 import jax
 import jax.numpy as jnp
 
-from gan_jax import config as cfg
 from gan_jax import penalties
+from gan_jax.config import (
+  Variants,
+  boolean,
+  integer,
+  key,
+  one_of,
+  optimizer,
+  optional,
+  real,
+)
 from gan_jax.core.collectives import vary
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for, uniform_rows
@@ -36,40 +45,64 @@ from gan_jax.systems.update import (
 
 GENERATORS = {'mlp': MLPGenerator, 'deconv': DeconvGenerator}
 DISCRIMINATORS = {'mlp': MLPDiscriminator, 'conv': ConvDiscriminator}
-SCHEMA = {
-  'model': {
-    'z_dim': cfg.integer(1),
-    'z_prior': cfg.one_of('normal', 'uniform'),  # N(0, 1) or U(-1, 1)
-    'sync_batch_norm': cfg.boolean,  # over all devices, or on each alone
-    'generator': cfg.Variants(
-      mlp={'hidden': cfg.integer(1)},
-      deconv={
-        'size_mult': cfg.integer(1),
-        'base_size': cfg.integer(1),
-        'init_stddev': cfg.optional(cfg.real(0.0)),
+_INIT_STDDEV = key(
+  None,
+  optional(real(0.0)),
+  'of the initial kernels; None: as flax draws them (LeCun normal)',
+)
+_HIDDEN = {'hidden': key(128, integer(1), 'units of the hidden layer')}
+_SYNC = key(
+  True, boolean, "whether BatchNorm's statistics are over all devices"
+)
+OPTIONS = {
+  'model.z_dim': key(100, integer(1), 'dimension of the latents'),
+  'model.z_prior': key(
+    'normal', one_of('normal', 'uniform'), 'of the latents: N(0, 1) or U(-1, 1)'
+  ),
+  'model.sync_batch_norm': _SYNC,
+  'model.generator': Variants(
+    'mlp',
+    {
+      'mlp': _HIDDEN,
+      'deconv': {
+        'size_mult': key(32, integer(1), 'channels of the last hidden layer'),
+        'base_size': key(4, integer(1), 'side of the first layer, in pixels'),
+        'init_stddev': _INIT_STDDEV,
       },
-    ),
-    'discriminator': cfg.Variants(
-      mlp={'hidden': cfg.integer(1)},
-      conv={
-        'width': cfg.integer(1),
-        'base_size': cfg.integer(1),
-        'normalization': cfg.one_of('batch', 'spectral', 'none'),
-        'init_stddev': cfg.optional(cfg.real(0.0)),
+    },
+    'the network',
+  ),
+  'model.discriminator': Variants(
+    'mlp',
+    {
+      'mlp': _HIDDEN,
+      'conv': {
+        'width': key(32, integer(1), 'channels of the first layer'),
+        'base_size': key(4, integer(1), 'side of the last layer, in pixels'),
+        'normalization': key(
+          'none', one_of('batch', 'spectral', 'none'), 'of the layers'
+        ),
+        'init_stddev': _INIT_STDDEV,
       },
-    ),
-  },
-  'loss': {
-    'adversarial': objectives.SCHEMA,
-    'n_critic': cfg.integer(1),  # updates of D for one of G
-    'r1_gamma': cfg.real(0.0),
-    'r2_gamma': cfg.real(0.0),
-    'lambda_gp': cfg.real(0.0),
-  },
-  'optimizer': {
-    'generator': cfg.OPTIMIZER_SCHEMA,
-    'discriminator': cfg.OPTIMIZER_SCHEMA,
-  },
+    },
+    'the network',
+  ),
+  **objectives.options('non_saturating'),
+  'loss.n_critic': key(
+    1, integer(1), 'updates of D per update of G, each on a batch of its own'
+  ),
+  'loss.r1_gamma': key(0.0, real(0.0), 'weight of R1, on real images'),
+  'loss.r2_gamma': key(0.0, real(0.0), 'weight of R2, on generated images'),
+  'loss.lambda_gp': key(0.0, real(0.0), "weight of WGAN-GP's gradient penalty"),
+  **optimizer('generator'),
+  **optimizer('discriminator'),
+}
+SMOKE = {
+  'loss.n_critic': 2,
+  'model.generator.hidden': 8,
+  'model.generator.size_mult': 2,
+  'model.discriminator.hidden': 8,
+  'model.discriminator.width': 4,
 }
 DATA = LabelledData
 CLASSIFIES = False  # whether it has `predict`
@@ -78,7 +111,7 @@ CLASSIFIES = False  # whether it has `predict`
 def make_system(
   config, data_spec: DataSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `SCHEMA` for its keys."""
+  """The system that `config` describes; see `OPTIONS` for its keys."""
   apply = applier(config)
   loss, model = config.loss, config.model
   g_optimizer = make_optimizer(

@@ -13,8 +13,8 @@ for D; unlabelled ones for G. D moves first, then G on the new D. Images are in
 import jax
 import jax.numpy as jnp
 
-from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.config import integer, integers, key, optimizer, real
 from gan_jax.core.rng import key_for
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
@@ -32,22 +32,33 @@ from gan_jax.systems.update import (
   update_player,
 )
 
-SCHEMA = {
-  'model': {
-    'z_dim': cfg.integer(1),
-    'generator': {'hidden': cfg.integers(low=1)},
-    'discriminator': {
-      'hidden': cfg.integers(low=1),
-      'input_noise': cfg.real(0.0),
-      'hidden_noise': cfg.real(0.0),
-    },
-    'init_rows': cfg.integer(2),
-  },
-  'loss': {'unlabelled_weight': cfg.real(0.0)},
-  'optimizer': {
-    'generator': cfg.OPTIMIZER_SCHEMA,
-    'discriminator': cfg.OPTIMIZER_SCHEMA,
-  },
+OPTIONS = {
+  'model.z_dim': key(100, integer(1), 'dimension of the latents'),
+  'model.generator.hidden': key(
+    (500, 500), integers(1), 'units of the hidden layers'
+  ),
+  'model.discriminator.hidden': key(
+    (1000, 500, 250, 250, 250), integers(1), 'units of the hidden layers'
+  ),
+  'model.discriminator.input_noise': key(
+    0.3, real(0.0), 'standard deviation of the noise on images in [0, 1]'
+  ),
+  'model.discriminator.hidden_noise': key(
+    0.5, real(0.0), 'standard deviation of the noise on hidden layers'
+  ),
+  'model.init_rows': key(
+    500, integer(2), 'images that the initialisation normalises on'
+  ),
+  'loss.unlabelled_weight': key(
+    1.0, real(0.0), 'of the loss on unlabelled and generated images'
+  ),
+  **optimizer('generator', learning_rate=3e-3),
+  **optimizer('discriminator', learning_rate=3e-3),
+}
+SMOKE = {
+  'model.generator.hidden': (8, 8),
+  'model.discriminator.hidden': (8, 8),
+  'model.init_rows': 20,
 }
 DATA = LabelledData
 CLASSIFIES = True  # whether it has `predict`
@@ -56,7 +67,7 @@ CLASSIFIES = True  # whether it has `predict`
 def make_system(
   config, data_spec: DataSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `SCHEMA` for its keys."""
+  """The system that `config` describes; see `OPTIONS` for its keys."""
   apply = applier(config)
   refuse_pieces(config, BATCH_NORM)
   model = config.model

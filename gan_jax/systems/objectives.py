@@ -2,10 +2,10 @@
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
-from gan_jax import config as cfg
 from gan_jax import losses
-from gan_jax.core.errors import InputError
+from gan_jax.config import Table, Variants, key, real
 
 LOSSES = {
   'minimax': (
@@ -34,28 +34,70 @@ LOSSES = {
     losses.relativistic_average_generator_loss,
   ),
 }
+
+
+class Recipe(NamedTuple):
+  """What the paper of a loss trains it with, in words for docs/config.md."""
+
+  penalty: str
+  normalization: str
+  b1: str
+  updates: str
+  paper: str
+
+
+RECIPES = {
+  'minimax': Recipe(
+    'none', 'none', '(momentum SGD)', '1', 'Goodfellow et al. 2014'
+  ),
+  'non_saturating': Recipe(
+    'none; `r1_gamma` 10 in Mescheder et al. 2018',
+    '`batch` in DCGAN; none with R1',
+    '0.5; 0 with R1 (RMSprop there)',
+    '1',
+    'Goodfellow et al. 2014, Radford et al. 2016',
+  ),
+  'least_squares': Recipe(
+    'none', '`batch`; `instance` in CycleGAN', '0.5', '1', 'Mao et al. 2017'
+  ),
+  'hinge': Recipe(
+    'none', '`spectral`', '0 or 0.5', '1 or 5', 'Miyato et al. 2018'
+  ),
+  'wasserstein': Recipe(
+    '`lambda_gp` 10', 'none (layer norm there)', '0 (b2 0.9)', '5',
+    'Gulrajani et al. 2017',
+  ),
+  'relativistic': Recipe(
+    '`r1_gamma` and `r2_gamma`, 0.05 to 150 by data set', 'none',
+    '0 (b2 0.9 to 0.99)', '1', 'Huang et al. 2024',
+  ),
+  'relativistic_average': Recipe(
+    'none, or `lambda_gp` 10', '`spectral` or `batch`', '0.5', '1',
+    'Jolicoeur-Martineau 2018',
+  ),
+}  # fmt: skip
 _SMOOTHED = ('minimax', 'non_saturating')
-SCHEMA = {
-  'name': cfg.one_of(*LOSSES),
-  'label_smoothing': cfg.real(0.0, 0.5, exclusive=True),  # 0 for all the others
-}
+
+
+def options(default: str) -> Table:
+  """The rows of `loss.adversarial`, by default the loss `default`."""
+  smoothing = key(
+    0.0,
+    real(0.0, 0.5, exclusive=True),
+    'of the labels of real images, from 1 to 1 less this (one-sided)',
+  )
+  choices = {
+    name: {'label_smoothing': smoothing} if name in _SMOOTHED else {}
+    for name in LOSSES
+  }
+  return {'loss.adversarial': Variants(default, choices, 'the loss')}
 
 
 def make_losses(config, axis_name: str | None) -> tuple[Callable, Callable]:
-  """The losses of D and of G, functions of (real_logits, fake_logits).
-
-  Raises:
-    InputError: label smoothing for a loss that has none.
-  """
+  """The losses of D and of G, functions of (real_logits, fake_logits)."""
   d_loss, g_loss = LOSSES[config.name]
   if config.name in _SMOOTHED:
     d_loss = functools.partial(d_loss, label_smoothing=config.label_smoothing)
-  elif config.label_smoothing:
-    raise InputError(
-      'config.loss.adversarial.label_smoothing = '
-      f'{config.label_smoothing} is for the losses {" and ".join(_SMOOTHED)}; '
-      f'set it to 0 for {config.name}'
-    )
   if config.name == 'relativistic_average':
     d_loss, g_loss = (
       functools.partial(loss, axis_name=axis_name) for loss in (d_loss, g_loss)

@@ -10,8 +10,16 @@ stays on at test (section 3.2).
 import jax
 import jax.numpy as jnp
 
-from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.config import (
+  boolean,
+  integer,
+  key,
+  one_of,
+  optimizer,
+  optional,
+  real,
+)
 from gan_jax.core.collectives import vary
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for, row_keys
@@ -33,35 +41,47 @@ from gan_jax.systems.update import (
   update_player,
 )
 
-SCHEMA = {
-  'data': {'direction': cfg.one_of('a2b', 'b2a')},
-  'model': {
-    'sync_batch_norm': cfg.boolean,  # over all devices, or on each alone
-    'generator': {
-      'width': cfg.integer(1),
-      'num_levels': cfg.optional(cfg.integer(1)),  # None: down to one pixel
-      'remat': cfg.boolean,  # levels computed anew for gradients, not kept
-    },
-    'discriminator': {
-      'width': cfg.integer(1),
-      'patch_size': cfg.one_of(*PATCH_SIZES),
-      'normalization': cfg.one_of('batch', 'instance', 'none'),
-    },
-    # At test, what BatchNorm normalises with: each image's own statistics, as
-    # the paper does, or the running ones ('bn'). And whether dropout acts.
-    'test_statistics': cfg.one_of('instance', 'bn'),
-    'test_dropout': cfg.boolean,
-  },
-  'loss': {
-    'adversarial': objectives.SCHEMA,
-    'lambda_adversarial': cfg.real(0.0),  # of G's adversarial loss
-    'lambda_discriminator': cfg.real(0.0),  # of D's
-    'lambda_l1': cfg.real(0.0),
-  },
-  'optimizer': {
-    'generator': cfg.OPTIMIZER_SCHEMA,
-    'discriminator': cfg.OPTIMIZER_SCHEMA,
-  },
+OPTIONS = {
+  'data.direction': key(
+    'b2a', one_of('a2b', 'b2a'), 'from which domain to which'
+  ),
+  'model.sync_batch_norm': key(
+    True, boolean, "whether BatchNorm's statistics are over all devices"
+  ),
+  'model.generator.width': key(64, integer(1), 'channels of the first layer'),
+  'model.generator.num_levels': key(
+    None, optional(integer(1)), 'of the U-Net; None: down to one pixel'
+  ),
+  'model.generator.remat': key(
+    False, boolean, 'whether levels are computed anew for gradients, not kept'
+  ),
+  'model.discriminator.width': key(
+    64, integer(1), 'channels of the first layer'
+  ),
+  'model.discriminator.patch_size': key(
+    70, one_of(*PATCH_SIZES), 'side of what a logit sees, in pixels'
+  ),
+  'model.discriminator.normalization': key(
+    'batch', one_of('batch', 'instance', 'none'), 'of the layers'
+  ),
+  'model.test_statistics': key(
+    'instance',
+    one_of('instance', 'bn'),
+    "what BatchNorm normalises with at test: each image's own statistics, as "
+    'in the paper, or the running ones',
+  ),
+  'model.test_dropout': key(True, boolean, 'whether dropout acts at test'),
+  **objectives.options('non_saturating'),
+  'loss.lambda_adversarial': key(1.0, real(0.0), "of G's adversarial loss"),
+  'loss.lambda_discriminator': key(0.5, real(0.0), "of D's loss"),
+  'loss.lambda_l1': key(100.0, real(0.0), 'of the L1 distance to the target'),
+  **optimizer('generator'),
+  **optimizer('discriminator'),
+}
+SMOKE = {
+  'model.generator.width': 4,
+  'model.discriminator.width': 4,
+  'model.discriminator.patch_size': 16,
 }
 DATA = DomainData
 CLASSIFIES = False  # whether it has `predict`
@@ -70,7 +90,7 @@ CLASSIFIES = False  # whether it has `predict`
 def make_system(
   config, data_spec: DomainSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `SCHEMA` for its keys."""
+  """The system that `config` describes; see `OPTIONS` for its keys."""
   apply = applier(config)
   refuse_pieces(config, BATCH_NORM)
   loss, model = config.loss, config.model

@@ -8,8 +8,16 @@ https://arxiv.org/abs/1606.03498: section 5 (the classifier's loss), 3.1
 import jax
 import jax.numpy as jnp
 
-from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.config import (
+  boolean,
+  integer,
+  integers,
+  key,
+  one_of,
+  optimizer,
+  real,
+)
 from gan_jax.core.collectives import vary
 from gan_jax.core.rng import key_for
 from gan_jax.data.labelled import LabelledData
@@ -29,28 +37,44 @@ from gan_jax.systems.update import (
   refuse_pieces,
 )
 
-CLASSIFIER_SCHEMA = {
-  'width': cfg.integer(1),
-  'strides': cfg.integers(1, 2, length=3),
-  'dropout_rate': cfg.real(0.0, 1.0, exclusive=True),
+CLASSIFIER = {
+  'model.discriminator.width': key(
+    64, integer(1), 'channels of the first layers'
+  ),
+  'model.discriminator.strides': key(
+    (2, 2, 2), integers(1, 2, length=3), 'of the first layer of each stage'
+  ),
+  'model.discriminator.dropout_rate': key(
+    0.5, real(0.0, 1.0, exclusive=True), 'in training'
+  ),
 }
-SCHEMA = {
-  'model': {
-    'z_dim': cfg.integer(1),
-    'extra_class': cfg.boolean,
-    'generator': {'size_mult': cfg.integer(1), 'base_size': cfg.integer(1)},
-    'discriminator': CLASSIFIER_SCHEMA,
-  },
-  'loss': {
-    'label_smoothing': cfg.real(0.0, 0.5, exclusive=True),
-    'feature_matching': cfg.one_of('absolute', 'squared'),
-    'play': cfg.one_of('simultaneous', 'alternating'),
-  },
-  'optimizer': {
-    'generator': cfg.OPTIMIZER_SCHEMA,
-    'discriminator': cfg.OPTIMIZER_SCHEMA,
-  },
+OPTIONS = {
+  'model.z_dim': key(100, integer(1), 'dimension of the latents'),
+  'model.extra_class': key(
+    True, boolean, 'whether fake is a logit of its own, or fixed at 0'
+  ),
+  'model.generator.size_mult': key(
+    32, integer(1), 'channels of the last hidden layer'
+  ),
+  'model.generator.base_size': key(
+    4, integer(1), 'side of the first layer, in pixels'
+  ),
+  **CLASSIFIER,
+  'loss.label_smoothing': key(
+    0.1, real(0.0, 0.5, exclusive=True), 'of real in real or fake (one-sided)'
+  ),
+  'loss.feature_matching': key(
+    'absolute', one_of('absolute', 'squared'), 'distance of the mean features'
+  ),
+  'loss.play': key(
+    'simultaneous',
+    one_of('simultaneous', 'alternating'),
+    'whether G answers the old D or the new one',
+  ),
+  **optimizer('generator', learning_rate=3e-4),
+  **optimizer('discriminator', learning_rate=3e-4),
 }
+SMOKE = {'model.generator.size_mult': 2, 'model.discriminator.width': 4}
 DATA = LabelledData
 CLASSIFIES = True  # whether it has `predict`
 
@@ -58,7 +82,7 @@ CLASSIFIES = True  # whether it has `predict`
 def make_system(
   config, data_spec: DataSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `SCHEMA` for its keys."""
+  """The system that `config` describes; see `OPTIONS` for its keys."""
   apply = applier(config)
   refuse_pieces(config, BATCH_NORM)
   loss, model = config.loss, config.model

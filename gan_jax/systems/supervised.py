@@ -7,13 +7,13 @@ trained by cross-entropy on full batches of labelled images.
 import jax
 import jax.numpy as jnp
 
-from gan_jax import config as cfg
 from gan_jax import losses
+from gan_jax.config import optimizer
 from gan_jax.core.rng import key_for
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ConvClassifier
-from gan_jax.systems.ssgan import CLASSIFIER_SCHEMA
+from gan_jax.systems.ssgan import CLASSIFIER
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import System, applier, init_network
 from gan_jax.systems.update import (
@@ -26,10 +26,8 @@ from gan_jax.systems.update import (
   update_player,
 )
 
-SCHEMA = {
-  'model': {'discriminator': CLASSIFIER_SCHEMA},
-  'optimizer': {'discriminator': cfg.OPTIMIZER_SCHEMA},
-}
+OPTIONS = CLASSIFIER | optimizer('discriminator', learning_rate=3e-4)
+SMOKE = {'model.discriminator.width': 4}
 DATA = LabelledData
 CLASSIFIES = True  # whether it has `predict`
 
@@ -37,7 +35,7 @@ CLASSIFIES = True  # whether it has `predict`
 def make_system(
   config, data_spec: DataSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `SCHEMA` for its keys."""
+  """The system that `config` describes; see `OPTIONS` for its keys."""
   apply = applier(config)
   refuse_pieces(config, BATCH_NORM)
   optimizer = make_optimizer(

@@ -15,16 +15,11 @@ from tqdm import tqdm
 
 from gan_jax import config as cfg
 from gan_jax.core.errors import InputError
-from gan_jax.runs.program import check
+from gan_jax.data.random_images import SHAPES
+from gan_jax.systems import check
 from gan_jax.tpu.chips import chip_of
 
 # Of the data sets whose images have one size; those of domains are cropped.
-IMAGE_SHAPES = {
-  'digits': (8, 8, 1),
-  'mnist': (28, 28, 1),
-  'fashion_mnist': (28, 28, 1),
-  'svhn_cropped': (32, 32, 3),
-}
 _TIMEOUT = 7200  # seconds for one compilation
 
 
@@ -110,12 +105,12 @@ def analyse(
 def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
   if 'crop_size' in config.data:
     return (config.data.crop_size, config.data.crop_size, 3)
-  if config.data.name not in IMAGE_SHAPES:
+  if config.data.name not in SHAPES:
     raise InputError(
       f'the size of the images of {config.data.name} is not known here; give '
       '--image_shape=HEIGHT,WIDTH,CHANNELS'
     )
-  return IMAGE_SHAPES[config.data.name]
+  return SHAPES[config.data.name]
 
 
 def _run(

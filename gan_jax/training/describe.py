@@ -4,14 +4,23 @@ import jax
 from ml_collections import ConfigDict
 
 from gan_jax import config as cfg
+from gan_jax.config.table import resolve
 from gan_jax.devices import parallel
 from gan_jax.runs.program import build
+from gan_jax.systems import options
 
 
 def describe(config: ConfigDict) -> str:
-  """The full config, each network's table, and the plan; trains nothing."""
+  """What a config will do; trains nothing.
+
+  What differs from the defaults, the whole, each network's table, the plan.
+  """
   program = build(config)
-  parts = ['Config\n' + cfg.to_json(config)]
+  stated = '\n'.join(_changed(config)) or '  nothing'
+  parts = [
+    f'Differs from the defaults\n{stated}\n',
+    'Config\n' + cfg.to_json(config),
+  ]
   for name, (module, example) in program.system.networks.items():
     table = module.tabulate(
       jax.random.key(0),
@@ -39,3 +48,13 @@ def describe(config: ConfigDict) -> str:
     f'  devices: {devices} ({jax.devices()[0].device_kind})\n'
   )
   return '\n'.join(parts)
+
+
+def _changed(config: ConfigDict) -> list[str]:
+  """The keys whose values are not their defaults."""
+  rows = resolve(options(config.system), dict(cfg.flatten(config)))
+  return [
+    f'  {key} = {value!r}  (default {rows[key].default!r})'
+    for key, value in cfg.flatten(config)
+    if value != rows[key].default
+  ]

@@ -25,6 +25,7 @@ from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.devices import parallel
 from gan_jax.runs.checkpoint import all_finite
 from gan_jax.runs.program import Program, build, state_shapes
+from gan_jax.systems import epoch_rows
 from gan_jax.systems.state import TrainState
 from gan_jax.training import loop, session
 from gan_jax.training.meter import Clock, Diverged
@@ -172,7 +173,7 @@ def _train_together(
 ) -> None:
   """Trains lanes that have done `start` steps; all are saved at `until`."""
   plan, config = lanes[0].program.plan, lanes[0].program.config
-  clock = Clock(config.data.batch_size, plan.steps_per_epoch)
+  clock = Clock(epoch_rows(config), plan.steps_per_epoch)
   bar = tqdm(
     total=until,
     initial=start,

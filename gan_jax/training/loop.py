@@ -1,7 +1,6 @@
 """The training loop: from a config to a finished run directory."""
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,6 @@ import jax
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from gan_jax import config as cfg
 from gan_jax.core.files import write_json
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
@@ -19,6 +17,7 @@ from gan_jax.devices.parallel import mode_in_use
 from gan_jax.reporting.run_report import LiveReport
 from gan_jax.runs.checkpoint import Checkpoints, all_finite
 from gan_jax.runs.directory import RunDirectory
+from gan_jax.runs.fingerprint import sha256_of_file
 from gan_jax.runs.program import (
   Program,
   advance,
@@ -26,6 +25,7 @@ from gan_jax.runs.program import (
   init_state,
   state_template,
 )
+from gan_jax.systems import epoch_rows
 from gan_jax.systems.state import TrainState
 from gan_jax.training import session
 from gan_jax.training.meter import Clock, Diverged, Meter
@@ -76,8 +76,14 @@ def _lead(program: Program, workdir: str) -> dict[str, Any]:
     if start:
       print(f'resuming {directory.path} from step {start}')
     print(f'training by {how} on {jax.devices()[0].device_kind}', flush=True)
+    if program.config.data.made_up:
+      print(
+        f'on random images in place of {program.config.data.name}, from which '
+        'nothing can be learnt (config.data.made_up)',
+        flush=True,
+      )
     live_report = LiveReport(directory)
-    clock = Clock(program.config.data.batch_size, plan.steps_per_epoch)
+    clock = Clock(epoch_rows(program.config), plan.steps_per_epoch)
     with StopRequest() as request:
       with run.writing(state, how, request) as recorder:
 
@@ -114,7 +120,8 @@ def _finish(
   result = {
     **scores,
     'images_per_second': clock.images_per_second(),
-    'config': json.loads(cfg.to_json(run.program.config)),  # without tuples
+    'config_sha256': sha256_of_file(run.directory.config),
+    'config': run.directory.read_json(run.directory.config),
     'sessions': run.directory.sessions(),
   }
   write_json(run.directory.result, result)
@@ -138,7 +145,7 @@ def _follow(program: Program, workdir: str) -> None:
     return
   start = restored.step if restored else 0
   state = restored.state if restored else init_state(program)
-  clock = Clock(program.config.data.batch_size, program.plan.steps_per_epoch)
+  clock = Clock(epoch_rows(program.config), program.plan.steps_per_epoch)
   meter = Meter({})
 
   def report(step, state, times):

@@ -79,14 +79,14 @@ class Clock:
   """Time spent in steps: without reports, saves, and the first one's compile.
 
   Args:
-    batch_size: images per step.
+    epoch_rows: training images per step.
     steps_per_epoch: for `lap`.
   """
 
   TIMES = ('step_seconds', 'epoch_seconds')  # what a lap returns
 
-  def __init__(self, batch_size: int, steps_per_epoch: int):
-    self._batch_size = batch_size
+  def __init__(self, epoch_rows: int, steps_per_epoch: int):
+    self._epoch_rows = epoch_rows
     self._steps_per_epoch = steps_per_epoch
     self._started: float | None = None  # None until the first step is over
     self._steps = self._lap_steps = 0
@@ -122,4 +122,4 @@ class Clock:
     self.lap()
     if not self._steps:
       return None
-    return self._batch_size * self._steps / self._seconds
+    return self._epoch_rows * self._steps / self._seconds

@@ -16,7 +16,7 @@ from gan_jax.devices import hosts
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.runs.checkpoint import Checkpoints
 from gan_jax.runs.directory import RunDirectory, missing_lines, told
-from gan_jax.runs.metrics_log import MetricsLog, read_lines
+from gan_jax.runs.metrics_log import MetricsLog
 from gan_jax.runs.program import Program, init_state, state_template
 from gan_jax.systems.state import TrainState
 from gan_jax.training.meter import Meter
@@ -45,7 +45,7 @@ class Session:
     directory.check(program.config, self._data)
     directory.check_folders()
     hosts.from_first()  # the others may read it
-    self._lines = list(read_lines(directory.metrics))
+    self._lines = directory.lines()
     self._sessions = directory.sessions()
     self.checkpoints = open_checkpoints(program, directory)
     check_same(program, self._data, directory, self.checkpoints)
@@ -158,7 +158,11 @@ def opened(program: Program, workdir: str | os.PathLike) -> Iterator[Session]:
 
 def open_checkpoints(program: Program, directory: RunDirectory) -> Checkpoints:
   """The checkpoints of a program's run."""
-  return Checkpoints(directory.checkpoints, keep=program.config.checkpoint.keep)
+  return Checkpoints(
+    directory.checkpoints,
+    keep=program.config.checkpoint.keep,
+    initial=lambda: init_state(program),
+  )
 
 
 def check_same(

@@ -1,6 +1,5 @@
 """Proof of a run from its directory: train it again and compare."""
 
-import json
 import sys
 from typing import Any, NamedTuple
 
@@ -23,7 +22,6 @@ from gan_jax.runs.directory import (
 )
 from gan_jax.runs.environment import environment, environment_changes
 from gan_jax.runs.fingerprint import fingerprints
-from gan_jax.runs.metrics_log import read_lines
 from gan_jax.runs.program import (
   Program,
   advance,
@@ -72,7 +70,7 @@ def verify(
   directory = RunDirectory(workdir)
   config = directory.read_config()
   result = directory.read_result() if directory.result.exists() else None
-  causes = _edited(config, result)
+  causes = _edited(directory, config, result)
   config.data.data_dir = data_dir or config.data.data_dir
   program = build(config, dataset)
   recorded = directory.recorded_hashes()
@@ -85,7 +83,7 @@ def verify(
   for session in sessions:
     causes += environment_changes(session, now)
 
-  lines = list(read_lines(directory.metrics))
+  lines = directory.lines()
   until = max(recorded) if result is None else max(*recorded, result['steps'])
   lost = missing_lines(lines, sessions, program.plan.save_every, until)
   saved = _compare_checkpoints(directory, program, recorded)
@@ -93,8 +91,8 @@ def verify(
   reports |= {line['step']: line for line in lines if 'epoch' in line}
   unknown: set[str] = set()
   trained, state = _train_again(program, until, recorded, reports, unknown)
-  found = min((x for x in (trained, saved) if x is not None), default=None)
-  finding = found and f'step {found[0]}: {found[1]}'
+  found = sorted({x for x in (trained, saved) if x is not None})
+  finding = '; '.join(f'step {step}: {what}' for step, what in found) or None
   if finding is None and result is not None:
     finding = _compare_result(result, Evaluator(program).result(state), unknown)
   if finding is None and changed:
@@ -107,11 +105,13 @@ def verify(
   return Verdict(finding, list(dict.fromkeys(causes)), sorted(recorded), notes)
 
 
-def _edited(config: ConfigDict, result: dict[str, Any] | None) -> list[str]:
+def _edited(
+  directory: RunDirectory, config: ConfigDict, result: dict[str, Any] | None
+) -> list[str]:
   """The keys of config.json that result.json remembers otherwise."""
   if result is None:
     return []
-  then = dict(cfg.flatten(cfg.from_json(json.dumps(result['config']))))
+  then = dict(cfg.flatten(directory.config_of(result)))
   now = dict(cfg.flatten(config))
   return [
     f'config.{key} is {now.get(key, "(absent)")!r} in config.json and '
@@ -125,7 +125,9 @@ def _compare_checkpoints(
   directory: RunDirectory, program: Program, recorded: dict[int, str]
 ) -> tuple[int, str] | None:
   """The first checkpoint that is damaged or not what was recorded."""
-  checkpoints = Checkpoints(directory.checkpoints)
+  checkpoints = Checkpoints(
+    directory.checkpoints, initial=lambda: init_state(program)
+  )
   for step in checkpoints.steps():
     try:
       saved = checkpoints.restore(step, state_template(program))

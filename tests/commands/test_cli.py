@@ -23,7 +23,7 @@ def call(run, *argv, **options):
 
 def test_a_path_flag_knows_the_home_folder(monkeypatch):
   monkeypatch.setenv('HOME', '/home/me')
-  parse = cli._Path().parse
+  parse = cli.flags._Path().parse
   assert parse('~/runs/a') == '/home/me/runs/a'
   assert parse('runs/~a') == 'runs/~a'
   assert parse('gs://bucket/a') == 'gs://bucket/a'

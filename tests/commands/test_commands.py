@@ -74,12 +74,12 @@ def test_verify_exits_with_1_if_something_differs(command, trained, tmp_path):
 
 def test_a_dry_run_shows_the_plan_and_makes_nothing(command, tmp_path):
   out = command('train', SMOKE, f'--workdir={tmp_path}/x', '--dry_run').stdout
-  assert '"size_mult": 4' in out
+  assert '"size_mult": 2' in out
   assert 'deconv1' in out
   assert 'conv7' in out
   assert 'Total Parameters' in out
   assert 'steps: 8' in out
-  assert '1007 train, 250 validation, 540 test; 100 labels' in out
+  assert 'made-up, 8x8x1, 200 train, 20 validation, 30 test; 20 labels' in out
   assert list(tmp_path.iterdir()) == []
 
 
@@ -136,18 +136,21 @@ def test_help_names_the_flags(command, name):
   [
     (('--config.sead=1',), 'unknown config key config.sead; did you mean'),
     (('--config.optimizer.generator.learning_rat=1',), 'config.optimizer.gen'),
-    (('--config.seed=x',), "invalid literal for int() with base 10: 'x'"),
+    (
+      ('--config.seed=x',),
+      "config.seed must be an integer 0..4294967295, not 'x'",
+    ),
     (('--config.seed=-1',), 'config.seed must be an integer'),
     (('--config.system=wgan',), "unknown system 'wgan'; choose one of: cy"),
     (('--config.data.name=cifar',), "unknown data set 'cifar'; choose one of"),
     (('--config.loss.feature_matching=l1',), 'must be one of: absolute, sq'),
     (('--config.data.num_labels=15',), 'multiple of 10'),
-    (('--config.data.num_labels=2000',), 'more than the 1007 training images'),
-    (('--config.data.batch_size=2000',), 'more than the 1007 training images'),
+    (('--config.data.num_labels=2000',), 'more than the 200 training images'),
+    (('--config.data.batch_size=2000',), 'more than the 200 training images'),
     (('--config.data.image_size=20',), 'the generator takes square images'),
     (('--config.model.generator.base_size=3',), 'base_size'),
     (('--config.model.discriminator.strides=(2,2,2)',), 'leaves no pixel'),
-    (('--config.train.num_epochs=3',), 'set one of config.train.num_steps'),
+    (('--config.train.num_steps=0',), 'set one of config.train.num_steps'),
     (
       ('--config.data.name=npz', '--config.data.data_dir=~no such user/x'),
       'names a home folder that does not exist',

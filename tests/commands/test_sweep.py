@@ -16,7 +16,10 @@ def test_help_names_the_flags_and_the_reason(command):
   ('args', 'message'),
   [
     (('--seeds=2-1',), 'runs backwards'),
-    (('--vary=data.num_labels=20,x',), 'Could not override'),
+    (
+      ('--vary=data.num_labels=20,x',),
+      "must be None or an integer >= 1, not 'x'",
+    ),
     (('--vary=data.num_lables=20',), 'did you mean config.data.num_labels'),
     (('--sweep=nothing.toml',), 'cannot read nothing.toml'),
     (('--sweep=README.md',), 'describes no sweep'),

@@ -165,6 +165,7 @@ def write_domains(root, num_a=10, num_b=7):
 def config_of(name, root, **changes):
   config = {
     'name': name,
+    'made_up': False,
     'data_dir': str(root),
     'batch_size': 2,
     'num_validation': 2,

@@ -73,6 +73,7 @@ def load(name, data_dir, num_validation=10):
   """As the commands do, the checks of every data set included."""
   config = {
     'name': name,
+    'made_up': False,
     'data_dir': str(data_dir),
     'batch_size': 1,
     'num_validation': num_validation,

@@ -13,6 +13,7 @@ from gan_jax.runs.program import build, init_state
 from gan_jax.systems import make_system
 from gan_jax.training import loop
 from tests import made_up, toy
+from tests.changes import with_sgd
 from tests.systems.steps import plain_config, train
 
 CASES = [
@@ -31,8 +32,7 @@ def tiny(name):
   """A smoke config with plain gradient descent, and made-up data."""
   config = toy.get_config() if name == 'toy' else plain_config(name)
   config.data.batch_size = 4
-  for player in config.optimizer.values():
-    player.name, player.learning_rate = 'sgd', 0.1
+  config = with_sgd(config, 0.1)
   if name.startswith('facades'):
     config.data.name = 'pairs' if 'pix2pix' in name else 'two sets'
     return config, made_up.two_domains(config.data)
@@ -167,9 +167,7 @@ def test_the_number_of_all_reduces(name, normalised, count):
 
 def test_a_run_moves_between_modes(toy_config, tiny_dataset, tmp_path):
   """Within the tolerance of sums in another order."""
-  config = toy_config
-  for player in config.optimizer.values():
-    player.name = 'sgd'
+  config = with_sgd(toy_config)
   config.train.num_steps = 6
   whole = loop.train(config, tmp_path / 'whole', dataset=tiny_dataset)
   for num_steps, mode in ((2, 'jit'), (4, 'pmap'), (6, 'shard_map')):

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from gan_jax.config import load_config
 from gan_jax.data.batches import to_unit_range
 from gan_jax.runs.program import advance, build, init_state
+from tests.changes import with_sgd
 from tests.conftest import ROOT
 
 RATE = 0.1
@@ -23,9 +24,7 @@ def plain_config(name):
   config = load_config(str(ROOT / f'configs/{name}.py:smoke'))
   config.parallel = 'jit'
   config.data.batch_size = 6
-  for player in config.optimizer.values():
-    player.name, player.learning_rate = 'sgd', RATE
-  return config
+  return with_sgd(config, RATE)
 
 
 def convolve(config, normalization, width=2):

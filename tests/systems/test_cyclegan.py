@@ -17,6 +17,7 @@ from gan_jax.runs.program import advance, build, init_state, state_template
 from gan_jax.systems import cyclegan
 from gan_jax.training.loop import train
 from tests import made_up
+from tests.changes import with_sgd
 from tests.conftest import ROOT
 from tests.systems.steps import close, one_step
 from tests.systems.tiny import put_in_place
@@ -32,9 +33,7 @@ def config():
   config.parallel = 'jit'
   config.data.batch_size = 2
   config.loss.lambda_cycle = 1.0  # at 10, rounding becomes visible in 3 steps
-  for player in config.optimizer.values():
-    player.name, player.learning_rate = 'sgd', RATE
-  return config
+  return with_sgd(config, RATE)
 
 
 def batch_of(program, step=0):

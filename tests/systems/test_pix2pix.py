@@ -10,6 +10,7 @@ from gan_jax.core.rng import key_for
 from gan_jax.runs.program import advance, build, init_state, state_shapes
 from gan_jax.systems.state import Weights
 from tests import made_up
+from tests.changes import changed, with_sgd
 from tests.conftest import ROOT
 from tests.systems.steps import RATE, close, one_step
 from tests.systems.tiny import put_in_place
@@ -20,10 +21,8 @@ from tests.tiers import in_systems
 def config():
   """A smoke config with plain gradient descent, two rows a step."""
   config = load_config(str(ROOT / 'configs/facades_pix2pix.py:smoke'))
-  config.parallel = 'jit'
-  for player in config.optimizer.values():
-    player.name, player.learning_rate = 'sgd', RATE
-  return config
+  config.parallel, config.data.batch_size = 'jit', 2
+  return with_sgd(config, RATE)
 
 
 def program_of(config, channels_a=3):
@@ -49,9 +48,9 @@ SQUARES = (  # as the authors have them, without a factor of 1/2
 
 
 LEAST_SQUARES = {
-  'adversarial.name': 'least_squares',
-  'lambda_adversarial': 2.0,
-  'lambda_discriminator': 1.0,
+  'loss.adversarial.name': 'least_squares',
+  'loss.lambda_adversarial': 2.0,
+  'loss.lambda_discriminator': 1.0,
 }
 
 
@@ -69,7 +68,7 @@ def test_the_step_by_hand(config, direction, changes, game, small, monkeypatch):
   if small:
     put_in_place(monkeypatch)
   config.data.direction = direction
-  config.loss.update_from_flattened_dict(changes)
+  config = changed(config, changes)
   config.loss.lambda_l1 = 3.0
   program = program_of(config, channels_a=1)  # the other way would not fit
   batch = batch_of(program)

@@ -8,6 +8,7 @@ from gan_jax.core.rng import key_for
 from gan_jax.losses import feature_matching_loss
 from gan_jax.runs.program import advance, build, init_state
 from gan_jax.systems import make_system
+from tests.changes import with_sgd
 from tests.systems.steps import batch_of, close, one_step
 from tests.tiers import in_systems
 
@@ -19,10 +20,7 @@ def config(smoke_config):
   smoke_config.data.num_labels = None
   smoke_config.data.num_validation = 3
   smoke_config.data.batch_size = 6
-  for player in smoke_config.optimizer.values():
-    player.name = 'sgd'
-    player.learning_rate = 0.05
-  return smoke_config
+  return with_sgd(smoke_config, 0.05)
 
 
 def assert_trees_differ(a, b):

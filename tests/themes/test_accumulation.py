@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose
 
 from gan_jax.core.errors import InputError
 from gan_jax.runs.program import build, init_state
+from tests.changes import changed
 from tests.devices.test_parallel import tiny
 from tests.systems.steps import train
 from tests.tiers import in_systems
@@ -41,7 +42,7 @@ def assert_pieces_are_the_whole(config, dataset, num, mode='jit'):
 def test_four_times_eight_are_thirty_two(loss, n_critic, penalties):
   config, dataset = tiny('mnist_gan')
   config.data.batch_size = 32 // n_critic
-  config.loss.adversarial.update(name=loss, label_smoothing=0.0)
+  config = changed(config, {'loss.adversarial.name': loss})
   config.loss.n_critic = n_critic
   config.loss.update(penalties)
   assert_pieces_are_the_whole(config, dataset, 4)
@@ -76,9 +77,7 @@ def test_batch_norm_needs_the_whole_batch(name):
 @pytest.mark.parametrize('name', ['mnist_gan', 'facades_cyclegan'])
 def test_a_relativistic_average_does_too(name):
   config, dataset = tiny(name)
-  config.loss.adversarial.update(
-    name='relativistic_average', label_smoothing=0.0
-  )
+  config = changed(config, {'loss.adversarial.name': 'relativistic_average'})
   config.train.num_microbatches = 2
   with pytest.raises(InputError, match='num_microbatches = 2, but the loss'):
     build(config, dataset)

@@ -16,6 +16,7 @@ from gan_jax.training import lanes, loop
 from gan_jax.training.meter import Diverged
 from gan_jax.training.signals import Stopped
 from tests import made_up, toy
+from tests.changes import with_sgd
 from tests.systems.steps import plain_config
 
 SEEDS = (0, 1, 2)
@@ -31,8 +32,7 @@ def configs(name=None):
   made = []
   for seed in SEEDS:
     config = toy.get_config() if name is None else plain_config(name)
-    for player in config.optimizer.values():
-      player.name, player.learning_rate = 'sgd', 0.1
+    config = with_sgd(config, 0.1)
     config.seed = config.data.label_seed = seed
     config.train.num_steps = 6
     config.log.report_every_steps = 3

@@ -237,7 +237,9 @@ def test_the_first_difference_of_both_kinds_is_told(run, tiny_dataset):
   changed = tiny_dataset._replace(
     train=tiny_dataset.train._replace(image=image)
   )
-  assert verify(run, dataset=changed).finding == 'step 2: the state differs'
+  finding = verify(run, dataset=changed).finding
+  assert finding.startswith('step 2: the state differs; step 4: checkpoint ')
+  assert 'is damaged' in finding
 
 
 def test_a_run_without_a_checkpoint_cannot_be_verified(run, tiny_dataset):

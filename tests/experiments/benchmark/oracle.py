@@ -7,17 +7,15 @@ from numpy.testing import assert_allclose
 
 from gan_jax.data.batches import to_unit_range
 from gan_jax.systems.system import init_network
+from tests.changes import with_sgd
 
 
 def descend(config):
-  """Makes both players' optimisers show the raw gradient in a step.
+  """The config with optimisers that show the raw gradient in a step.
 
-  That it does to the parameters' rounding, at a rate of 1.
+  That they do to the parameters' rounding, at a rate of 1.
   """
-  for player in config.optimizer.values():
-    player.name = 'sgd'
-    player.learning_rate = 1.0
-    player.ema_decay = 0.0
+  return with_sgd(config, 1.0, ema_decay=0.0)
 
 
 def weights_of(state):

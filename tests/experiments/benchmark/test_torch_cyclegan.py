@@ -11,6 +11,7 @@ from gan_jax.data.domain_sets import DomainDataset, Domains
 from gan_jax.models.patchgan import PatchDiscriminator
 from gan_jax.models.resnet import ResNetGenerator
 from gan_jax.runs.program import build, init_state
+from tests.changes import changed
 from tests.conftest import ROOT
 from tests.experiments.benchmark import oracle
 
@@ -28,9 +29,7 @@ def load(**changes):
   config.parallel = 'jit'
   config.data.batch_size = 2
   config.loss.lambda_cycle = 1.0  # at 10, the other term's gradient is lost
-  config.update_from_flattened_dict(changes)
-  oracle.descend(config)
-  return config
+  return oracle.descend(changed(config, changes))
 
 
 def random_domains(channels_a=3):
@@ -89,7 +88,7 @@ def test_the_pool_gives_what_it_took():
 def test_a_loss_that_the_peer_does_not_have_is_refused():
   config = load()
   program = build(config, random_domains())
-  config.loss.adversarial.name = 'hinge'
+  config = changed(config, {'loss.adversarial.name': 'hinge'})
   with pytest.raises(ValueError, match='the peer has no loss hinge'):
     Peer(config, program.data.spec, {})
 

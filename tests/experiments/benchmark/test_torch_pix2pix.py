@@ -13,6 +13,7 @@ from gan_jax.models.layers import Dropout
 from gan_jax.models.patchgan import PatchDiscriminator
 from gan_jax.models.unet import UNetGenerator
 from gan_jax.runs.program import build, init_state
+from tests.changes import changed
 from tests.conftest import ROOT
 from tests.experiments.benchmark import oracle
 
@@ -29,9 +30,7 @@ def load(**changes):
   config = load_config(str(ROOT / 'configs/facades_pix2pix.py:smoke'))
   config.parallel = 'jit'
   config.loss.lambda_l1 = 1.0  # at 100, the other term's gradient is lost
-  config.update_from_flattened_dict(changes)
-  oracle.descend(config)
-  return config
+  return oracle.descend(changed(config, changes))
 
 
 def random_pairs():
@@ -104,17 +103,15 @@ def test_the_peer_draws_masks_of_its_own():
 
 
 @pytest.mark.parametrize(
-  'adversarial',
+  'changes',
   [
-    {'name': 'hinge', 'label_smoothing': 0.0},
-    {'name': 'non_saturating', 'label_smoothing': 0.1},
+    {'loss.adversarial.name': 'hinge'},
+    {'loss.adversarial.label_smoothing': 0.1},
   ],
 )
-def test_a_loss_that_the_peer_does_not_have_is_refused(adversarial):
-  config = load()
+def test_a_loss_that_the_peer_does_not_have_is_refused(changes):
+  config = changed(load(), changes)
   program = build(config, random_pairs())
-  with config.unlocked():
-    config.loss.adversarial = adversarial
   with pytest.raises(ValueError, match='non_saturating and least_squares only'):
     Peer(config, program.data.spec, {})
 

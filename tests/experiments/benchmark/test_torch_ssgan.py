@@ -34,7 +34,7 @@ def setting(request, smoke_config, tiny_dataset):
   config.model.discriminator.dropout_rate = 0.0
   config.data.num_labels = 15
   config.data.num_validation = 3
-  oracle.descend(config)
+  config = oracle.descend(config)
   program = build(config, tiny_dataset)
   state = init_state(program)
   peer = Peer(config, program.data.spec, oracle.weights_of(state))

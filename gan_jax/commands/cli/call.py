@@ -1,4 +1,4 @@
-"""What the commands share: flags that fail in one line, and exit codes.
+"""One call of a command: what it raises becomes a line and an exit status.
 
 0            done
 1            the answer is no: training diverged, a verification failed
@@ -7,10 +7,8 @@
 """
 
 import contextlib
-import difflib
 import faulthandler
 import logging
-import re
 import sys
 import traceback
 import warnings
@@ -18,12 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 from absl import logging as absl_logging
-from ml_collections import ConfigDict, config_flags
 
-from gan_jax.config import flatten, load_config
+from gan_jax.commands.cli.flags import Flags
 from gan_jax.core import os_errors
 from gan_jax.core.errors import InputError
-from gan_jax.core.files import expand
 
 _OUT_OF_MEMORY = (
   "the device's memory is full; in training a smaller config.data.batch_size "
@@ -33,20 +29,6 @@ _OUT_OF_MEMORY = (
 )
 
 PROGRAM = 'gan-jax'
-
-flags.disclaim_key_flags()  # a flag belongs to the module that asks for it
-
-
-class Flags(flags.FlagValues):
-  """The flags of one call, so that one process can make several.
-
-  A value is an attribute, `values.workdir`; `values['seeds'].present` says
-  whether it was given.
-  """
-
-  def __init__(self, argv: Sequence[str]):
-    super().__init__()
-    self.__dict__['argv'] = ['', *argv]  # as sys.argv, which names the program
 
 
 def call(
@@ -194,114 +176,10 @@ def _silence_abandoned() -> None:
 
 def _parse(values: Flags, *, positional: bool) -> Sequence[str]:
   """The arguments that are no flags; InputError for what cannot be parsed."""
-  argv = values.argv
   try:
-    _, *rest = values(argv)
-  except InputError:
-    raise
-  except Exception as error:  # a flag's, or whatever a config file raises
-    raise InputError(_explain_config(argv) or str(error)) from error
+    _, *rest = values(values.take_overrides())
+  except flags.Error as error:
+    raise InputError(str(error)) from error
   if rest and not positional:
     raise InputError(f'unexpected argument {rest[0]!r}; flags start with --')
   return rest
-
-
-def _explain_config(argv: Sequence[str]) -> str | None:
-  """The first --config.key that the config file does not have, if any.
-
-  Raises:
-    InputError: the config file itself is at fault.
-  """
-  specs = re.findall(r'--config[= ](\S+)', ' '.join(argv))
-  if not specs:
-    return None
-  keys = dict(flatten(load_config(specs[-1])))
-  for argument in argv:
-    match = re.match(r'--(?:no)?config\.([^=]+)', argument)
-    if match and match[1] not in keys:
-      near = difflib.get_close_matches(match[1], keys, n=1)
-      hint = f'; did you mean config.{near[0]}?' if near else ''
-      return f'unknown config key config.{match[1]}{hint}'
-  return None
-
-
-class _Path(flags.ArgumentParser):
-  """A path in which a leading ~ is replaced, as few shells do after --x=."""
-
-  syntactic_help = 'a path'
-
-  def parse(self, argument: str) -> str:
-    # Kept as it is otherwise: pathlib would spoil what gs:// says.
-    return str(expand(argument)) if argument.startswith('~') else argument
-
-
-def define_path(
-  values: Flags,
-  name: str,
-  help: str,
-  *,
-  required: bool = False,
-) -> None:
-  """A flag whose value is a path; a leading ~ is replaced."""
-  flags.DEFINE(_Path(), name, None, help, flag_values=values, required=required)
-
-
-def define_data_dir(values: Flags) -> None:
-  """The flag --data_dir of the commands that look at a run's data."""
-  define_path(
-    values, 'data_dir', 'Where the data are now, if not where the config says.'
-  )
-
-
-def define_checkpoint(values: Flags) -> None:
-  """The flag --checkpoint of the commands that open a run."""
-  flags.DEFINE_string(
-    'checkpoint', 'latest', 'latest, best (by the config), or a step.',
-    flag_values=values,
-  )  # fmt: skip
-
-
-def define_seed(values: Flags, help: str) -> None:
-  """The flag --seed, 32 bits."""
-  flags.DEFINE_integer(
-    'seed', 0, help, lower_bound=0, upper_bound=2**32 - 1, flag_values=values
-  )
-
-
-def define_config(values: Flags) -> None:
-  """The flag --config=FILE[:arg], with overrides --config.key=value."""
-  config_flags.DEFINE_config_file(
-    'config',
-    None,
-    'Config file, e.g. configs/digits_ssgan.py, or configs/digits_ssgan.py:'
-    'smoke for a tiny run; --config.train.num_steps=500 overrides a key.',
-    flag_values=values,
-    sys_argv=values.argv,
-  )
-
-
-def config_of(values: Flags) -> ConfigDict:
-  """The value of --config; InputError if it is absent or could not be read."""
-  if values.config is None:
-    raise InputError('give --config=FILE, e.g. configs/digits_ssgan.py')
-  if not isinstance(values.config, ConfigDict):  # it could not be read
-    load_config(config_flags.get_config_filename(values['config']))
-  return values.config
-
-
-def parse_range(name: str, text: str) -> list[int]:
-  """'0-2,7' as [0, 1, 2, 7]."""
-  numbers: list[int] = []
-  for part in text.split(','):
-    match = re.fullmatch(r'([0-9]+)(?:-([0-9]+))?', part.strip())
-    if not match:
-      raise InputError(f'--{name}={text}: want numbers such as 0-9 or 1,2,5')
-    first, last = int(match[1]), int(match[2] or match[1])
-    if last < first:
-      raise InputError(f'--{name}={text}: {part} runs backwards')
-    if last - first >= 10**6:
-      raise InputError(f'--{name}={text}: {part} are more than a million')
-    numbers += range(first, last + 1)
-  if len(set(numbers)) < len(numbers):
-    raise InputError(f'--{name}={text} names a number twice')
-  return numbers

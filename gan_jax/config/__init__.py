@@ -1,0 +1,48 @@
+"""Configs: the table of their keys, and config files.
+
+A config file defines `get_config(arg)`; see `gan_jax.systems.base`.
+"""
+
+from gan_jax.config.common import COMMON, optimizer
+from gan_jax.config.ranges import (
+  Check,
+  boolean,
+  integer,
+  integers,
+  one_of,
+  optional,
+  real,
+  string,
+)
+from gan_jax.config.table import Key, Table, Variants, key
+from gan_jax.config.values import (
+  differences,
+  flatten,
+  from_json,
+  from_values,
+  load_config,
+  to_json,
+)
+
+__all__ = [
+  'COMMON',
+  'Check',
+  'Key',
+  'Table',
+  'Variants',
+  'boolean',
+  'differences',
+  'flatten',
+  'from_json',
+  'from_values',
+  'integer',
+  'integers',
+  'key',
+  'load_config',
+  'one_of',
+  'optimizer',
+  'optional',
+  'real',
+  'string',
+  'to_json',
+]

@@ -1,0 +1,154 @@
+"""The rows of the table that all systems have, and those of an optimiser."""
+
+from gan_jax.config.ranges import (
+  boolean,
+  integer,
+  integers,
+  one_of,
+  optional,
+  real,
+  string,
+)
+from gan_jax.config.table import Table, Variants, key
+
+COMMON: Table = {
+  'system': key('gan', string, 'what is trained: a file of gan_jax/systems/'),
+  'seed': key(
+    0, integer(0, 2**32 - 1), 'of initialisation, noise and shuffles'
+  ),
+  'parallel': key(
+    'auto',
+    one_of('auto', 'jit', 'pmap', 'shard_map'),
+    'how a batch is split over devices; auto: not at all on one device',
+    free=True,
+  ),
+  'dtype': key(
+    'float32', one_of('float32', 'bfloat16'), 'in which the networks compute'
+  ),
+  'data.name': key('digits', string, 'the data set'),
+  'data.data_dir': key(
+    None,
+    optional(string),
+    'its folder; None: TFDS_DATA_DIR, or none is needed',
+    free=True,
+  ),
+  'data.made_up': key(
+    False,
+    boolean,
+    'random images of its shape instead of its own, which need not be there',
+    since=2,
+  ),
+  'data.batch_size': key(
+    64, integer(1), "images per update of D's, over all devices"
+  ),
+  'data.num_validation': key(
+    100, integer(1), 'images put aside from the training split'
+  ),
+  'train.num_steps': key(
+    None, optional(integer(0)), 'length of the run in steps', free=True
+  ),
+  'train.num_epochs': key(
+    None,
+    optional(integer(0)),
+    'length of the run in passes over the data, if not in steps',
+    free=True,
+  ),
+  'train.steps_per_dispatch': key(
+    1, integer(1), 'steps that a device takes without the host'
+  ),
+  'train.num_microbatches': key(
+    1,
+    integer(1),
+    'equal pieces of a batch that pass one after the other; their gradients '
+    'are averaged',
+  ),
+  'checkpoint.save_every_steps': key(
+    None, optional(integer(1)), 'steps between checkpoints; None: an epoch'
+  ),
+  'checkpoint.keep': key(3, integer(1), 'how many of the latest are kept'),
+  'checkpoint.best_metric': key(
+    None,
+    optional(string),
+    'a value of the reports, such as validation_fid: the checkpoint with its '
+    'best is kept too',
+  ),
+  'eval.batch_size': key(500, integer(1), 'images per step of an evaluation'),
+  'eval.metrics': key(
+    None,
+    optional(string),
+    "of generated against validation images, e.g. 'fid,prdc'; None: none",
+  ),
+  'eval.extractor': key(
+    None,
+    optional(string),
+    'whose features the metrics are in: a run that classifies, or '
+    'inception:FILE',
+  ),
+  'eval.num_samples': key(1000, integer(4), 'generated images per evaluation'),
+  'eval.eval_every_steps': key(
+    None,
+    optional(integer(1)),
+    'steps between evaluations of the metrics; None: with each report',
+  ),
+  'log.report_every_steps': key(
+    None,
+    optional(integer(1)),
+    'steps between reports; None: an epoch',
+    free=True,
+  ),
+  'log.grid': key(
+    (5, 10), integers(1, 100, length=2), 'rows, columns of samples', free=True
+  ),
+  'log.tensorboard': key(
+    True, boolean, 'whether curves and samples go to TensorBoard too', free=True
+  ),
+}  # fmt: skip
+
+
+def optimizer(
+  player: str, *, learning_rate: float = 2e-4, b1: float = 0.5
+) -> Table:
+  """The rows of `optimizer.PLAYER`, with a system's own defaults."""
+  group = f'optimizer.{player}'
+  return {
+    group: Variants(
+      'adam',
+      {
+        'adam': {
+          'b1': key(b1, real(0.0, 1.0, exclusive=True), 'decay of the mean'),
+          'b2': key(
+            0.999, real(0.0, 1.0, exclusive=True), 'decay of the variance'
+          ),
+          'eps': key(1e-8, real(0.0), 'added outside of the square root'),
+          'eps_root': key(0.0, real(0.0), 'added inside of the square root'),
+        },
+        'sgd': {},
+      },
+      'the update rule',
+    ),
+    f'{group}.learning_rate': key(
+      learning_rate, real(0.0), 'before the schedule'
+    ),
+    f'{group}.schedule': Variants(
+      'constant',
+      {
+        'constant': {},
+        'exponential': {
+          'decay_rate': key(0.9, real(0.0, 1.0), 'factor of each decay'),
+          'decay_every_steps': key(
+            None, optional(integer(1)), 'steps between decays; None: an epoch'
+          ),
+        },
+        'linear': {
+          'constant_epochs': key(100, integer(0), 'epochs before the decay'),
+          'decay_epochs': key(100, integer(1), 'epochs of the decay to 0'),
+        },
+      },
+      'how the learning rate changes',
+    ),
+    f'{group}.ema_decay': key(
+      0.0,
+      real(0.0, 1.0, exclusive=True),
+      'of the average of the weights per step; 0: no average',
+    ),
+  }  # fmt: skip

@@ -1,0 +1,89 @@
+"""What a config value may be."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+
+class Check(NamedTuple):
+  """Calling it returns None for a good value, else what it must be."""
+
+  accepts: Callable[[Any], bool]
+  wish: str  # e.g. 'an integer >= 1'
+  kind: type  # of the values that are not None
+
+  def __call__(self, value: Any) -> str | None:
+    return None if self.accepts(value) else self.wish
+
+
+def _is_integer(value: Any) -> bool:
+  return isinstance(value, int) and not isinstance(value, bool)
+
+
+def integer(low: int, high: int | None = None) -> Check:
+  """An integer in low..high, or from low on."""
+
+  def accepts(value):
+    return _is_integer(value) and low <= value <= (
+      value if high is None else high
+    )
+
+  wish = f'an integer >= {low}' if high is None else f'an integer {low}..{high}'
+  return Check(accepts, wish, int)
+
+
+def real(
+  low: float, high: float = math.inf, *, exclusive: bool = False
+) -> Check:
+  """A finite number in [low, high], or in [low, high) if `exclusive`."""
+
+  def accepts(value):
+    good = isinstance(value, (int, float)) and not isinstance(value, bool)
+    good = good and math.isfinite(value) and low <= value <= high
+    return good and not (exclusive and value == high)
+
+  wish = f'a finite number in [{low}, {high}{")" if exclusive else "]"}'
+  return Check(accepts, wish, float)
+
+
+def one_of(*choices: str | int) -> Check:
+  """One of the given strings or numbers."""
+
+  def accepts(value):
+    return value in choices and not isinstance(value, bool)
+
+  return Check(
+    accepts, f'one of: {", ".join(map(str, choices))}', type(choices[0])
+  )
+
+
+def integers(
+  low: int, high: int | None = None, *, length: int | None = None
+) -> Check:
+  """A tuple of integers as `integer` takes them, of any length >= 1 or one."""
+  item = integer(low, high)
+
+  def accepts(value):
+    good = isinstance(value, tuple) and len(value) == (length or len(value))
+    return good and len(value) > 0 and all(map(item.accepts, value))
+
+  size = '' if length is None else f'{length} '
+  bounds = f'>= {low}' if high is None else f'{low}..{high}'
+  return Check(accepts, f'a tuple of {size}integers {bounds}', tuple)
+
+
+boolean = Check(lambda value: isinstance(value, bool), 'True or False', bool)
+string = Check(
+  lambda value: isinstance(value, str) and value != '',
+  'a non-empty string',
+  str,
+)
+
+
+def optional(check: Check) -> Check:
+  """None, or what `check` takes."""
+
+  def accepts(value):
+    return value is None or check.accepts(value)
+
+  return Check(accepts, f'None or {check.wish}', check.kind)

@@ -1,0 +1,94 @@
+"""Configs as values: config files, flat dicts, JSON, and what differs."""
+
+import json
+import pathlib
+import runpy
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from gan_jax.config.table import Key
+from gan_jax.core.errors import InputError
+
+
+def load_config(spec: str) -> ConfigDict:
+  """The config that `path/to/file.py:arg` describes.
+
+  Raises:
+    InputError: no such file, or one that does not define a good get_config.
+  """
+  path, _, arg = spec.partition(':')
+  if not pathlib.Path(path).is_file():
+    raise InputError(f'no config file {path!r}; see configs/ for the choices')
+  try:
+    get_config = runpy.run_path(path).get('get_config')
+    config = get_config(arg) if callable(get_config) else None
+  except ValueError as error:
+    raise InputError(f'{spec}: {error}') from error
+  except Exception as error:  # whatever somebody's file may do
+    raise InputError(
+      f'{spec}: {type(error).__name__} in the config file: {error}'
+    ) from error
+  if not callable(get_config):
+    raise InputError(f'{path} defines no get_config(arg)')
+  if not isinstance(config, ConfigDict):
+    raise InputError(f'{path}: get_config must return an ml_collections config')
+  return config
+
+
+def flatten(config: Mapping, prefix: str = '') -> Iterator[tuple[str, Any]]:
+  """All leaves as ('group.key', value), in the order of their names."""
+  for key in sorted(config.keys()):
+    value = config[key]
+    if isinstance(value, (Mapping, ConfigDict)):
+      yield from flatten(value, f'{prefix}{key}.')
+    else:
+      yield f'{prefix}{key}', value
+
+
+def from_values(
+  values: Mapping[str, Any], keys: Mapping[str, Key]
+) -> ConfigDict:
+  """The config of flat values, with the types that `keys` says."""
+  nested = {}
+  for path, value in values.items():
+    group = nested
+    *groups, name = path.split('.')
+    for part in groups:
+      group = group.setdefault(part, {})
+    optional = path in keys and keys[path].check.accepts(None)
+    if optional and isinstance(value, keys[path].check.kind | None):
+      value = config_dict.FieldReference(value, keys[path].check.kind)
+    group[name] = value
+  return ConfigDict(nested)
+
+
+def to_json(config: ConfigDict) -> str:
+  """A config as JSON, its keys in order; `from_json` reads it back."""
+  return json.dumps(config.to_dict(), indent=2, sort_keys=True) + '\n'
+
+
+def from_json(text: str) -> ConfigDict:
+  """The config that `to_json` wrote. Configs hold tuples, never lists."""
+
+  def restore(value):
+    if isinstance(value, dict):
+      return {key: restore(item) for key, item in value.items()}
+    return tuple(map(restore, value)) if isinstance(value, list) else value
+
+  return ConfigDict(restore(json.loads(text)))
+
+
+def differences(
+  old: ConfigDict, new: ConfigDict, free: Collection[str] = ()
+) -> list[str]:
+  """The keys that differ and are not free to, as 'config.key: old -> new'."""
+  old_values, new_values = dict(flatten(old)), dict(flatten(new))
+  missing = '(absent)'
+  lines = []
+  for key in sorted(old_values.keys() | new_values.keys()):
+    before, after = old_values.get(key, missing), new_values.get(key, missing)
+    if before != after and key not in free:
+      lines.append(f'config.{key}: {before!r} -> {after!r}')
+  return lines

@@ -1,0 +1,81 @@
+"""Random images of a data set's shape: to try things out without the data."""
+
+import numpy as np
+
+from gan_jax.data.dataset import Dataset, Examples
+from gan_jax.data.domain_sets import DomainDataset, Domains
+
+_NUM_TRAIN, _NUM_TEST = 200, 30
+_NUM_CLASSES = 10
+SHAPES = {
+  'cifar10': (32, 32, 3),
+  'digits': (8, 8, 1),
+  'fashion_mnist': (28, 28, 1),
+  'idx': (28, 28, 1),
+  'mnist': (28, 28, 1),
+  'npz': (28, 28, 1),
+  'svhn_cropped': (32, 32, 3),
+  'svhn_cropped_extra': (32, 32, 3),
+  'svhn_mat': (32, 32, 3),
+  'svhn_mat_extra': (32, 32, 3),
+}
+_ALIGNED = ('pairs', 'gray_to_colour')
+
+
+def made_up(
+  shape: tuple[int, int, int], num_train: int, num_validation: int
+) -> Dataset:
+  """Images [H, W, C] of ten classes, which nothing tells apart."""
+  rng = np.random.default_rng(0)
+
+  def examples(num):
+    image = rng.integers(0, 256, (num, *shape), np.uint8)
+    return Examples(image, (np.arange(num) % _NUM_CLASSES).astype(np.int32))
+
+  parts = map(examples, (num_train, num_validation, _NUM_TEST))
+  return Dataset('made-up', *parts, _NUM_CLASSES, shape[:2])
+
+
+def made_up_like(config) -> Dataset:
+  """The same in the shape of the data set that a group `data` names."""
+  side = config.image_size or 32  # of folders, whose images have no one size
+  shape = SHAPES.get(config.name, (side, side, 3))
+  return made_up(shape, _NUM_TRAIN, config.num_validation)
+
+
+def made_up_domains(
+  shape: tuple[int, int, int],
+  num_train: int,
+  num_validation: int,
+  *,
+  crop_size: int,
+  aligned: bool = True,
+  a_channels: int | None = None,
+) -> DomainDataset:
+  """Images [H, W, C] of two domains, those to look at of side `crop_size`."""
+  rng = np.random.default_rng(0)
+
+  def domains(num, height, width):
+    return Domains(*(
+      rng.integers(0, 256, (num, height, width, channels), np.uint8)
+      for channels in (a_channels or shape[2], shape[2])
+    ))  # fmt: skip
+
+  parts = (
+    domains(num_train, *shape[:2]),
+    domains(num_validation, crop_size, crop_size),
+    domains(3, crop_size, crop_size),
+  )
+  return DomainDataset('made-up', *parts, aligned)
+
+
+def made_up_domains_like(config) -> DomainDataset:
+  """The same in the shape of the data set that a group `data` names."""
+  return made_up_domains(
+    (config.load_size, config.load_size, 3),
+    10 * config.batch_size,
+    config.num_validation,
+    crop_size=config.crop_size,
+    aligned=config.name in _ALIGNED,
+    a_channels=1 if config.name == 'gray_to_colour' else None,
+  )

@@ -1,0 +1,174 @@
+"""What older versions wrote, as this one reads it.
+
+config.json, data.json and result.json say in which format they are; where they
+do not, it is 1, that of version 0.1.0. A table's row says since which format it
+is there, and which value means "as before": a new key needs nothing else. What
+was renamed, or means something else now, is changed here by pure functions of
+a file's contents. What a newer version wrote is refused.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+import gan_jax
+from gan_jax.config import flatten, from_values
+from gan_jax.config.table import all_rows, resolve
+from gan_jax.core.errors import InputError
+from gan_jax.systems import SYSTEMS, options
+
+_CHANGED = 2  # the last format in which more than a key was added
+
+# Leaves of the state that an older one may lack, since the initial value means
+# "as before": the path's pattern, such as r'generator/ema/.*', and the format
+# that they came with.
+ADDED_LEAVES: dict[str, int] = {}
+
+
+def current() -> int:
+  """The format that this version writes."""
+  rows = [row for name in SYSTEMS for *_, row in all_rows(options(name))]
+  since = [row.since for row in rows]
+  return max([_CHANGED, *since, *ADDED_LEAVES.values()])
+
+
+def format_of(values: Mapping[str, Any], source: Any, version: str) -> int:
+  """The format of a file's contents.
+
+  Args:
+    values: the contents.
+    source: the file, for messages.
+    version: the one that wrote it, as far as is known.
+
+  Raises:
+    InputError: it is newer than this version, or none.
+  """
+  number = values.get('format', 1)
+  if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+    raise InputError(
+      f'{source}: format must be an integer >= 1, not {number!r}'
+    )
+  if number > current():
+    raise InputError(
+      f'{source} is of format {number}, which gan_jax {version} wrote; this is '
+      f'gan_jax {gan_jax.__version__}, which reads formats 1 to {current()}: '
+      'use a newer version'
+    )
+  return number
+
+
+def read_config(
+  values: Mapping[str, Any],
+  source: Any,
+  version: str = '(unknown)',
+  steps_per_epoch: int | None = None,
+) -> ConfigDict:
+  """The config that a config.json of any format holds.
+
+  Args:
+    values: the file's contents.
+    source: the file, for messages.
+    version: the one that wrote it, as far as is known.
+    steps_per_epoch: of format 1, what its data.json says.
+
+  Raises:
+    InputError: a newer format, an unknown system, unknown or missing keys.
+  """
+  number = format_of(values, source, version)
+  flat = dict(flatten({k: v for k, v in values.items() if k != 'format'}))
+  try:
+    if number < 2:
+      flat = _config_to_2(flat, steps_per_epoch)
+    rows = options(flat.get('system'))
+    keys = resolve(rows, flat, before=True)
+    added = {k: row.was for k, row in keys.items() if row.since > number}
+    flat = added | flat
+    for path in flat:
+      if path not in keys:
+        raise InputError(f'unknown config key config.{path}')
+    for path in keys:
+      if path not in flat:
+        raise InputError(f'config.{path} is missing')
+  except InputError as error:
+    raise InputError(
+      f'{source}: {error}. gan_jax {version} wrote it, in format {number}; '
+      f'this is gan_jax {gan_jax.__version__}'
+    ) from None
+  flat = {k: tuple(v) if isinstance(v, list) else v for k, v in flat.items()}
+  return from_values(flat, keys)
+
+
+def read_data(
+  values: Mapping[str, Any],
+  config: Mapping[str, Any],
+  source: Any,
+  version: str = '(unknown)',
+) -> dict[str, Any]:
+  """The contents of a data.json of any format.
+
+  Args:
+    values: the file's contents, {'spec': ..., 'sha256': ...}.
+    config: the contents of the run's config.json.
+    source: the file, for messages.
+    version: the one that wrote it, as far as is known.
+  """
+  number = format_of(values, source, version)
+  data = {k: v for k, v in values.items() if k != 'format'}
+  if number < 2:
+    turns = dict(flatten(config)).get('loss.n_critic', 1)
+    spec = dict(data['spec'])
+    # An epoch was counted in steps of a batch each. Floors of floors agree.
+    if isinstance(steps := spec.get('steps_per_epoch'), int):
+      spec['steps_per_epoch'] = max(1, steps // turns)
+    data['spec'] = spec
+  return data
+
+
+def _config_to_2(
+  flat: Mapping[str, Any], steps_per_epoch: int | None
+) -> dict[str, Any]:
+  """Format 2: variants have keys of their own; an epoch is a pass of D's data.
+
+  An epoch was `n_critic` passes, so that what was counted in epochs is counted
+  in steps now: a run is as long as it was, and saves and decays when it did.
+  """
+  flat = dict(flat)
+  if flat.get('loss.adversarial.name') not in ('minimax', 'non_saturating'):
+    flat.pop('loss.adversarial.label_smoothing', None)
+  players = [f'optimizer.{player}' for player in ('generator', 'discriminator')]
+  for player in players:
+    if flat.get(f'{player}.name') == 'sgd':
+      for name in ('b1', 'b2', 'eps', 'eps_root'):
+        flat.pop(f'{player}.{name}', None)
+  turns = flat.get('loss.n_critic', 1)
+  if turns == 1:
+    return flat
+  epochs = ['train.num_epochs']
+  for player in players:
+    if flat.get(f'{player}.schedule.name') == 'linear':
+      epochs += [f'{player}.schedule.{x}_epochs' for x in ('constant', 'decay')]
+  if steps_per_epoch is None or steps_per_epoch % turns == 0:
+    for key in epochs:
+      flat[key] = (flat.get(key) or 0) * turns or flat.get(key)
+  elif len(epochs) > 1:
+    raise InputError(
+      f'a linear schedule with n_critic = {turns} cannot be counted in the '
+      'epochs of this version; gan_jax 0.1.0 reads it'
+    )
+  elif flat.get('train.num_epochs'):
+    flat['train.num_steps'] = flat['train.num_epochs'] * steps_per_epoch
+    flat['train.num_epochs'] = None
+  if steps_per_epoch is not None:
+    every = [
+      'checkpoint.save_every_steps',
+      'log.report_every_steps',
+      *(
+        f'{player}.schedule.decay_every_steps'
+        for player in players
+        if flat.get(f'{player}.schedule.name') == 'exponential'
+      ),
+    ]
+    for key in every:
+      flat[key] = flat.get(key) or steps_per_epoch
+  return flat

@@ -1,0 +1,223 @@
+"""Files of older and newer versions, as plain dicts."""
+
+import json
+
+import pytest
+from ml_collections import ConfigDict
+
+import gan_jax
+from gan_jax.config import flatten, integer, key
+from gan_jax.config.table import all_rows
+from gan_jax.core.errors import InputError
+from gan_jax.runs import formats
+from gan_jax.runs.configs import load_config
+from gan_jax.runs.directory import RunDirectory, config_text
+from gan_jax.systems import SYSTEMS, base, check, options
+from tests import toy
+from tests.changes import changed
+
+
+def stored(config, number=1):
+  """The contents of a config.json of that format; of 1 as 0.1.0 wrote them."""
+  values = json.loads(config_text(config)) | {'format': number}
+  if number == 1:
+    del values['format'], values['data']['made_up']
+    if 'adversarial' in values.get('loss', {}):
+      values['loss']['adversarial'].setdefault('label_smoothing', 0.0)
+    for player in values['optimizer'].values():
+      for name, value in (
+        ('b1', 0.5),
+        ('b2', 0.9),
+        ('eps', 0),
+        ('eps_root', 0),
+      ):
+        player.setdefault(name, value)
+  return values
+
+
+def gan(**changes):
+  config = base('gan')
+  config.train.num_epochs = 4
+  return changed(config, changes)
+
+
+def migrated(values, steps_per_epoch=None):
+  config = formats.read_config(values, 'config.json', '0.1.0', steps_per_epoch)
+  check(config)
+  return config
+
+
+@pytest.mark.parametrize('name', sorted(SYSTEMS))
+@pytest.mark.parametrize('number', [1, 2])
+def test_a_config_comes_back(name, number):
+  config = base(name)
+  config.train.num_steps = 3
+  assert dict(flatten(migrated(stored(config, number)))) == (
+    dict(flatten(config))
+  )
+
+
+@pytest.mark.parametrize(
+  'changes',
+  [
+    {'loss.adversarial.name': 'hinge'},
+    {
+      'loss.adversarial.name': 'minimax',
+      'loss.adversarial.label_smoothing': 0.1,
+    },
+    {'optimizer.generator.name': 'sgd'},
+    {'optimizer.discriminator.schedule.name': 'linear'},
+  ],
+)
+def test_keys_that_a_variant_does_not_have_any_more(changes):
+  config = gan(**changes)
+  assert dict(flatten(migrated(stored(config)))) == dict(flatten(config))
+
+
+def test_an_epoch_was_a_batch_a_step():
+  """A run is as long as it was, whatever the number of images."""
+  old = stored(gan(**{'loss.n_critic': 5}))
+  exact = migrated(old, steps_per_epoch=860)
+  assert (exact.train.num_epochs, exact.train.num_steps) == (20, None)
+  assert exact.checkpoint.save_every_steps == 860
+  assert exact.log.report_every_steps == 860
+  rounded = migrated(old, steps_per_epoch=859)  # 171 a pass of D's: 855
+  assert rounded.train.num_epochs is None
+  assert rounded.train.num_steps == 4 * 859
+  assert rounded.checkpoint.save_every_steps == 859
+  alone = migrated(old)  # without its run
+  assert alone.train.num_epochs == 20
+  assert alone.checkpoint.save_every_steps is None
+
+
+def test_steps_stay_steps():
+  changes = {
+    'loss.n_critic': 2,
+    'train.num_steps': 7,
+    'checkpoint.save_every_steps': 2,
+    'optimizer.generator.schedule.name': 'exponential',
+  }
+  new = migrated(stored(gan(**changes)), steps_per_epoch=3)
+  assert (new.train.num_steps, new.train.num_epochs) == (7, None)
+  assert new.checkpoint.save_every_steps == 2
+  assert new.optimizer.generator.schedule.decay_every_steps == 3
+
+
+def test_a_linear_schedule_of_several_turns():
+  changes = {
+    'loss.n_critic': 2,
+    'optimizer.generator.schedule.name': 'linear',
+    'optimizer.generator.schedule.decay_epochs': 3,
+  }
+  old = stored(gan(**changes))
+  new = migrated(old, steps_per_epoch=10)
+  assert new.optimizer.generator.schedule.decay_epochs == 6
+  assert new.optimizer.generator.schedule.constant_epochs == 200
+  with pytest.raises(InputError, match=r'0\.1\.0 reads it'):
+    migrated(old, steps_per_epoch=11)
+
+
+@pytest.mark.parametrize(
+  ('steps', 'turns', 'now'), [(10, 1, 10), (11, 5, 2), (3, 5, 1)]
+)
+def test_steps_per_epoch_of_old_data(steps, turns, now):
+  data = {'spec': {'steps_per_epoch': steps}, 'sha256': {}}
+  config = {'loss': {'n_critic': turns}}
+  read = formats.read_data(data, config, 'data.json')
+  assert read == {'spec': {'steps_per_epoch': now}, 'sha256': {}}
+  read = formats.read_data(data | {'format': 2}, config, 'data.json')
+  assert read['spec']['steps_per_epoch'] == steps
+
+
+@pytest.mark.parametrize(
+  ('change', 'message'),
+  [
+    ({'format': 99}, r'config\.json is of format 99, which gan_jax 7\.0 wrote; '
+     rf'this is gan_jax {gan_jax.__version__}, which reads formats 1 to \d'),
+    ({'format': '2'}, r"format must be an integer >= 1, not '2'"),
+    ({'format': 0}, r'format must be an integer >= 1, not 0'),
+    ({'format': True}, r'format must be an integer >= 1, not True'),
+    ({'new': 3}, r'unknown config key config\.new.*gan_jax 7\.0 wrote it, in '
+     rf'format 2; this is gan_jax {gan_jax.__version__}'),
+    ({'system': 'stylegan'}, r"unknown system 'stylegan'.*gan_jax 7\.0 wrote"),
+    ({'seed': None}, r'config\.seed is missing.*gan_jax 7\.0 wrote it'),
+  ],
+)  # fmt: skip
+def test_what_cannot_be_read_names_both_versions(change, message):
+  values = stored(gan(), 2) | change
+  values = {k: v for k, v in values.items() if v is not None}
+  with pytest.raises(InputError, match=message):
+    formats.read_config(values, 'config.json', '7.0')
+  if change.get('format') == 99:
+    with pytest.raises(InputError, match=r'data\.json is of format 99'):
+      formats.read_data({'format': 99}, {}, 'data.json')
+
+
+def test_a_key_that_comes_later(monkeypatch, toy_run, tiny_dataset):
+  """A row of a table is all that it takes: old runs mean what they meant."""
+  row = key(7, integer(0), 'a trial', since=3, was=0)
+  monkeypatch.setitem(toy.OPTIONS, 'model.trial', row)
+  assert formats.current() == 3
+  assert base('toy').model.trial == 7
+  directory = RunDirectory(toy_run)
+  assert directory.read_config().model.trial == 0
+  config = toy.get_config()
+  with pytest.raises(InputError, match=r'another config: .*trial: 0 -> 7'):
+    directory.check(config, directory.read_data())
+  config.model.trial = 0
+  directory.check(config, directory.read_data())
+  directory.define(config, directory.read_data())
+  assert json.loads(directory.config.read_text())['format'] == 3
+  monkeypatch.delitem(toy.OPTIONS, 'model.trial')
+  with pytest.raises(InputError, match=r'of format 3, which gan_jax 0\.2'):
+    directory.read_config()
+
+
+def test_a_table_changes_with_its_format_only(request):
+  """A key that comes, goes or means another default needs a new format.
+
+  formats.json holds the keys of each format, and what means "as before". A row
+  whose `since` is one higher is all right: it is added there with a release.
+  """
+  path = request.path.with_name('formats.json')
+  known = json.loads(path.read_text())
+  for number, systems in known.items():
+    for name, keys in systems.items():
+      now = {
+        f'{k} ({variant})' if variant else k: repr(row.was)
+        for k, variant, row in all_rows(options(name))
+        if row.since <= int(number)
+      }
+      assert now == keys, f'{name}, format {number}'
+  assert {*known['2']} == SYSTEMS.keys() - {'toy'}
+
+
+@pytest.mark.parametrize('text', ['[', '[]', '{}'])
+def test_files_that_are_no_config(tmp_path, text):
+  path = tmp_path / 'some.json'
+  path.write_text(text)
+  with pytest.raises(InputError, match=r'some\.json'):
+    load_config(str(path))
+  with pytest.raises(InputError, match='no config file'):
+    load_config(str(tmp_path / 'other.json'))
+
+
+def test_a_config_from_anywhere(toy_run, tmp_path):
+  config = dict(flatten(load_config(str(toy_run))))
+  assert config == dict(flatten(load_config(f'{toy_run}/config.json')))
+  alone = tmp_path / 'mine.json'
+  alone.write_text((toy_run / 'config.json').read_text())
+  assert config == dict(flatten(load_config(str(alone))))
+  assert isinstance(config['log.grid'], tuple)
+  partial = tmp_path / 'partial.py'
+  partial.write_text(
+    'from ml_collections import ConfigDict\n'
+    'def get_config(arg):\n'
+    "  return ConfigDict({'system': 'toy', 'train': {'num_steps': 2}})\n"
+  )
+  whole = load_config(str(partial))
+  check(whole)
+  assert isinstance(whole, ConfigDict)
+  partial.write_text(partial.read_text().replace('num_steps', 'num_stepz'))
+  with pytest.raises(InputError, match=r'partial\.py: .*mean config\.train\.n'):
+    load_config(str(partial))
