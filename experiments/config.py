@@ -1,0 +1,10 @@
+"""Prints the keys of configs: meanings, defaults and ranges.
+
+The command is gan_jax/commands/config.py; `gan-jax config` is the same.
+"""
+
+from gan_jax.commands import cli
+from gan_jax.commands.config import main
+
+if __name__ == '__main__':
+  cli.launch(main)
