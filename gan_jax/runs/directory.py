@@ -216,7 +216,7 @@ class RunDirectory:
     if changed:
       raise InputError(
         f'{self.path} is a run of another config: {"; ".join(changed)}. '
-        'Choose another --workdir, or the config that it was started with'
+        'Choose another --workdir, or leave --config out to go on with its own'
       )
     recorded = self.read_data()
     if recorded != data:

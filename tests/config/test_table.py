@@ -6,7 +6,7 @@ from ml_collections import ConfigDict
 from gan_jax import config as cfg
 from gan_jax.config import table
 from gan_jax.core.errors import InputError
-from gan_jax.systems import check, complete, options, override, sized
+from gan_jax.systems import base, check, complete, options, override, sized
 
 NETS = cfg.Variants(
   'mlp',
@@ -218,6 +218,15 @@ def test_a_length_takes_the_place_of_the_other(smoke_config):
   both = {'train.num_epochs': 3, 'train.num_steps': 5}
   with pytest.raises(InputError, match='set one of'):
     check(override(smoke_config, both)[0])
+
+
+def test_a_folder_takes_the_place_of_made_up_images():
+  smoke = sized(base('ssgan'), 'smoke')
+  there, _ = override(smoke, {'data.data_dir': 'there'})
+  assert (smoke.data.made_up, there.data.made_up) == (True, False)
+  both = {'data.data_dir': 'there', 'data.made_up': True}
+  assert override(smoke, both)[0].data.made_up
+  assert override(smoke, {'data.data_dir': None})[0].data.made_up
 
 
 def test_a_loss_is_changed_by_its_name_alone(smoke_config):

@@ -1,18 +1,25 @@
 """Files of older and newer versions, as plain dicts."""
 
 import json
+import types
 
+import jax
+import jax.numpy as jnp
 import pytest
 from ml_collections import ConfigDict
+from numpy.testing import assert_array_equal
 
 import gan_jax
 from gan_jax.config import flatten, integer, key
 from gan_jax.config.table import all_rows
 from gan_jax.core.errors import InputError
-from gan_jax.runs import formats
+from gan_jax.runs import formats, restore
+from gan_jax.runs.checkpoint import OtherStructure
 from gan_jax.runs.configs import load_config
 from gan_jax.runs.directory import RunDirectory, config_text
+from gan_jax.runs.fingerprint import fingerprints
 from gan_jax.systems import SYSTEMS, base, check, options
+from gan_jax.training import loop
 from tests import toy
 from tests.changes import changed
 
@@ -171,6 +178,62 @@ def test_a_key_that_comes_later(monkeypatch, toy_run, tiny_dataset):
   monkeypatch.delitem(toy.OPTIONS, 'model.trial')
   with pytest.raises(InputError, match=r'of format 3, which gan_jax 0\.2'):
     directory.read_config()
+
+
+def with_a_new_leaf(monkeypatch):
+  """The toy, as a later version has it: its state has a leaf more."""
+
+  def make(*args):
+    system = toy.make_system(*args)
+
+    def init(key, image):
+      state = system.init(key, image)
+      g = state.generator
+      weights = [
+        x._replace(model_state={'trial': {'x': jnp.full(3, 5.0)}})
+        for x in (g.weights, g.ema)
+      ]
+      g = g.replace(model_state=weights[0].model_state, ema=weights[1])
+      return state.replace(generator=g, extra={'x': jnp.full(3, 5.0)})
+
+    return system._replace(init=init)
+
+  later = types.SimpleNamespace(**vars(toy))
+  later.make_system = make
+  monkeypatch.setitem(SYSTEMS, 'toy', later)
+
+
+def test_a_leaf_that_comes_later(monkeypatch, toy_run, tiny_dataset):
+  before = restore.load_run(toy_run).state
+  with_a_new_leaf(monkeypatch)
+  with pytest.raises(OtherStructure, match=r'/x: \(absent\) -> float32'):
+    restore.load_run(toy_run)
+  leaf = r'generator/(ema/)?model_state/trial/x|extra/x'
+  monkeypatch.setitem(formats.ADDED_LEAVES, leaf, 3)
+  after = restore.load_run(toy_run).state
+  assert_array_equal(after.generator.model_state['trial']['x'], [5, 5, 5])
+  assert_array_equal(
+    jax.tree.leaves(after.generator.params)[0],
+    jax.tree.leaves(before.generator.params)[0],
+  )
+  same = after.replace(generator=before.generator, extra={})
+  assert fingerprints(same) == fingerprints(before)
+  assert restore.load_generator(toy_run).state.generator is not None
+  # It goes on, and its checkpoints have the leaf from then on.
+  config = toy.get_config()
+  config.train.num_steps = 10
+  loop.train(config, toy_run, dataset=tiny_dataset)
+  assert (toy_run / 'checkpoints/10/extra').is_dir()
+  state = restore.load_run(toy_run, '10').state
+  assert_array_equal(state.generator.ema.model_state['trial']['x'], [5, 5, 5])
+
+
+def test_a_leaf_that_is_lost_is_not_made_anew(monkeypatch, toy_run):
+  """What came with an older format than the checkpoint's should be there."""
+  with_a_new_leaf(monkeypatch)
+  monkeypatch.setitem(formats.ADDED_LEAVES, r'.*/x', 2)
+  with pytest.raises(OtherStructure, match=r'/x: \(absent\) -> float32'):
+    restore.load_run(toy_run)
 
 
 def test_a_table_changes_with_its_format_only(request):

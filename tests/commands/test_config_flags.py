@@ -1,0 +1,170 @@
+"""Configs on the command line: from files, from runs, with overrides."""
+
+import hashlib
+import json
+import shutil
+
+import pytest
+
+from gan_jax.systems import SYSTEMS
+from gan_jax.systems.config_page import page
+from tests.conftest import ROOT
+
+TOY = (
+  '--config=tests/toy.py:smoke',
+  '--config.data.num_labels=10',
+  '--config.data.num_validation=10',
+)
+SCHEDULE = 'config.optimizer.generator.schedule'
+
+
+def read(path):
+  return json.loads(path.read_text())
+
+
+@pytest.fixture
+def run(command, tmp_path):
+  workdir = tmp_path / 'run'
+  out = command('train', *TOY, f'--workdir={workdir}').stdout
+  assert 'on random images in place of digits' in out
+  return workdir
+
+
+def test_a_run_goes_on_by_its_own_config(command, refused, run, tmp_path):
+  out = command('train', f'--workdir={run}').stdout
+  assert 'is finished: 8 steps' in out
+  out = command('train', f'--workdir={run}', '--config.train.num_steps=10')
+  assert 'resuming' in out.stdout
+  assert read(run / 'result.json')['steps'] == 10
+  refused(
+    'config.seed: 0 -> 1. Choose another --workdir, or leave --config out',
+    'train', f'--workdir={run}', '--config.seed=1',
+  )  # fmt: skip
+  refused('give --config=FILE', 'train', f'--workdir={tmp_path}/none')
+  assert not (tmp_path / 'none').exists()
+
+
+@pytest.mark.parametrize('name', ['', '/config.json'])
+def test_a_run_is_a_config(command, run, tmp_path, name):
+  again = tmp_path / 'again'
+  command('train', f'--config={run}{name}', f'--workdir={again}')
+  old, new = (read(x / 'result.json') for x in (run, again))
+  assert old['sha256'] == new['sha256']
+  assert old['config_sha256'] == new['config_sha256']
+  assert (run / 'config.json').read_bytes() == (
+    (again / 'config.json').read_bytes()
+  )
+  other = tmp_path / 'other'
+  command(
+    'train', f'--config={run}{name}', '--config.seed=4', f'--workdir={other}'
+  )
+  assert read(other / 'config.json')['seed'] == 4
+  assert read(other / 'result.json')['sha256'] != old['sha256']
+
+
+def test_the_configs_hash_is_that_of_the_file(run):
+  sha256 = hashlib.sha256((run / 'config.json').read_bytes()).hexdigest()
+  assert read(run / 'result.json')['config_sha256'] == sha256
+  (session,) = read(run / 'environment.json')['sessions']
+  assert session['config_sha256'] == sha256
+
+
+def test_a_run_of_0_1_0_is_a_config_too(command, run, tmp_path):
+  """As far as it is one: without a format, and without what came later."""
+  old = shutil.copytree(run, tmp_path / 'old')
+  config = read(old / 'config.json')
+  del config['format'], config['data']['made_up']
+  (old / 'config.json').write_text(json.dumps(config))
+  out = command('train', f'--config={old}', '--dry_run').stdout
+  assert '"made_up": false' in out
+  assert 'digits, 8x8x1, 1247 train' in out
+
+
+@pytest.mark.parametrize('flip', [False, True])
+def test_names_and_keys_in_any_order(command, flip):
+  overrides = [
+    f'--{SCHEDULE}.name=linear',
+    f'--{SCHEDULE}.decay_epochs=10',
+  ]
+  out = command(
+    'train', *TOY, '--dry_run', *(overrides[::-1] if flip else overrides)
+  ).stdout
+  stated, _, rest = out.partition('\nConfig\n')
+  assert stated.startswith('Differs from the defaults\n')
+  assert "optimizer.generator.schedule.name = 'linear'  (default 'con" in stated
+  assert 'optimizer.generator.schedule.decay_epochs = 10  (def' in stated
+  assert 'constant_epochs' not in stated
+  assert '"constant_epochs": 100' in rest
+
+
+def test_what_a_name_drops(command, refused):
+  """Said when it is the config file's, refused when the command line asks."""
+  args = (
+    'train', '--config=configs/mnist_gan.py:smoke', '--dry_run',
+    '--config.loss.adversarial.name=hinge',
+  )  # fmt: skip
+  done = command(*args)
+  assert done.stderr == (
+    'note: config.loss.adversarial.label_smoothing = 0.1 is dropped: '
+    'config.loss.adversarial.name=hinge has no such key\n'
+  )
+  refused(
+    'label_smoothing is a key of config.loss.adversarial.name=minimax or',
+    *args, '--config.loss.adversarial.label_smoothing=0.2',
+  )  # fmt: skip
+
+
+def test_a_sweep_over_names(command, tmp_path):
+  out = command(
+    'sweep', *TOY, f'--workdir={tmp_path}/sweep', '--seeds=0',
+    '--vary=optimizer.generator.schedule.name=linear',
+    '--vary=optimizer.generator.schedule.decay_epochs=5,10',
+  ).stdout  # fmt: skip
+  assert '2/2' in out
+  runs = sorted(x for x in (tmp_path / 'sweep').iterdir() if x.is_dir())
+  decays = {
+    read(x / 'config.json')['optimizer']['generator']['schedule'][
+      'decay_epochs'
+    ]
+    for x in runs
+  }
+  assert decays == {5, 10}
+
+
+@pytest.mark.parametrize(
+  ('args', 'key', 'value'),
+  [
+    (('--config.log.tensorboard=true',), 'log.tensorboard = True', False),
+    (('--config.log.tensorboard',), 'log.tensorboard = True', False),
+    (('--noconfig.data.made_up',), 'data.made_up = True', False),
+    (('--config.seed', '5'), 'seed = 5  (default 0)', True),
+    (('--config.log.grid=(2,3)',), 'log.grid = (2, 3)', True),
+    (('--config.train.num_epochs=3',), 'train.num_epochs = 3', True),
+    (('--config.train.num_epochs=3',), 'train.num_steps', False),
+  ],
+)
+def test_forms_of_overrides(command, args, key, value):
+  digits = '--config.data.num_labels=10', '--config.data.num_validation=10'
+  out = command('train', TOY[0], *digits, '--dry_run', *args).stdout
+  stated = out.partition('\nConfig\n')[0]
+  assert (key in stated) == value
+
+
+def test_the_page_of_keys_is_current(command, monkeypatch):
+  monkeypatch.delitem(SYSTEMS, 'toy')
+  written = (ROOT / 'docs/config.md').read_text()
+  assert page() == written, 'run: gan-jax config > docs/config.md'
+  assert command('config').stdout == written
+
+
+def test_the_keys_of_a_system(command, refused):
+  out = command('config', 'pix2pix').stdout
+  assert (
+    "data.direction = 'b2a'\n    from which domain to which; one of: a2b"
+    in (out)
+  )
+  assert 'decay_epochs = 100  (of linear)\n' in out
+  assert 'z_dim' not in out
+  refused("unknown system 'dcgan'; choose one of", 'config', 'dcgan')
+  refused('name one system, or none', 'config', 'gan', 'ssgan')
+  assert 'gan-jax config SYSTEM' in command('train', '--help').stdout
