@@ -136,6 +136,29 @@ def test_steps_per_epoch_of_old_data(steps, turns, now):
   assert read['spec']['steps_per_epoch'] == steps
 
 
+def test_a_run_of_several_turns(tmp_path):
+  """Its files as 0.1.0 wrote them, and after it has gone on."""
+  directory = RunDirectory(tmp_path)
+  old = stored(gan(**{'loss.n_critic': 2}))
+  directory.config.write_text(json.dumps(old))
+  data = {'spec': {'steps_per_epoch': 11}, 'sha256': {}}
+  directory.data.write_text(json.dumps(data))
+  lines = [{'step': 11, 'epoch': 1.0}, {'step': 11, 'state_sha256': 'x'}]
+  directory.metrics.write_text('\n'.join(map(json.dumps, lines)))
+  for _ in range(2):
+    config = directory.read_config()
+    assert (config.train.num_steps, config.log.report_every_steps) == (44, 11)
+    assert directory.read_data() == {
+      'spec': {'steps_per_epoch': 5},
+      'sha256': {},
+    }
+    assert directory.lines() == [{'step': 11, 'epoch': 2.2}, lines[1]]
+    assert directory.config_of({'config': old}) == config
+    directory.define(config, directory.read_data())
+  assert json.loads(directory.config.read_text())['format'] == 2
+  assert json.loads(directory.data.read_text()) == data  # as it was checked
+
+
 @pytest.mark.parametrize(
   ('change', 'message'),
   [
