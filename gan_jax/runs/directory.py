@@ -140,6 +140,7 @@ class RunDirectory:
         f'{self.result} is not the file that a run writes; remove it, and the '
         'same training command writes it anew'
       )
+    formats.format_of(result['config'], self.result, self.version())
     return result
 
   def recorded_hashes(self) -> dict[int, str]:

@@ -88,7 +88,8 @@ def environment_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
   """The decisive differences, as 'what: old -> new'."""
   lines = []
   for name in DECISIVE:
-    before, after = old.get(name), new.get(name)
+    before = old.get(name, '(not recorded)')
+    after = new.get(name, '(not recorded)')
     if name == 'packages':
       for package in sorted({*(before or {}), *(after or {})}):
         versions = (before or {}).get(package), (after or {}).get(package)

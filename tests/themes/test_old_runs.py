@@ -161,3 +161,8 @@ def test_a_newer_run_names_both_versions(run):
     with pytest.raises(InputError, match=rf'{name} is of format 1000, which'):
       restore.load_run(run)
     path.write_text(text)
+  path = run / 'result.json'
+  result = read(path)
+  path.write_text(json.dumps(result | {'config': {'format': 1000}}))
+  with pytest.raises(InputError, match=r'result\.json is of format 1000'):
+    RunDirectory(run).read_result()
