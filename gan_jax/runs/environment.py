@@ -91,10 +91,11 @@ def environment_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     before = old.get(name, '(not recorded)')
     after = new.get(name, '(not recorded)')
     if name == 'packages':
-      for package in sorted({*(before or {}), *(after or {})}):
-        versions = (before or {}).get(package), (after or {}).get(package)
-        if versions[0] != versions[1]:
-          lines.append(f'{package}: {versions[0]} -> {versions[1]}')
+      versions = [x.get(name, {}) for x in (old, new)]
+      for package in sorted({*versions[0], *versions[1]}):
+        before, after = (version.get(package) for version in versions)
+        if before != after:
+          lines.append(f'{package}: {before} -> {after}')
     elif before != after:
       lines.append(f'{name}: {before} -> {after}')
   return lines
