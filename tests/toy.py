@@ -6,8 +6,10 @@ translations: a classifier with features, a sampler, an average, dropout-like
 noise, and a running mean that moves as BatchNorm's does.
 """
 
+import functools
 import math
 import types
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -20,13 +22,14 @@ from gan_jax.core.rng import key_for
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import Stream
 from gan_jax.systems import SYSTEMS, base, sized
-from gan_jax.systems.prior import normal_prior
-from gan_jax.systems.state import TrainState, Weights
-from gan_jax.systems.system import System, apply_network, init_network
+from gan_jax.systems.prior import Prior, normal_prior
+from gan_jax.systems.state import Weights
+from gan_jax.systems.system import Classifier, Network, System
 from gan_jax.systems.update import (
   Aux,
-  make_optimizer,
-  new_player,
+  Optimizer,
+  make_optimizers,
+  new_state,
   prefixed,
   update_player,
 )
@@ -38,7 +41,6 @@ OPTIONS = {
 }
 SMOKE = {}
 DATA = LabelledData
-CLASSIFIES = True
 
 
 def get_config(arg=''):
@@ -86,91 +88,99 @@ class Discriminator(nn.Module):
     return features, nn.Dense(self.num_classes)(features)
 
 
-def make_system(config, data_spec, axis_name=None):
-  generator = Generator(data_spec.image_shape)
-  discriminator = Discriminator(data_spec.num_classes, axis_name)
-  prior = normal_prior(config.model.z_dim)
-  z_example = jnp.zeros((1, config.model.z_dim))
-  image_example = jnp.zeros((1, *data_spec.image_shape))
-  g_optimizer, d_optimizer = (
-    make_optimizer(config.optimizer[player], data_spec.steps_per_epoch)
-    for player in ('generator', 'discriminator')
+class Parts(NamedTuple):
+  generator: Network
+  discriminator: Network
+  g_optimizer: Optimizer
+  d_optimizer: Optimizer
+  prior: Prior
+  axis_name: str | None
+
+
+def make_parts(config, spec, axis_name=None):
+  return Parts(
+    Network(Generator(spec.image_shape), (jnp.zeros((1, config.model.z_dim)),)),
+    Network(
+      Discriminator(spec.num_classes, axis_name),
+      (jnp.zeros((1, *spec.image_shape)),),
+      uses_batch_statistics=True,
+    ),
+    *make_optimizers(config.optimizer, spec.steps_per_epoch),
+    normal_prior(config.model.z_dim),
+    axis_name,
   )
 
-  def init(key, image):
-    del image
-    g = init_network(generator, key_for(key, 'generator'), z_example)
-    d = init_network(
-      discriminator, key_for(key, 'discriminator'), image_example
+
+def make(parts, params, z):
+  return parts.generator.apply(Weights(params, {}), z, train=True)[0]
+
+
+def judge(parts, params, model_state, image):
+  weights = Weights(params, model_state)
+  return parts.discriminator.apply(weights, image, train=True)
+
+
+def train_step(parts, state, batch, key):
+  rows, axis_name = batch['train'], parts.axis_name
+  key = jax.random.fold_in(key, state.step)
+  g, d = state.generator, state.discriminator
+  z = parts.prior.sample(key_for(key, 'z'), len(rows['image']), axis_name)
+
+  def d_loss(params):
+    (_, real), model_state = judge(parts, params, d.model_state, rows['image'])
+    fake = make(parts, g.params, z)
+    (_, fake), _ = judge(parts, params, d.model_state, fake)
+    supervised, unsupervised = losses.semi_supervised_discriminator_loss(
+      real, fake, rows['label'], rows['label_mask'], axis_name=axis_name
     )
-    return TrainState(
-      step=jnp.int32(0),
-      generator=new_player(*g, g_optimizer),
-      discriminator=new_player(*d, d_optimizer),
-      extra={},
-    )
+    loss = supervised + unsupervised
+    return loss, Aux({'loss': loss}, model_state)
 
-  def make(params, z):
-    return apply_network(generator, Weights(params, {}), z, train=True)[0]
+  new_d, d_metrics = update_player(
+    d, parts.d_optimizer, d_loss, state.step, axis_name=axis_name
+  )
 
-  def judge(params, model_state, image):
-    weights = Weights(params, model_state)
-    return apply_network(discriminator, weights, image, train=True)
+  def g_loss(params):
+    fake = make(parts, params, z)
+    (_, logits), _ = judge(parts, new_d.params, d.model_state, fake)
+    loss = -losses.gan_logits(logits).mean()
+    return loss, Aux({'loss': loss}, g.model_state)
 
-  def train_step(state, batch, key):
-    rows = batch['train']
-    key = jax.random.fold_in(key, state.step)
-    g, d = state.generator, state.discriminator
-    z = prior.sample(key_for(key, 'z'), len(rows['image']), axis_name)
+  new_g, g_metrics = update_player(
+    g, parts.g_optimizer, g_loss, state.step, axis_name=axis_name
+  )
+  state = state.replace(
+    step=state.step + 1, generator=new_g, discriminator=new_d
+  )
+  return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
 
-    def d_loss(params):
-      (_, real), model_state = judge(params, d.model_state, rows['image'])
-      (_, fake), _ = judge(params, d.model_state, make(g.params, z))
-      supervised, unsupervised = losses.semi_supervised_discriminator_loss(
-        real, fake, rows['label'], rows['label_mask'], axis_name=axis_name
-      )
-      loss = supervised + unsupervised
-      return loss, Aux({'loss': loss}, model_state)
 
-    new_d, d_metrics = update_player(
-      d, d_optimizer, d_loss, state.step, axis_name=axis_name
-    )
-
-    def g_loss(params):
-      (_, logits), _ = judge(new_d.params, d.model_state, make(params, z))
-      loss = -losses.gan_logits(logits).mean()
-      return loss, Aux({'loss': loss}, g.model_state)
-
-    new_g, g_metrics = update_player(
-      g, g_optimizer, g_loss, state.step, axis_name=axis_name
-    )
-    state = state.replace(
-      step=state.step + 1, generator=new_g, discriminator=new_d
-    )
-    return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
+def make_system(config, spec, axis_name=None):
+  parts = make_parts(config, spec, axis_name)
 
   def embed(weights, image):
-    return apply_network(discriminator, weights, image, train=False)[0]
+    return parts.discriminator.apply(weights, image, train=False)[0]
+
+  def generate(weights, latents):
+    return {'samples': make(parts, weights.params, latents.z)}
 
   return System(
     batch_spec={'train': Stream('all', config.data.batch_size)},
-    init=init,
-    train_step=train_step,
-    sample_z=prior.sample,
-    interpolate=prior.interpolate,
-    z_in_numpy=prior.in_numpy,
-    generate=lambda weights, z: {'samples': make(weights.params, z)},
-    predict=lambda weights, image: embed(weights, image)[1],
-    embed=embed,
+    init=lambda key, image: new_state(key, parts),
+    train_step=functools.partial(train_step, parts),
     networks={
-      'generator': (generator, z_example),
-      'discriminator': (discriminator, image_example),
+      'generator': parts.generator,
+      'discriminator': parts.discriminator,
     },
+    sampler=parts.prior.sampler(generate),
+    classifier=Classifier(
+      lambda weights, image: embed(weights, image)[1], embed
+    ),
   )
 
 
-def without(monkeypatch, **functions):
+def without(monkeypatch, **changes):
   """Puts a toy among the systems that lacks these, which are None."""
   lacking = types.SimpleNamespace(**globals())
-  lacking.make_system = lambda *args: make_system(*args)._replace(**functions)
+  lacking.make_system = lambda *args: make_system(*args)._replace(**changes)
   monkeypatch.setitem(SYSTEMS, 'toy', lacking)

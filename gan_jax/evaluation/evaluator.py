@@ -22,6 +22,16 @@ from gan_jax.runs.program import Program
 from gan_jax.systems.state import TrainState
 
 _NUM_SCORED = 100  # samples
+# How the line of a report on the terminal shows which scores.
+SHOWN = {
+  'labelled_accuracy': 'labelled accuracy {:.1%}',
+  'validation_error': 'validation error {:.1%}',
+  'samples_std': 'std over z {:.3f}',
+  'validation_l1_a2b': 'validation L1 {:.3f}',
+  'validation_l1_b2a': 'validation L1 {:.3f}',
+  'validation_cycle_a': 'validation cycle a {:.3f}',
+  'validation_cycle_b': 'b {:.3f}',
+}
 
 
 class Evaluator:
@@ -30,12 +40,12 @@ class Evaluator:
   def __init__(self, program: Program):
     system = program.system
     self._program = program
-    if system.predict is not None:
+    if system.classifier is not None:
       self._error_rate = make_error_rate(
-        system.predict, program.config.eval.batch_size
+        system.classifier.predict, program.config.eval.batch_size
       )
-    if system.generate is not None:
-      self._generate = jax.jit(system.generate)
+    if system.sampler is not None:
+      self._generate = jax.jit(system.sampler.generate)
     config, data = program.config, program.data
     self._translation = translation_evaluator(
       system, config, data.spec, program.key('fixed samples')
@@ -61,7 +71,7 @@ class Evaluator:
     if name is None:
       return
     every = self._program.plan.report_every
-    names = ['validation_error'] if self._program.system.predict else []
+    names = ['validation_error'] if self._program.system.classifier else []
     if self._translation is not None:
       names += self._translation.names('validation')
     if self._quality is not None and name not in names:
@@ -84,7 +94,7 @@ class Evaluator:
   def scores(self, state: TrainState) -> dict[str, float]:
     """What is reported as training goes on. Never looks at the test split."""
     scores = {}
-    if self._program.system.predict is not None:
+    if self._program.system.classifier is not None:
       labelled = Examples(
         *(
           column[self._program.data.mask]
@@ -139,7 +149,7 @@ class Evaluator:
     """
     program = self._program
     classification = {}
-    if program.system.predict is not None:
+    if program.system.classifier is not None:
       error, total = (
         self.error(state, 'test'),
         len(program.data.dataset.test.label),
@@ -200,9 +210,9 @@ class Evaluator:
     return {f'{split}_{name}': error for name, error in errors.items()}
 
   def _panels(self, state: TrainState, num: int) -> dict[str, Array]:
-    """What G makes of the first `num` fixed z; nothing without a generator."""
+    """What G makes of the first `num` fixed latents; {} if it takes none."""
     system = self._program.system
-    if system.generate is None:
+    if system.sampler is None:
       return {}
-    z = system.sample_z(self._program.key('fixed samples'), num)
-    return self._generate(state.generator.averaged, z)
+    latents = system.sampler.draw(self._program.key('fixed samples'), num)
+    return self._generate(state.generator.averaged, latents)

@@ -127,7 +127,8 @@ def _inception(path: str) -> Extractor:
 def _classifier(workdir: str) -> Extractor:
   """The newest checkpoint of a run of a system that has `embed`."""
   run = load_run(workdir)
-  embed = run.system.embed
+  classifier = run.system.classifier
+  embed = classifier and classifier.embed
   if embed is None:
     raise InputError(
       f'{run.directory.path} holds a run of system {run.config.system}, which '

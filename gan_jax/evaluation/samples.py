@@ -10,11 +10,11 @@ from tqdm import tqdm
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
-from gan_jax.core.types import Array
 from gan_jax.data.batches import to_uint8
 from gan_jax.data.dataset import crop_to_native
 from gan_jax.metrics.neighbours import nearest_neighbours
 from gan_jax.runs.restore import TrainedRun, load_generator, load_run_data
+from gan_jax.systems.system import Latents
 
 
 def sample(workdir: str, *, num: int, seed: int) -> dict[str, np.ndarray]:
@@ -23,50 +23,65 @@ def sample(workdir: str, *, num: int, seed: int) -> dict[str, np.ndarray]:
   return generate(run, latents(run, [seed], num))
 
 
-def latents(run: TrainedRun, seeds: Sequence[int], num: int = 1) -> Array:
-  """The first `num` z of each seed, one seed's after the other's.
+def latents(run: TrainedRun, seeds: Sequence[int], num: int = 1) -> Latents:
+  """The first `num` latents of each seed, one seed's after the other's.
 
   Returns:
-    z [len(seeds) * num, z_dim]; a seed's do not depend on the others.
+    Latents of len(seeds) * num rows; a seed's do not depend on the others.
 
   Raises:
-    InputError: the system makes no images from z.
+    InputError: the system makes no images from noise.
   """
-  if run.system.sample_z is None:
+  if run.system.sampler is None:
     raise InputError(
       f'system {run.config.system} makes no images from noise; of one that '
       'translates images, use gan-jax translate'
     )
   keys = [key_for(jax.random.key(seed), 'samples') for seed in seeds]
-  return jnp.concatenate([run.system.sample_z(key, num) for key in keys])
+  return joined([run.system.sampler.draw(key, num) for key in keys])
 
 
-def closed_tour(run: TrainedRun, z: Array, num_between: int) -> Array:
-  """A way through all of z [N, z_dim], and from the last back to the first.
+def joined(parts: Sequence[Latents]) -> Latents:
+  """The rows of all parts, in order."""
+  return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+
+
+def closed_tour(run: TrainedRun, ends: Latents, num_between: int) -> Latents:
+  """A way through all of N latents, and from the last back to the first.
 
   Returns:
-    z [N * (num_between + 1), z_dim]: each of the given ones, as it is, and
+    Latents of N * (num_between + 1) rows: each of the given ones, as it is, and
     after it `num_between` on the way to the next.
   """
   steps = num_between + 1
-  following = jnp.roll(z, -1, axis=0)
+  following = jax.tree.map(lambda x: jnp.roll(x, -1, axis=0), ends)
   on_the_way = [
-    run.system.interpolate(z, following, i / steps) for i in range(1, steps)
+    run.system.sampler.interpolate(ends, following, i / steps)
+    for i in range(1, steps)
   ]
-  return jnp.stack([z, *on_the_way], axis=1).reshape(-1, z.shape[-1])
+  return jax.tree.map(
+    lambda *x: jnp.stack(x, axis=1).reshape(-1, *x[0].shape[1:]),
+    ends,
+    *on_the_way,
+  )
 
 
-def generate(run: TrainedRun, z: Array) -> dict[str, np.ndarray]:
-  """What a run's generator makes of z [N, z_dim].
+def generate(run: TrainedRun, rows: Latents) -> dict[str, np.ndarray]:
+  """What a run's generator makes of N latents.
 
   Returns:
     Panels by name, each uint8 [N, H, W, C] without padding. An image depends on
-    its own z alone, to the bit.
+    its own row alone, to the bit.
   """
-  one = jax.jit(run.system.generate)
+  one = jax.jit(run.system.sampler.generate)
   weights = run.state.generator.averaged
-  each = tqdm(range(len(z)), desc='generating', disable=not sys.stderr.isatty())
-  panels = [one(weights, z[i : i + 1]) for i in each]
+  each = tqdm(
+    range(len(rows.z)), desc='generating', disable=not sys.stderr.isatty()
+  )
+  panels = [
+    one(weights, jax.tree.map(lambda x: x[i : i + 1], rows))  # noqa: B023
+    for i in each
+  ]
   return {
     name: crop_to_native(
       np.concatenate([to_uint8(panel[name]) for panel in panels]),

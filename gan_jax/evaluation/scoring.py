@@ -32,10 +32,10 @@ def translation_evaluator(
   system: System, config: ConfigDict, spec: DomainSpec, key: PRNGKey
 ) -> TranslationEvaluator | None:
   """The evaluator of a system that translates; None for any other."""
-  if system.translate is None:
+  if system.translator is None:
     return None
   return TranslationEvaluator(
-    system.translate,
+    system.translator.ways,
     aligned=spec.aligned,
     batch_size=config.eval.batch_size,
     key=key,
@@ -70,7 +70,7 @@ class QualityEvaluator:
     metrics: str,
     extractor: str | None,
   ):
-    if system.generate is None and translation is None:
+    if system.sampler is None and translation is None:
       raise InputError(
         f'system {config.system} makes no images to be compared by {metrics}'
       )
@@ -82,8 +82,8 @@ class QualityEvaluator:
     self._quality = Quality(
       self._names, self._extractor, batch_size=self._batch_size
     )
-    if system.generate is not None:
-      self._generate = jax.jit(system.generate)
+    if system.sampler is not None:
+      self._generate = jax.jit(system.sampler.generate)
     self._real = {}
 
   def describe(self) -> dict[str, str]:
@@ -145,7 +145,7 @@ class QualityEvaluator:
       native = crop_to_native(examples.image, self._spec.native_size)
       yield 'samples', native
     else:
-      for way in self._system.translate:
+      for way in self._system.translator.ways:
         target = getattr(examples, way[-1])
         yield way, np.stack([target[i] for i in range(len(target))])
 
@@ -164,11 +164,11 @@ class QualityEvaluator:
       panels = self._translation.panels(weights, name, examples, num)
       return np.asarray(to_uint8(panels[name]))
     key = key_for(jax.random.key(seed), 'samples')
-    z = self._system.sample_z(key, num)
-    made = [
-      to_uint8(self._generate(weights, z[i : i + self._batch_size])[name])
-      for i in range(0, num, self._batch_size)
-    ]
+    latents = self._system.sampler.draw(key, num)
+    made = []
+    for i in range(0, num, self._batch_size):
+      rows = jax.tree.map(lambda x: x[i : i + self._batch_size], latents)  # noqa: B023
+      made.append(to_uint8(self._generate(weights, rows)[name]))
     return crop_to_native(np.concatenate(made), self._spec.native_size)
 
 
@@ -245,12 +245,12 @@ def evaluate(
     quality.check(split, num_samples)
   generator = run.state.generator
   result: dict[str, Any] = {'step': run.step, 'split': split}
-  if run.system.predict is not None:
+  if run.system.classifier is not None:
     result |= _classification(run, examples)
   if translation is not None:
     result |= translation.errors(generator.averaged, examples)
     result['generator_weights'] = generator.which
-  if run.system.generate is not None:
+  if run.system.sampler is not None:
     result |= _samples(run, dataset, examples, num_samples, seed)
   if quality is not None:
     result['extractor'] = quality.describe()
@@ -265,7 +265,9 @@ def _classification(
 ) -> dict[str, Any]:
   """The error and how sure its number is."""
   player, total = run.state.discriminator, len(examples.label)
-  error_rate = make_error_rate(run.system.predict, run.config.eval.batch_size)
+  error_rate = make_error_rate(
+    run.system.classifier.predict, run.config.eval.batch_size
+  )
   error = error_rate(player.averaged, examples)
   return {
     'num_examples': total,

@@ -19,7 +19,7 @@ class TranslationEvaluator:
   """Compiles a system's translations once.
 
   Args:
-    translate: `System.translate`.
+    translate: `Translator.ways`.
     aligned: whether each image of a has its counterpart in b.
     batch_size: images per call.
     key: of whatever noise there is.

@@ -18,7 +18,6 @@ import jax.export
 import jax.numpy as jnp
 import numpy as np
 from jax import ShapeDtypeStruct
-from ml_collections import ConfigDict
 
 from gan_jax.core.errors import InputError, choice
 from gan_jax.core.files import replacing
@@ -26,14 +25,13 @@ from gan_jax.core.rng import row_keys
 from gan_jax.core.types import Array
 from gan_jax.data.batches import to_uint8, to_unit_range
 from gan_jax.data.dataset import crop_to_native
-from gan_jax.data.domains import DomainData
 from gan_jax.evaluation import samples
 from gan_jax.evaluation.classification import predicted_probabilities
 from gan_jax.inference.translate import make_translator
 from gan_jax.runs import restore
-from gan_jax.runs.directory import RunDirectory
-from gan_jax.systems import SYSTEMS, check
+from gan_jax.systems import System
 from gan_jax.systems.state import Player
+from gan_jax.systems.system import Latents
 
 PLATFORMS = ('cpu', 'cuda', 'tpu')
 PARAMS = ('inside', 'beside')
@@ -83,8 +81,8 @@ def export_network(
   The weights are those that the other commands use, averaged ones where there
   are. The arguments, of any batch size b:
 
-  - of a generator z, float32 [b, z_dim], from the run's prior; it gives uint8
-    [b, H, W, C] without padding;
+  - of a generator z, float32 [b, z_dim], from the run's prior, and of one that
+    has classes label, int32 [b]; it gives uint8 [b, H, W, C] without padding;
   - of a translator images, uint8 [b, H, W, C] of the size that training saw,
     and, where dropout acts, a seed, uint32: row i has the noise of the seed and
     of i; it gives uint8 [b, H, W, C'];
@@ -159,12 +157,14 @@ def _write(path: pathlib.Path, content: bytes) -> None:
     file.write(content)
 
 
-def networks_of(config: ConfigDict) -> list[str]:
-  """Which of NETWORKS the runs of a config have."""
-  system = SYSTEMS[config.system]
-  makes = 'translator' if system.DATA is DomainData else 'generator'
-  found = [makes] if 'optimizer.generator' in system.OPTIONS else []
-  return found + ['classifier'] * system.CLASSIFIES
+def networks_of(system: System) -> list[str]:
+  """Which of NETWORKS a system has."""
+  has = {
+    'generator': system.sampler,
+    'translator': system.translator,
+    'classifier': system.classifier,
+  }
+  return [name for name in NETWORKS if has[name] is not None]
 
 
 def _choose(
@@ -173,9 +173,8 @@ def _choose(
   """The network that is meant, without a look at the checkpoints."""
   if name is not None and name not in NETWORKS:
     raise choice('network', name, NETWORKS)
-  config = RunDirectory(workdir).read_config()
-  check(config)
-  has = networks_of(config)
+  _, config, _, system = restore.open_system(workdir)
+  has = networks_of(system)
   name = name or has[0]
   if name not in has:
     raise InputError(
@@ -252,29 +251,36 @@ def _images(shape: Sequence[int]) -> Input:
 
 def _generator(run: restore.TrainedRun, direction: None) -> Network:
   del direction  # there is none
-  system, native_size = run.system, run.spec.native_size
-  z_shape = (run.config.model.z_dim,)
+  sampler, native_size = run.system.sampler, run.spec.native_size
+  like = jax.eval_shape(lambda: sampler.draw(jax.random.key(0), EXAMPLE_ROWS))
+  examples = sampler.in_numpy(EXAMPLE_ROWS)
 
-  def apply(weights, z):
-    def one(z):
-      made = system.generate(weights, z[None])['samples']
+  def apply(weights, *fields):
+    def one(*row):
+      latents = Latents(**dict(zip(examples, row, strict=True)))
+      latents = jax.tree.map(lambda x: x[None], latents)
+      made = sampler.generate(weights, latents)['samples']
       return crop_to_native(to_uint8(made[0]), native_size)
 
-    return jax.vmap(one)(z)
+    return jax.vmap(one)(*fields)
 
-  example = system.z_in_numpy((EXAMPLE_ROWS, *z_shape))
+  def input_of(name):
+    leaf = getattr(like, name)
+    return Input(_rows(leaf.shape[1:], leaf.dtype), examples[name])
+
   return Network(
     run.state.generator,
-    {'z': Input(_rows(z_shape, jnp.float32), example)},
+    {name: input_of(name) for name in examples},
     apply,
-    lambda inputs: samples.generate(run, inputs['z'])['samples'],
+    lambda inputs: samples.generate(run, Latents(**inputs))['samples'],
   )
 
 
 def _translator(run: restore.TrainedRun, direction: str | None) -> Network:
   own, _ = make_translator(run, direction)
-  direction = direction or min(run.system.translate)
-  translate = run.system.translate[direction]
+  translator = run.system.translator
+  direction = direction or min(translator.ways)
+  translate = translator.ways[direction]
 
   def apply(weights, images, seed=0):
     def one(image, key):
@@ -290,7 +296,7 @@ def _translator(run: restore.TrainedRun, direction: str | None) -> Network:
     return np.stack([own(*pair) for pair in zip(images, keys, strict=True)])
 
   inputs = {'images': _images(getattr(run.spec, f'{direction[0]}_shape'))}
-  if run.config.model.get('test_dropout'):  # the only noise there is
+  if translator.has_noise:
     seed = ShapeDtypeStruct((), jnp.uint32)
     inputs['seed'] = Input(seed, 'np.uint32(0)')
   return Network(run.state.generator, inputs, apply, own_rows)
@@ -298,7 +304,7 @@ def _translator(run: restore.TrainedRun, direction: str | None) -> Network:
 
 def _classifier(run: restore.TrainedRun, direction: None) -> Network:
   del direction  # there is none
-  predict, player = run.system.predict, run.state.discriminator
+  predict, player = run.system.classifier.predict, run.state.discriminator
   *size, channels = run.spec.image_shape
   margins = [(0, 0)]
   for padded, native in zip(size, run.spec.native_size, strict=True):

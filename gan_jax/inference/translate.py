@@ -132,11 +132,11 @@ def make_translator(
   Raises:
     InputError: the run does not translate, or not in that direction.
   """
-  ways = run.system.translate
-  if ways is None:
+  if run.system.translator is None:
     raise InputError(
       f'system {run.config.system} makes images from noise; use gan-jax sample'
     )
+  ways = run.system.translator.ways
   direction = direction or min(ways)
   if direction not in ways:
     raise InputError(
@@ -144,7 +144,7 @@ def make_translator(
       f'{" or ".join(sorted(ways))}'
     )
   *trained, channels = getattr(run.spec, f'{direction[0]}_shape')
-  multiple = run.system.side_multiple
+  multiple = run.system.translator.side_multiple
   # Two pixels of the coarsest map, for what reflects it, or one if it was
   # trained so.
   least = min(2 * multiple, *trained)

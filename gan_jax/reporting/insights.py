@@ -50,12 +50,12 @@ def write_insights(
     'step': run.step,
     'weights': run.state.generator.which,
   }
-  if run.system.generate is not None:
+  if run.system.sampler is not None:
     found |= _look_at_samples(run, data.dataset, folder)
-  if run.system.predict is not None:
+  if run.system.classifier is not None:
     examples = data.dataset.validation
     found['classification'] = _look_at_mistakes(run, examples, folder)
-  if run.system.translate is not None:
+  if run.system.translator is not None:
     found['translations'] = _look_at_translations(run, data, folder)
   write_json(folder / 'insights.json', found)
 
@@ -73,9 +73,9 @@ def _look_at_samples(
     'data': {'num': len(held_out)} | _compare(held_out, train)[0],
     'samples': {},
   }
-  z = samples.latents(run, [0], _NUM_SAMPLES)
+  drawn = samples.latents(run, [0], _NUM_SAMPLES)
   tour = samples.closed_tour(run, samples.latents(run, _SEEDS), _BETWEEN)
-  made = samples.generate(run, jax.numpy.concatenate([z, tour]))
+  made = samples.generate(run, samples.joined([drawn, tour]))
   for name, panel in made.items():
     sampled, on_the_way = panel[:_NUM_SAMPLES], panel[_NUM_SAMPLES:]
     found['samples'][name], nearest = _compare(sampled, train)
@@ -114,7 +114,7 @@ def _look_at_mistakes(
   """Which validation images are taken for which, and the hardest of them."""
   image, label = (_spread(column, _MAX_CLASSIFIED) for column in examples)
   probability = predicted_probabilities(
-    run.system.predict,
+    run.system.classifier.predict,
     run.state.discriminator.averaged,
     image,
     run.config.eval.batch_size,
@@ -166,7 +166,7 @@ def _look_at_translations(
     grid = grids.grid(flat, num_panels)
     grids.save_png(folder / f'translation_{way}.png', grid)
     names = ['input', 'output']
-    if len(run.system.translate) == 2:
+    if len(run.system.translator.ways) == 2:
       names.append('translated back')
     if run.spec.aligned:
       names.append('target')

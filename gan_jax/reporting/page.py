@@ -11,9 +11,7 @@ from gan_jax.reporting import health, html, panels
 from gan_jax.reporting.closer_look import closer_look, data_std, read_insights
 from gan_jax.reporting.html import Html, element
 from gan_jax.runs.environment import environment_changes
-
-# Their G matches D's features, which tell much however far D is ahead.
-_MATCHING_SYSTEMS = ('ssgan', 'improved_gan')
+from gan_jax.systems.system import Panel
 
 
 class Run(NamedTuple):
@@ -28,6 +26,8 @@ class Run(NamedTuple):
   hashes: Mapping[int, str]  # the state's sha256 at each checkpoint's step
   result: Mapping[str, Any] | None  # result.json
   missing: str = 'they were not asked for'  # why there are no insights
+  panels: Sequence[Panel] = ()  # of its system
+  d_may_win: bool = False  # see `System`
 
 
 def write_report(run: Run, output: pathlib.Path) -> None:
@@ -48,7 +48,7 @@ def write_report(run: Run, output: pathlib.Path) -> None:
   if grids:
     shown = (panels.history(name, frames) for name, frames in grids.items())
     parts.append(html.section('samples', 'Samples over training', *shown))
-  drawn = panels.curves(run.reports, std)
+  drawn = panels.curves(run.reports, std, run.panels)
   parts.append(html.section('curves', 'Curves', drawn))
   if insights:
     parts += closer_look(folder, insights, run.reports[-1]['step'])
@@ -89,7 +89,10 @@ def write_comparison(runs: Sequence[Run], output: pathlib.Path) -> None:
       'curves',
       'Curves',
       element('p', *legend),
-      panels.compared_curves([run.reports for run in runs]),
+      panels.compared_curves(
+        [run.reports for run in runs],
+        list(dict.fromkeys(panel for run in runs for panel in run.panels)),
+      ),
     ),
   ]
   grids = [_final_grid(run, *last) for run in runs for last in _last_grids(run)]
@@ -135,11 +138,7 @@ def _health(run: Run, std: float | None) -> list[Html]:
   if number < health.LASTING:
     said = f'Too few reports to tell: {number}, of {health.LASTING} or more.'
     return [element('p', said, class_='faint')]
-  d_may_win = (
-    run.config.get('system') in _MATCHING_SYSTEMS
-    or run.config.get('loss.adversarial.name') == 'wasserstein'
-  )
-  findings = health.examine(run.reports, data_std=std, d_may_win=d_may_win)
+  findings = health.examine(run.reports, data_std=std, d_may_win=run.d_may_win)
   if findings:
     return [element('p', x.sentence, class_='finding') for x in findings]
   seen, unseen = map(' and '.join, health.looked_at(run.reports))

@@ -9,27 +9,29 @@ from gan_jax.reporting import html
 from gan_jax.reporting.curves import Curve, panel_svg
 from gan_jax.reporting.health import metrics_of, series
 from gan_jax.reporting.html import Html, element
+from gan_jax.systems.system import Panel
 
 MAX_FRAMES = 40  # of a panel's history: more are hard to tell apart on a slider
 MAX_HISTORY_BYTES = 4_000_000  # of a panel's frames together
 _DEVIATION = 'Deviation over z'
 _LOGARITHMIC = 'norm'  # where all values are positive
-# Metrics that share a panel: its title, what its values are, the names.
-_GROUPS = (
-  ('Validation error', 'share of images', r'validation_error'),
-  ('Accuracy on the labels kept', 'share of images', r'labelled_accuracy'),
-  ('Translation errors', 'mean absolute difference', r'validation_(l1|cycle)_'),
-  ("G's loss", 'loss', r'g_loss$'),
-  ("D's loss", 'loss', r'd_loss$'),
-  ("Parts of G's loss", 'loss', r'g_(loss|l1|cycle|identity)'),
-  ("Parts of D's loss", 'loss', r'd_loss'),
-  ("D's penalties", 'squared norm', r'd_(r1|r2|gp)$'),
-  ("D's win rate", 'share of pairs', r'd_win_rate'),
-  ("D's logits", 'mean logit', r'd_(real|fake)_logit'),
-  ('What D calls real', 'mean probability', r'd_(real|fake)_probability'),
-  (_DEVIATION, 'of pixels in [0, 1]', r'.*_std$'),
-  ('Gradient norms', _LOGARITHMIC, r'.*_grad_norm$'),
-  ('Time of a step', 'seconds', r'step_seconds'),
+# Metrics that share a panel; those of a system come between.
+_FIRST = (
+  Panel('Validation error', 'share of images', r'validation_error'),
+  Panel('Accuracy on the labels kept', 'share of images', r'labelled_accuracy'),
+  Panel(
+    'Translation errors', 'mean absolute difference', r'validation_(l1|cycle)_'
+  ),
+  Panel("G's loss", 'loss', r'g_loss$'),
+  Panel("D's loss", 'loss', r'd_loss$'),
+)
+_LAST = (
+  Panel("Parts of G's loss", 'loss', r'g_loss'),
+  Panel("Parts of D's loss", 'loss', r'd_loss'),
+  Panel("D's win rate", 'share of pairs', r'd_win_rate'),
+  Panel(_DEVIATION, 'of pixels in [0, 1]', r'.*_std$'),
+  Panel('Gradient norms', _LOGARITHMIC, r'.*_grad_norm$'),
+  Panel('Time of a step', 'seconds', r'step_seconds'),
 )
 _UNSEEN = ('epoch_seconds',)  # it is step_seconds, scaled
 
@@ -46,10 +48,12 @@ def legend(name: str, style: int) -> Html:
   return element('span', swatch, name, class_='legend')
 
 
-def _grouped(names: Sequence[str]) -> Iterator[tuple[str, str, list[str]]]:
+def _grouped(
+  names: Sequence[str], own: Sequence[Panel]
+) -> Iterator[tuple[str, str, list[str]]]:
   """Panels of metrics: title, values, names; those of no group last, alone."""
   rest = [name for name in names if name not in _UNSEEN]
-  for title, values, pattern in _GROUPS:
+  for title, values, pattern in (*_FIRST, *own, *_LAST):
     members = [name for name in rest if re.match(pattern, name)]
     rest = [name for name in rest if name not in members]
     if members:
@@ -76,16 +80,19 @@ def _panel(
 
 
 def curves(
-  reports: Sequence[Mapping[str, Any]], data_std: float | None
+  reports: Sequence[Mapping[str, Any]],
+  data_std: float | None,
+  own: Sequence[Panel] = (),
 ) -> Html:
   """The panels of one run: metrics of a group share one.
 
   Args:
     reports: the run's.
     data_std: the data's deviation, to draw beside the samples'.
+    own: the panels of the run's system.
   """
   panels = []
-  for title, values, names in _grouped(metrics_of(reports)):
+  for title, values, names in _grouped(metrics_of(reports), own):
     lines = [
       Curve(*series(reports, name), style=i) for i, name in enumerate(names)
     ]
@@ -97,14 +104,16 @@ def curves(
   return element('div', *panels, class_='panels')
 
 
-def compared_curves(runs: Sequence[Sequence[Mapping[str, Any]]]) -> Html:
+def compared_curves(
+  runs: Sequence[Sequence[Mapping[str, Any]]], own: Sequence[Panel] = ()
+) -> Html:
   """A panel for each metric that any run's reports have, a line for each run.
 
   The style of a line is the run's place, as in `legend`.
   """
   found = [metrics_of(reports) for reports in runs]
   panels = []
-  for _, values, members in _grouped(_union(found)):
+  for _, values, members in _grouped(_union(found), own):
     for name in members:
       lines = [
         Curve(*series(reports, name), style=i)

@@ -24,16 +24,18 @@ def read_run(directory: RunDirectory) -> page.Run:
     InputError: this is no run directory, its files are damaged, or it has no
       report yet.
   """
-  config = dict(cfg.flatten(directory.read_config()))
+  _, config, _, system = restore.open_system(directory.path)
   return page.Run(
     name=directory.path.resolve().name,
     path=directory.path,
-    config=config,
+    config=dict(cfg.flatten(config)),
     data=directory.read_data(),
     sessions=directory.sessions(),
     reports=read_reports(directory),
     hashes=directory.recorded_hashes(),
     result=directory.read_result() if directory.result.exists() else None,
+    panels=system.panels,
+    d_may_win=system.d_may_win,
   )
 
 

@@ -100,18 +100,18 @@ def build(
   data = SYSTEMS[config.system].DATA(
     config.data, dataset, epoch_rows=epoch_rows(config)
   )
-  if SYSTEMS[config.system].CLASSIFIES and data.spec.num_classes < 2:
-    raise InputError(
-      f'system {config.system} learns to tell classes apart, but '
-      f'{data.dataset.name} has {data.spec.num_classes}; give it data of two '
-      'classes or more, or choose system gan'
-    )
   program = Program(
     config=config,
     data=data,
     plan=_plan(config, data.spec.steps_per_epoch),
     system=make_system(config, data.spec),
   )
+  if program.system.classifier is not None and data.spec.num_classes < 2:
+    raise InputError(
+      f'system {config.system} learns to tell classes apart, but '
+      f'{data.dataset.name} has {data.spec.num_classes}; give it data of two '
+      'classes or more, or choose system gan'
+    )
   if program.system.init_rows > data.num_train:
     raise InputError(
       f'config.model.init_rows = {program.system.init_rows} is more than the '

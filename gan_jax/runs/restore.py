@@ -62,14 +62,15 @@ def load_generator(workdir: str | os.PathLike) -> TrainedRun:
     InputError: as `load_run`, or the system has no generator.
   """
   run = _load(workdir, 'latest', discriminator=None, extra=None)
-  if run.system.generate is None and run.system.translate is None:
+  if run.system.sampler is None and run.system.translator is None:
     raise InputError(f'system {run.config.system} has no generator')
   return run
 
 
-def _load(
-  workdir: str | os.PathLike, checkpoint: str, **left_out: None
-) -> TrainedRun:
+def open_system(
+  workdir: str | os.PathLike,
+) -> tuple[RunDirectory, ConfigDict, DataSpec | DomainSpec, System]:
+  """What a run directory is of, without a look at its checkpoints."""
   directory = RunDirectory(workdir)
   config = directory.read_config()
   check(config)
@@ -77,7 +78,13 @@ def _load(
   spec = read_spec(SYSTEMS[config.system].DATA.SPEC, recorded['spec'])
   if spec is None:
     raise InputError(f'{directory.data} is not the file that a run writes')
-  system = make_system(config, spec)
+  return directory, config, spec, make_system(config, spec)
+
+
+def _load(
+  workdir: str | os.PathLike, checkpoint: str, **left_out: None
+) -> TrainedRun:
+  directory, config, spec, system = open_system(workdir)
   shapes = program.state_shapes(system, spec).replace(**left_out)
   checkpoints = Checkpoints(
     directory.checkpoints,

@@ -18,7 +18,6 @@ from gan_jax.sweep.tables import (
   to_csv,
   to_markdown,
 )
-from gan_jax.systems import SYSTEMS
 from gan_jax.systems.state import TrainState
 from gan_jax.training.meter import Diverged
 
@@ -44,9 +43,10 @@ class Book:
   ):
     self._workdir, self._runs = expand(workdir), runs
     self._protocol, self._command, self._build = protocol, command, build
+    first = build(runs[0])
     self._label = None
-    if SYSTEMS[runs[0].config.system].CLASSIFIES:
-      self._label = build(runs[0]).data.dataset.test.label
+    if first.system.classifier is not None:
+      self._label = first.data.dataset.test.label
     self._finished: dict[str, Finished] = {}
     self.failed: dict[str, str] = {}
 
@@ -143,7 +143,7 @@ def score(program: Program, directory: RunDirectory) -> Finished:
     raw = without_averages(state)
     again = Evaluator(program).result(raw)
     kinds = {'averaged': (state, result), 'raw': (raw, again)}
-  classifies = program.system.predict is not None
+  classifies = program.system.classifier is not None
   scores = {}
   for kind, (weights, values) in kinds.items():
     numbers = {
@@ -155,7 +155,7 @@ def score(program: Program, directory: RunDirectory) -> Finished:
     if classifies:
       numbers = {'test_error': numbers['test_error']}
       probability = predicted_probabilities(
-        program.system.predict,
+        program.system.classifier.predict,
         weights.discriminator.averaged,
         program.data.dataset.test.image,
         program.config.eval.batch_size,

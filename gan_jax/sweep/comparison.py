@@ -8,7 +8,7 @@ import numpy as np
 from gan_jax.core.errors import InputError
 from gan_jax.core.files import expand, write_text
 from gan_jax.runs.configs import load_config
-from gan_jax.systems import SYSTEMS, check
+from gan_jax.runs.program import build
 from gan_jax.training.loop import train
 
 
@@ -39,8 +39,7 @@ def compare(
     if name in configs:
       raise InputError(f'two configs are called {name}')
     configs[name] = load_config(spec)
-    check(configs[name])
-    if not SYSTEMS[configs[name].system].CLASSIFIES:
+    if build(configs[name]).system.classifier is None:
       raise InputError(
         f'{spec}: system {configs[name].system} does not classify, and there '
         'is no test error to compare'

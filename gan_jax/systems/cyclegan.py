@@ -8,30 +8,37 @@ move first, as in the authors' code; then both discriminators, on generated
 images out of a pool of the past (section 4).
 """
 
+import functools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from gan_jax import losses
 from gan_jax.config import boolean, integer, key, one_of, optimizer, real
 from gan_jax.core.collectives import vary
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
+from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.image_pool import empty_pool, query_pool
 from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
 from gan_jax.models.resnet import MULTIPLE, ResNetGenerator
 from gan_jax.systems import objectives
-from gan_jax.systems.state import TrainState, Weights
-from gan_jax.systems.system import System, applier, init_network
+from gan_jax.systems.state import Player, TrainState, Weights
+from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
 from gan_jax.systems.update import (
   Aux,
+  Optimizer,
   apply_gradients,
+  check_pieces,
   in_pieces,
-  make_optimizer,
+  make_optimizers,
   new_player,
   prefixed,
-  refuse_pieces,
 )
 
 OPTIONS = {
@@ -68,156 +75,220 @@ SMOKE = {
   'model.pool_size': 3,
 }
 DATA = DomainData
-CLASSIFIES = False  # whether it has `predict`
 
 
-def make_system(
-  config, data_spec: DomainSpec, axis_name: str | None = None
-) -> System:
-  """The system that `config` describes; see `OPTIONS` for its keys."""
-  apply = applier(config)
-  loss, model = config.loss, config.model
-  shapes = {'a': data_spec.a_shape, 'b': data_spec.b_shape}
-  if loss.lambda_identity and shapes['a'] != shapes['b']:
+class Parts(NamedTuple):
+  """What the step is made of; constant over a run."""
+
+  generators: Mapping[str, Network]  # 'a2b', 'b2a'
+  discriminators: Mapping[
+    str, Network
+  ]  # 'a', 'b', each of the domain it judges
+  g_optimizer: Optimizer
+  d_optimizer: Optimizer
+  d_objective: Callable[[Array, Array], Array]  # of the logits on real and fake
+  g_objective: Callable[[Array, Array], Array]
+  loss: ConfigDict  # config.loss
+  pool_size: int
+  num_pieces: int
+  axis_name: str | None
+
+
+def make_parts(
+  config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
+) -> Parts:
+  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  model = config.model
+  shapes = {'a': spec.a_shape, 'b': spec.b_shape}
+  if config.loss.lambda_identity and shapes['a'] != shapes['b']:
     raise InputError(
       f'images of a are {shapes["a"]} and of b {shapes["b"]}, which have no '
       'identity; set config.loss.lambda_identity to 0'
     )
-  g_optimizer = make_optimizer(
-    config.optimizer.generator, data_spec.steps_per_epoch
-  )
-  d_optimizer = make_optimizer(
-    config.optimizer.discriminator, data_spec.steps_per_epoch
-  )
+  examples = {name: (jnp.zeros((1, *shape)),) for name, shape in shapes.items()}
   generators = {
-    'a2b': ResNetGenerator(channels=shapes['b'][-1], **model.generator),
-    'b2a': ResNetGenerator(channels=shapes['a'][-1], **model.generator),
+    way: Network(
+      ResNetGenerator(channels=shapes[way[-1]][-1], **model.generator),
+      examples[way[0]],
+      dtype=config.dtype,
+    )
+    for way in ('a2b', 'b2a')
   }
-  discriminator = PatchDiscriminator(**model.discriminator)
-  d_loss, g_loss = objectives.make_losses(loss.adversarial, axis_name)
-  num_pieces = config.train.num_microbatches
-  if loss.adversarial.name == 'relativistic_average':
-    refuse_pieces(config, "the loss compares with the whole batch's averages")
-  examples = {name: jnp.zeros((1, *shape)) for name, shape in shapes.items()}
+  module = PatchDiscriminator(**model.discriminator)
+  discriminators = {
+    domain: Network(module, example, dtype=config.dtype)
+    for domain, example in examples.items()
+  }
+  check_pieces(config, *generators.values(), *discriminators.values())
+  return Parts(
+    generators,
+    discriminators,
+    *make_optimizers(config.optimizer, spec.steps_per_epoch),
+    *objectives.make_losses(config.loss.adversarial, axis_name),
+    config.loss,
+    model.pool_size,
+    config.train.num_microbatches,
+    axis_name,
+  )
 
-  def init(key, image):
-    del image  # nothing depends on the data
-    g = {
-      way: init_network(network, key_for(key, way), examples[way[0]]).params
-      for way, network in generators.items()
+
+def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
+  """The state at step 0: the pools are empty."""
+  del image  # nothing depends on the data
+  g, d = (
+    {
+      name: network.init(key_for(key, name)).params
+      for name, network in networks.items()
     }
-    d = {
-      domain: init_network(discriminator, key_for(key, domain), example).params
-      for domain, example in examples.items()
+    for networks in (parts.generators, parts.discriminators)
+  )
+  return TrainState(
+    step=jnp.int32(0),
+    generator=new_player(g, {}, parts.g_optimizer),
+    discriminator=new_player(d, {}, parts.d_optimizer),
+    extra={
+      domain: empty_pool(parts.pool_size, network.example[0].shape[1:])
+      for domain, network in parts.discriminators.items()
+    },
+  )
+
+
+def generate(parts: Parts, params: Params, way: str, image: Array) -> Array:
+  """What the generator of that way makes of images."""
+  weights = Weights(params[way], {})
+  return parts.generators[way].apply(weights, image, train=True)[0]
+
+
+def judge(parts: Parts, params: Params, domain: str, image: Array) -> Array:
+  """What the discriminator of a domain says of images: logits of patches."""
+  weights = Weights(params[domain], {})
+  return parts.discriminators[domain].apply(weights, image, train=True)[0]
+
+
+def g_loss(
+  parts: Parts, params: Params, d: Player, real: Mapping[str, Array]
+) -> tuple[Array, tuple[Aux, dict[str, Array]]]:
+  """The generators' loss (equation 3, and the identity term of section 5.2).
+
+  Args:
+    parts: of the system.
+    params: both generators'.
+    d: the discriminators.
+    real: images of 'a' and 'b' [B, H, W, C].
+
+  Returns:
+    The loss; and beside it what is reported, and the fakes by domain.
+  """
+  loss, metrics, fakes, total = parts.loss, {}, {}, 0.0
+  for way, back in (('a2b', 'b2a'), ('b2a', 'a2b')):
+    source, target = way.split('2')
+    fake = fakes[target] = generate(parts, params, way, real[source])
+    value = parts.g_objective(
+      judge(parts, d.params, target, real[target]),
+      judge(parts, d.params, target, fake),
+    ).mean()
+    again = generate(parts, params, back, fake)
+    cycle = losses.l1_loss(again, real[source]).mean()
+    metrics |= {f'loss_{way}': value, f'cycle_{source}': cycle}
+    total += loss.lambda_adversarial * value + loss.lambda_cycle * cycle
+    if loss.lambda_identity:
+      same = generate(parts, params, way, real[target])
+      identity = losses.l1_loss(same, real[target]).mean()
+      metrics[f'identity_{target}'] = identity
+      total += loss.lambda_identity * identity
+  return total, (Aux(metrics | {'loss': total}, {}), fakes)
+
+
+def d_loss(
+  parts: Parts,
+  params: Params,
+  real: Mapping[str, Array],
+  shown: Mapping[str, Array],
+) -> tuple[Array, Aux]:
+  """The discriminators' loss, of data and of what the pools show them."""
+  metrics, total = {}, 0.0
+  for domain in 'ab':
+    on_real = judge(parts, params, domain, real[domain])
+    on_fake = judge(parts, params, domain, shown[domain])
+    # Less than 1, it slows D down relative to G (appendix 7.1).
+    weight = parts.loss.lambda_discriminator
+    value = weight * parts.d_objective(on_real, on_fake).mean()
+    metrics |= {
+      f'loss_{domain}': value,
+      f'real_logit_{domain}': on_real.mean(),
+      f'fake_logit_{domain}': on_fake.mean(),
+      f'win_rate_{domain}': jnp.mean(on_real > on_fake),  # of patches
     }
-    return TrainState(
-      step=jnp.int32(0),
-      generator=new_player(g, {}, g_optimizer),
-      discriminator=new_player(d, {}, d_optimizer),
-      extra={
-        domain: empty_pool(model.pool_size, shape)
-        for domain, shape in shapes.items()
-      },
+    total += value
+  return total, Aux(metrics | {'loss': total}, {})
+
+
+def train_step(
+  parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
+) -> tuple[TrainState, Metrics]:
+  """Both generators move, then both discriminators, on pooled fakes."""
+  real = {domain: batch[domain]['image'] for domain in 'ab'}
+  key = jax.random.fold_in(key, state.step)
+  g, d, axis_name = state.generator, state.discriminator, parts.axis_name
+
+  def g_gradients(real):
+    params = vary(g.params, axis_name)
+    gradient = jax.grad(g_loss, argnums=1, has_aux=True)
+    gradients, (aux, fakes) = gradient(parts, params, d, real)
+    return (gradients, aux), fakes
+
+  (gradients, aux), fakes = in_pieces(g_gradients, real, parts.num_pieces)
+  new_g, g_metrics = apply_gradients(
+    g, parts.g_optimizer, gradients, aux, state.step, axis_name=axis_name
+  )
+
+  pools, shown = {}, {}
+  for domain, pool in state.extra.items():
+    pools[domain], shown[domain] = query_pool(
+      pool, fakes[domain], key_for(key, f'pool_{domain}'), axis_name
     )
 
-  def generate(params, way, image):
-    weights = Weights(params[way], {})
-    return apply(generators[way], weights, image, train=True)[0]
+  def d_gradients(rows):
+    params = vary(d.params, axis_name)
+    gradient = jax.grad(d_loss, argnums=1, has_aux=True)
+    return gradient(parts, params, rows['real'], rows['shown']), {}
 
-  def judge(params, domain, image):
-    weights = Weights(params[domain], {})
-    return apply(discriminator, weights, image, train=True)[0]
+  rows = {'real': real, 'shown': shown}
+  (gradients, aux), _ = in_pieces(d_gradients, rows, parts.num_pieces)
+  new_d, d_metrics = apply_gradients(
+    d, parts.d_optimizer, gradients, aux, state.step, axis_name=axis_name
+  )
+  state = TrainState(state.step + 1, new_g, new_d, pools)
+  return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
 
-  def train_step(state, batch, key):
-    real = {domain: batch[domain]['image'] for domain in 'ab'}
-    key = jax.random.fold_in(key, state.step)
-    g, d = state.generator, state.discriminator
 
-    def g_loss_fn(params, real):
-      metrics, fakes, total = {}, {}, 0.0
-      for way, back in (('a2b', 'b2a'), ('b2a', 'a2b')):
-        source, target = way.split('2')
-        fake = fakes[target] = generate(params, way, real[source])
-        value = g_loss(
-          judge(d.params, target, real[target]), judge(d.params, target, fake)
-        ).mean()
-        cycle = losses.l1_loss(
-          generate(params, back, fake), real[source]
-        ).mean()
-        metrics |= {f'loss_{way}': value, f'cycle_{source}': cycle}
-        total += loss.lambda_adversarial * value + loss.lambda_cycle * cycle
-        if loss.lambda_identity:
-          same = generate(params, way, real[target])
-          identity = losses.l1_loss(same, real[target]).mean()
-          metrics[f'identity_{target}'] = identity
-          total += loss.lambda_identity * identity
-      return total, (Aux(metrics | {'loss': total}, {}), fakes)
+def make_system(
+  config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
+) -> System:
+  """The system that `config` describes; see `OPTIONS` for its keys."""
+  parts = make_parts(config, spec, axis_name)
 
-    def g_gradients(real):
-      gradients, (aux, fakes) = jax.grad(g_loss_fn, has_aux=True)(
-        vary(g.params, axis_name), real
-      )
-      return (gradients, aux), fakes
-
-    (gradients, aux), fakes = in_pieces(g_gradients, real, num_pieces)
-    new_g, g_metrics = apply_gradients(
-      g, g_optimizer, gradients, aux, state.step, axis_name=axis_name
-    )
-
-    pools, shown = {}, {}
-    for domain, pool in state.extra.items():
-      pools[domain], shown[domain] = query_pool(
-        pool, fakes[domain], key_for(key, f'pool_{domain}'), axis_name
-      )
-
-    def d_loss_fn(params, real, shown):
-      metrics, total = {}, 0.0
-      for domain in 'ab':
-        on_real = judge(params, domain, real[domain])
-        on_fake = judge(params, domain, shown[domain])
-        # Less than 1, it slows D down relative to G (appendix 7.1).
-        value = loss.lambda_discriminator * d_loss(on_real, on_fake).mean()
-        metrics |= {
-          f'loss_{domain}': value,
-          f'real_logit_{domain}': on_real.mean(),
-          f'fake_logit_{domain}': on_fake.mean(),
-          f'win_rate_{domain}': jnp.mean(on_real > on_fake),  # of patches
-        }
-        total += value
-      return total, Aux(metrics | {'loss': total}, {})
-
-    def d_gradients(rows):
-      params = vary(d.params, axis_name)
-      return jax.grad(d_loss_fn, has_aux=True)(params, **rows), {}
-
-    (gradients, aux), _ = in_pieces(
-      d_gradients, {'real': real, 'shown': shown}, num_pieces
-    )
-    new_d, d_metrics = apply_gradients(
-      d, d_optimizer, gradients, aux, state.step, axis_name=axis_name
-    )
-    state = TrainState(state.step + 1, new_g, new_d, pools)
-    return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
-
-  def translator(way):
-    def translate(weights, image, key):
-      del key  # there is no noise
-      return generate(weights.params, way, image)
-
-    return translate
+  def translate(weights, image, key, *, way):
+    del key  # there is no noise
+    return generate(parts, weights.params, way, image)
 
   return System(
     batch_spec={
       domain: Stream(domain, config.data.batch_size) for domain in 'ab'
     },
-    init=init,
-    train_step=train_step,
+    init=functools.partial(init, parts),
+    train_step=functools.partial(train_step, parts),
     networks={
-      'generator a2b': (generators['a2b'], examples['a']),
-      'generator b2a': (generators['b2a'], examples['b']),
-      'discriminator a': (discriminator, examples['a']),
-      'discriminator b': (discriminator, examples['b']),
+      **{f'generator {way}': x for way, x in parts.generators.items()},
+      **{f'discriminator {k}': x for k, x in parts.discriminators.items()},
     },
-    translate={way: translator(way) for way in generators},
-    side_multiple=MULTIPLE,
+    translator=Translator(
+      {way: functools.partial(translate, way=way) for way in parts.generators},
+      side_multiple=MULTIPLE,
+      has_noise=False,
+    ),
+    panels=(
+      Panel("Parts of G's loss", 'loss', r'g_(loss_|cycle|identity)'),
+      LOGITS,
+    ),
   )

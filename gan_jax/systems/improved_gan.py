@@ -10,25 +10,32 @@ for D; unlabelled ones for G. D moves first, then G on the new D. Images are in
 [0, 1] here.
 """
 
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from gan_jax import losses
 from gan_jax.config import integer, integers, key, optimizer, real
 from gan_jax.core.rng import key_for
+from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
+from gan_jax.models.classifier import ClassifierOutput
 from gan_jax.models.mlp import NoisyClassifier, SoftplusGenerator
-from gan_jax.systems.prior import uniform_prior
-from gan_jax.systems.state import TrainState, Weights
-from gan_jax.systems.system import System, applier, init_network
+from gan_jax.systems.prior import Prior, uniform_prior
+from gan_jax.systems.state import Player, TrainState, Weights
+from gan_jax.systems.system import Classifier, Network, Panel, System
 from gan_jax.systems.update import (
-  BATCH_NORM,
   Aux,
-  make_optimizer,
+  Optimizer,
+  check_pieces,
+  make_optimizers,
   new_player,
   prefixed,
-  refuse_pieces,
   update_player,
 )
 
@@ -61,164 +68,226 @@ SMOKE = {
   'model.init_rows': 20,
 }
 DATA = LabelledData
-CLASSIFIES = True  # whether it has `predict`
+
+
+class Parts(NamedTuple):
+  """What the step is made of; constant over a run."""
+
+  generator: Network
+  discriminator: Network
+  g_optimizer: Optimizer
+  d_optimizer: Optimizer
+  prior: Prior
+  unlabelled_weight: float
+  axis_name: str | None
+
+
+def make_parts(
+  config: ConfigDict, spec: DataSpec, axis_name: str | None = None
+) -> Parts:
+  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  model = config.model
+  generator = Network(
+    SoftplusGenerator(spec.image_shape, axis_name=axis_name, **model.generator),
+    (jnp.zeros((1, model.z_dim)),),
+    uses_batch_statistics=True,
+    dtype=config.dtype,
+  )
+  discriminator = Network(
+    NoisyClassifier(
+      spec.num_classes, axis_name=axis_name, **model.discriminator
+    ),
+    (jnp.zeros((1, *spec.image_shape)),),
+    dtype=config.dtype,
+  )
+  check_pieces(config, generator, discriminator)
+  return Parts(
+    generator,
+    discriminator,
+    *make_optimizers(config.optimizer, spec.steps_per_epoch),
+    uniform_prior(model.z_dim, 0.0, 1.0),
+    config.loss.unlabelled_weight,
+    axis_name,
+  )
+
+
+def init(parts: Parts, key: PRNGKey, image: Array) -> TrainState:
+  """The state at step 0: D's layers are normalised on images [B, H, W, C]."""
+  g = parts.generator.init(key_for(key, 'generator'))
+  d = parts.discriminator.init(
+    key_for(key, 'discriminator'),
+    to_zero_one(image),
+    noise_key=key_for(key, 'noise_init'),
+  )
+  return TrainState(
+    step=jnp.int32(0),
+    generator=new_player(*g, parts.g_optimizer),
+    discriminator=new_player(*d, parts.d_optimizer),
+    extra={},
+  )
+
+
+def judge(
+  parts: Parts,
+  params: Params,
+  model_state: Params,
+  image: Array,
+  noise_key: PRNGKey,
+) -> ClassifierOutput:
+  """D's outputs on images in [0, 1]."""
+  output, _ = parts.discriminator.apply(
+    Weights(params, model_state), image, train=True, noise_key=noise_key
+  )
+  return output
+
+
+def d_loss(
+  parts: Parts,
+  params: Params,
+  model_state: Params,
+  batch: Batch,
+  fake: Array,
+  key: PRNGKey,
+) -> tuple[Array, Aux]:
+  """D's loss (section 5): labelled, unlabelled and generated images."""
+  labelled = batch['labelled']
+
+  def class_logits(image, purpose):
+    noise_key = key_for(key, purpose)
+    return judge(parts, params, model_state, image, noise_key).class_logits
+
+  on_labelled = class_logits(to_zero_one(labelled['image']), 'noise1')
+  on_real = class_logits(to_zero_one(batch['unlabelled']['image']), 'noise2')
+  on_fake = class_logits(fake, 'noise3')
+  supervised = losses.supervised_loss(
+    on_labelled,
+    labelled['label'],
+    labelled['label_mask'],
+    axis_name=parts.axis_name,
+  )
+  unlabelled = losses.unlabelled_loss(
+    on_real, on_fake, axis_name=parts.axis_name
+  )
+  metrics = {
+    'loss': supervised + parts.unlabelled_weight * unlabelled,
+    'loss_supervised': supervised,
+    'loss_real_fake': unlabelled,
+    'real_probability': losses.real_probability(on_real).mean(),
+    'fake_probability': losses.real_probability(on_fake).mean(),
+    'win_rate': jnp.mean(
+      losses.gan_logits(on_real) > losses.gan_logits(on_fake)
+    ),
+  }
+  return metrics['loss'], Aux(metrics, model_state)
+
+
+def g_loss(
+  parts: Parts,
+  params: Params,
+  g: Player,
+  d: Player,
+  rows: Mapping[str, Array],
+  key: PRNGKey,
+) -> tuple[Array, Aux]:
+  """G's loss: feature matching (section 3.1).
+
+  Args:
+    parts: of the system.
+    params: G's.
+    g: G, for its model state.
+    d: the D that it answers.
+    rows: 'image' [B, H, W, C] and 'z' [B, z_dim].
+    key: of the noise in D.
+  """
+  fake, model_state = parts.generator.apply(
+    Weights(params, g.model_state), rows['z'], train=True
+  )
+  on_real, on_fake = (
+    judge(parts, d.params, d.model_state, image, key_for(key, purpose)).features
+    for image, purpose in (
+      (to_zero_one(rows['image']), 'noise4'),
+      (fake, 'noise5'),
+    )
+  )
+  loss = losses.feature_matching_loss(
+    on_real, on_fake, squared=True, axis_name=parts.axis_name
+  )
+  return loss, Aux({'loss': loss}, model_state)
+
+
+def train_step(
+  parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
+) -> tuple[TrainState, Metrics]:
+  """D moves first, then G on the new D."""
+  key = jax.random.fold_in(key, state.step)
+  g, d, axis_name = state.generator, state.discriminator, parts.axis_name
+  num_rows = len(batch['labelled']['image'])
+
+  def draw_z(purpose):
+    return parts.prior.sample(key_for(key, purpose), num_rows, axis_name)
+
+  fake, _ = parts.generator.apply(g.weights, draw_z('z_for_d'), train=True)
+  new_d, d_metrics = update_player(
+    d,
+    parts.d_optimizer,
+    lambda params: d_loss(parts, params, d.model_state, batch, fake, key),
+    state.step,
+    axis_name=axis_name,
+  )
+  rows = {'image': batch['unlabelled_for_g']['image'], 'z': draw_z('z_for_g')}
+  # The old D's model state: it has none that the step changes.
+  judging = new_d.replace(model_state=d.model_state)
+  new_g, g_metrics = update_player(
+    g,
+    parts.g_optimizer,
+    lambda params: g_loss(parts, params, g, judging, rows, key),
+    state.step,
+    axis_name=axis_name,
+  )
+  state = state.replace(
+    step=state.step + 1, generator=new_g, discriminator=new_d
+  )
+  return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
 
 
 def make_system(
-  config, data_spec: DataSpec, axis_name: str | None = None
+  config: ConfigDict, spec: DataSpec, axis_name: str | None = None
 ) -> System:
   """The system that `config` describes; see `OPTIONS` for its keys."""
-  apply = applier(config)
-  refuse_pieces(config, BATCH_NORM)
-  model = config.model
-  g_optimizer = make_optimizer(
-    config.optimizer.generator, data_spec.steps_per_epoch
-  )
-  d_optimizer = make_optimizer(
-    config.optimizer.discriminator, data_spec.steps_per_epoch
-  )
-  generator = SoftplusGenerator(
-    image_shape=data_spec.image_shape,
-    axis_name=axis_name,
-    **model.generator,
-  )
-  discriminator = NoisyClassifier(
-    num_logits=data_spec.num_classes,
-    axis_name=axis_name,
-    **model.discriminator,
-  )
-  prior = uniform_prior(model.z_dim, 0.0, 1.0)
-  z_example = jnp.zeros((1, model.z_dim))
-  image_example = jnp.zeros((1, *data_spec.image_shape))
+  parts = make_parts(config, spec, axis_name)
+  rows = config.data.batch_size
 
-  def init(key, image):
-    g = init_network(generator, key_for(key, 'generator'), z_example)
-    d = init_network(
-      discriminator,
-      key_for(key, 'discriminator'),
-      to_zero_one(image),
-      noise_key=key_for(key, 'noise_init'),
-    )
-    return TrainState(
-      step=jnp.int32(0),
-      generator=new_player(*g, g_optimizer),
-      discriminator=new_player(*d, d_optimizer),
-      extra={},
-    )
-
-  def samples(params, model_state, z):
-    return apply(generator, Weights(params, model_state), z, train=True)
-
-  def judge(params, model_state, image, noise_key):
-    output, _ = apply(
-      discriminator,
-      Weights(params, model_state),
-      image,
-      train=True,
-      noise_key=noise_key,
-    )
-    return output
-
-  def train_step(state, batch, key):
-    key = jax.random.fold_in(key, state.step)
-    g, d = state.generator, state.discriminator
-    labelled = batch['labelled']
-    num_rows = len(labelled['image'])
-
-    def draw_z(purpose):
-      return prior.sample(key_for(key, purpose), num_rows, axis_name)
-
-    fake, _ = samples(g.params, g.model_state, draw_z('z_for_d'))
-
-    def d_loss_fn(params):
-      def class_logits(image, purpose):
-        noise_key = key_for(key, purpose)
-        return judge(params, d.model_state, image, noise_key).class_logits
-
-      on_labelled = class_logits(to_zero_one(labelled['image']), 'noise1')
-      on_real = class_logits(
-        to_zero_one(batch['unlabelled']['image']), 'noise2'
-      )
-      on_fake = class_logits(fake, 'noise3')
-      supervised = losses.supervised_loss(
-        on_labelled,
-        labelled['label'],
-        labelled['label_mask'],
-        axis_name=axis_name,
-      )
-      unlabelled = losses.unlabelled_loss(on_real, on_fake, axis_name=axis_name)
-      metrics = {
-        'loss': supervised + config.loss.unlabelled_weight * unlabelled,
-        'loss_supervised': supervised,
-        'loss_real_fake': unlabelled,
-        'real_probability': losses.real_probability(on_real).mean(),
-        'fake_probability': losses.real_probability(on_fake).mean(),
-        'win_rate': jnp.mean(
-          losses.gan_logits(on_real) > losses.gan_logits(on_fake)
-        ),
-      }
-      return metrics['loss'], Aux(metrics, d.model_state)
-
-    new_d, d_metrics = update_player(
-      d, d_optimizer, d_loss_fn, state.step, axis_name=axis_name
-    )
-
-    z = draw_z('z_for_g')
-
-    def g_loss_fn(params):
-      fake, model_state = samples(params, g.model_state, z)
-      on_real, on_fake = (
-        judge(
-          new_d.params, d.model_state, image, key_for(key, purpose)
-        ).features
-        for image, purpose in (
-          (to_zero_one(batch['unlabelled_for_g']['image']), 'noise4'),
-          (fake, 'noise5'),
-        )
-      )
-      loss = losses.feature_matching_loss(
-        on_real, on_fake, squared=True, axis_name=axis_name
-      )
-      return loss, Aux({'loss': loss}, model_state)
-
-    new_g, g_metrics = update_player(
-      g, g_optimizer, g_loss_fn, state.step, axis_name=axis_name
-    )
-    state = state.replace(
-      step=state.step + 1, generator=new_g, discriminator=new_d
-    )
-    return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
-
-  def generate(weights, z):
-    fake, _ = apply(generator, weights, z, train=False)
+  def generate(weights, latents):
+    fake, _ = parts.generator.apply(weights, latents.z, train=False)
     return {'samples': 2.0 * fake - 1.0}
 
   def predict(weights, image):
-    output, _ = apply(discriminator, weights, to_zero_one(image), train=False)
+    image = to_zero_one(image)
+    output, _ = parts.discriminator.apply(weights, image, train=False)
     return output.class_logits
 
-  rows = config.data.batch_size
   return System(
     batch_spec={
       'labelled': Stream('labelled', rows),
       'unlabelled': Stream('all', rows),
       'unlabelled_for_g': Stream('all', rows),
     },
-    init=init,
-    init_rows=model.init_rows,
-    train_step=train_step,
-    sample_z=prior.sample,
-    interpolate=prior.interpolate,
-    z_in_numpy=prior.in_numpy,
-    generate=generate,
-    predict=predict,
+    init=functools.partial(init, parts),
+    init_rows=config.model.init_rows,
+    train_step=functools.partial(train_step, parts),
     networks={
-      'generator': (generator, z_example),
-      'discriminator': (discriminator, image_example),
+      'generator': parts.generator,
+      'discriminator': parts.discriminator,
     },
+    sampler=parts.prior.sampler(generate),
+    classifier=Classifier(predict),
+    panels=(
+      Panel('What D calls real', 'mean probability', r'd_.*_probability'),
+    ),
+    d_may_win=True,  # G matches D's features
   )
 
 
-def to_zero_one(image):
+def to_zero_one(image: Array) -> Array:
   """Images in [-1, 1] as images in [0, 1]."""
   return 0.5 * (image + 1.0)

@@ -7,8 +7,13 @@ to its target by the L1 distance (equation 4). Noise is dropout alone, which
 stays on at test (section 3.2).
 """
 
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from gan_jax import losses
 from gan_jax.config import (
@@ -23,21 +28,22 @@ from gan_jax.config import (
 from gan_jax.core.collectives import vary
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for, row_keys
+from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
 from gan_jax.models.unet import UNetGenerator, count_levels
 from gan_jax.systems import objectives
-from gan_jax.systems.state import TrainState, Weights
-from gan_jax.systems.system import System, applier, init_network
+from gan_jax.systems.state import Player, TrainState, Weights
+from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
 from gan_jax.systems.update import (
-  BATCH_NORM,
   Aux,
+  Optimizer,
   apply_gradients,
-  make_optimizer,
-  new_player,
+  check_pieces,
+  make_optimizers,
+  new_state,
   prefixed,
-  refuse_pieces,
   update_player,
 )
 
@@ -84,128 +90,164 @@ SMOKE = {
   'model.discriminator.patch_size': 16,
 }
 DATA = DomainData
-CLASSIFIES = False  # whether it has `predict`
 
 
-def make_system(
-  config, data_spec: DomainSpec, axis_name: str | None = None
-) -> System:
-  """The system that `config` describes; see `OPTIONS` for its keys."""
-  apply = applier(config)
-  refuse_pieces(config, BATCH_NORM)
-  loss, model = config.loss, config.model
-  if not data_spec.aligned:
+class Parts(NamedTuple):
+  """What the step is made of; constant over a run."""
+
+  generator: Network
+  discriminator: Network
+  g_optimizer: Optimizer
+  d_optimizer: Optimizer
+  d_objective: Callable[[Array, Array], Array]  # of the logits on real and fake
+  g_objective: Callable[[Array, Array], Array]
+  loss: ConfigDict  # config.loss
+  direction: str  # 'a2b' or 'b2a'
+  axis_name: str | None
+
+
+def make_parts(
+  config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
+) -> Parts:
+  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  if not spec.aligned:
     raise InputError(
       f'pix2pix learns from pairs, but the images of {config.data.name} are '
       'not aligned; choose system cyclegan, or data of pairs'
     )
-  direction = config.data.direction
-  source, target = direction.split('2')
-  shapes = {'a': data_spec.a_shape, 'b': data_spec.b_shape}
-  g_optimizer = make_optimizer(
-    config.optimizer.generator, data_spec.steps_per_epoch
+  model = config.model
+  shapes = {'a': spec.a_shape, 'b': spec.b_shape}
+  source, target = (shapes[x] for x in config.data.direction.split('2'))
+  norm_axis = axis_name if model.sync_batch_norm else None
+  source_example = jnp.zeros((1, *source))
+  pair_example = jnp.concatenate(
+    [source_example, jnp.zeros((1, *target))], axis=-1
   )
-  d_optimizer = make_optimizer(
-    config.optimizer.discriminator, data_spec.steps_per_epoch
-  )
-  # Fixed here, as images to translate may have other sizes.
-  num_levels = count_levels(shapes[source][:2], model.generator.num_levels)
   generator = UNetGenerator(
-    channels=shapes[target][-1],
+    channels=target[-1],
     width=model.generator.width,
-    num_levels=num_levels,
+    # Fixed here, as images to translate may have other sizes.
+    num_levels=count_levels(source[:2], model.generator.num_levels),
     remat=model.generator.remat,
     axis_name=axis_name,
     sync_batch_norm=model.sync_batch_norm,
   )
-  norm_axis = axis_name if model.sync_batch_norm else None
   discriminator = PatchDiscriminator(axis_name=norm_axis, **model.discriminator)
-  d_loss, g_loss = objectives.make_losses(loss.adversarial, axis_name)
-  source_example = jnp.zeros((1, *shapes[source]))
-  pair_example = jnp.concatenate(
-    [source_example, jnp.zeros((1, *shapes[target]))], axis=-1
+  normalization = model.discriminator.normalization
+  networks = (
+    Network(generator, (source_example,), True, config.dtype),
+    Network(
+      discriminator, (pair_example,), normalization == 'batch', config.dtype
+    ),
+  )
+  check_pieces(config, *networks)
+  return Parts(
+    *networks,
+    *make_optimizers(config.optimizer, spec.steps_per_epoch),
+    *objectives.make_losses(config.loss.adversarial, axis_name),
+    config.loss,
+    config.data.direction,
+    axis_name,
   )
 
-  def init(key, image):
-    del image  # nothing depends on the data
-    g = init_network(generator, key_for(key, 'generator'), source_example)
-    d = init_network(discriminator, key_for(key, 'discriminator'), pair_example)
-    return TrainState(
-      step=jnp.int32(0),
-      generator=new_player(*g, g_optimizer),
-      discriminator=new_player(*d, d_optimizer),
-      extra={},
+
+def judge(
+  parts: Parts,
+  params: Params,
+  model_state: Params,
+  given: Array,
+  image: Array,
+) -> tuple[Array, Params]:
+  """D's logits of patches, given an image's source; its model state."""
+  pair = jnp.concatenate([given, image], axis=-1)
+  weights = Weights(params, model_state)
+  return parts.discriminator.apply(weights, pair, train=True)
+
+
+def d_loss(
+  parts: Parts,
+  params: Params,
+  model_state: Params,
+  given: Array,
+  real: Array,
+  fake: Array,
+) -> tuple[Array, Aux]:
+  """D's loss on real pairs and on generated ones (equation 1)."""
+  # Each in a pass of its own: BatchNorm sees data or samples, never both.
+  on_real, new_model_state = judge(parts, params, model_state, given, real)
+  on_fake, _ = judge(parts, params, model_state, given, fake)
+  # Less than 1, it slows D down relative to G (section 3.3).
+  weight = parts.loss.lambda_discriminator
+  value = weight * parts.d_objective(on_real, on_fake).mean()
+  metrics = {
+    'loss': value,
+    'real_logit': on_real.mean(),
+    'fake_logit': on_fake.mean(),
+    'win_rate': jnp.mean(on_real > on_fake),  # of patches
+  }
+  return value, Aux(metrics, new_model_state)
+
+
+def g_loss(
+  parts: Parts, d: Player, given: Array, real: Array, fake: Array
+) -> tuple[Array, Metrics]:
+  """G's loss: against D, and L1 to the target (equations 3 and 4)."""
+  on_real, _ = judge(parts, d.params, d.model_state, given, real)
+  on_fake, _ = judge(parts, d.params, d.model_state, given, fake)
+  value = parts.g_objective(on_real, on_fake).mean()
+  l1 = losses.l1_loss(fake, real).mean()
+  total = parts.loss.lambda_adversarial * value + parts.loss.lambda_l1 * l1
+  return total, {'loss': total, 'loss_adversarial': value, 'l1': l1}
+
+
+def train_step(
+  parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
+) -> tuple[TrainState, Metrics]:
+  """The fake is made once: D sees it, then G answers the new D with it."""
+  given, real = (batch['pairs'][x] for x in parts.direction.split('2'))
+  key = jax.random.fold_in(key, state.step)
+  g, d, axis_name = state.generator, state.discriminator, parts.axis_name
+
+  def make_fake(params):
+    return parts.generator.apply(
+      Weights(params, g.model_state),
+      given,
+      train=True,
+      noise_key=key_for(key, 'dropout'),
     )
 
-  def judge(params, model_state, given, image):
-    pair = jnp.concatenate([given, image], axis=-1)
-    weights = Weights(params, model_state)
-    return apply(discriminator, weights, pair, train=True)
+  fake, to_g, g_model_state = jax.vjp(
+    make_fake, vary(g.params, axis_name), has_aux=True
+  )
+  new_d, d_metrics = update_player(
+    d,
+    parts.d_optimizer,
+    lambda params: d_loss(parts, params, d.model_state, given, real, fake),
+    state.step,
+    axis_name=axis_name,
+  )
+  gradient = jax.grad(g_loss, argnums=4, has_aux=True)
+  at_fake, metrics = gradient(parts, new_d, given, real, fake)
+  (gradients,) = to_g(at_fake)
+  aux = Aux(metrics, g_model_state)
+  new_g, g_metrics = apply_gradients(
+    g, parts.g_optimizer, gradients, aux, state.step, axis_name=axis_name
+  )
+  state = state.replace(
+    step=state.step + 1, generator=new_g, discriminator=new_d
+  )
+  return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
 
-  def train_step(state, batch, key):
-    given, real = batch['pairs'][source], batch['pairs'][target]
-    key = jax.random.fold_in(key, state.step)
-    g, d = state.generator, state.discriminator
 
-    def make_fake(params):
-      return apply(
-        generator,
-        Weights(params, g.model_state),
-        given,
-        train=True,
-        noise_key=key_for(key, 'dropout'),
-      )
-
-    # The fake is made once: D sees it, then G answers the new D with it.
-    fake, to_g, g_model_state = jax.vjp(
-      make_fake, vary(g.params, axis_name), has_aux=True
-    )
-
-    def d_loss_fn(params):
-      # Each in a pass of its own: BatchNorm sees data or samples, never both.
-      on_real, new_model_state = judge(params, d.model_state, given, real)
-      on_fake, _ = judge(params, d.model_state, given, fake)
-      # Less than 1, it slows D down relative to G (section 3.3).
-      value = loss.lambda_discriminator * d_loss(on_real, on_fake).mean()
-      metrics = {
-        'loss': value,
-        'real_logit': on_real.mean(),
-        'fake_logit': on_fake.mean(),
-        'win_rate': jnp.mean(on_real > on_fake),  # of patches
-      }
-      return value, Aux(metrics, new_model_state)
-
-    new_d, d_metrics = update_player(
-      d, d_optimizer, d_loss_fn, state.step, axis_name=axis_name
-    )
-
-    def g_loss_fn(fake):
-      on_real, _ = judge(new_d.params, new_d.model_state, given, real)
-      on_fake, _ = judge(new_d.params, new_d.model_state, given, fake)
-      value = g_loss(on_real, on_fake).mean()
-      l1 = losses.l1_loss(fake, real).mean()
-      total = loss.lambda_adversarial * value + loss.lambda_l1 * l1
-      return total, {'loss': total, 'loss_adversarial': value, 'l1': l1}
-
-    at_fake, metrics = jax.grad(g_loss_fn, has_aux=True)(fake)
-    (g_gradients,) = to_g(at_fake)
-    new_g, g_metrics = apply_gradients(
-      g,
-      g_optimizer,
-      g_gradients,
-      Aux(metrics, g_model_state),
-      state.step,
-      axis_name=axis_name,
-    )
-    state = state.replace(
-      step=state.step + 1, generator=new_g, discriminator=new_d
-    )
-    return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
+def make_system(
+  config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
+) -> System:
+  """The system that `config` describes; see `OPTIONS` for its keys."""
+  parts, model = make_parts(config, spec, axis_name), config.model
 
   def translate(weights, image, key):
     def one(image, key):  # alone, so that its statistics are its own
-      made, _ = apply(
-        generator,
+      made, _ = parts.generator.apply(
         weights,
         image[None],
         train=model.test_statistics == 'instance',
@@ -216,14 +258,20 @@ def make_system(
 
     return jax.vmap(one)(image, row_keys(key, len(image)))
 
+  source_size = getattr(spec, f'{parts.direction[0]}_shape')[:2]
+  num_levels = count_levels(source_size, model.generator.num_levels)
   return System(
     batch_spec={'pairs': Stream('ab', config.data.batch_size)},
-    init=init,
-    train_step=train_step,
+    init=lambda key, image: new_state(key, parts),
+    train_step=functools.partial(train_step, parts),
     networks={
-      'generator': (generator, source_example),
-      'discriminator': (discriminator, pair_example),
+      'generator': parts.generator,
+      'discriminator': parts.discriminator,
     },
-    translate={direction: translate},
-    side_multiple=2**num_levels,
+    translator=Translator(
+      {parts.direction: translate},
+      side_multiple=2**num_levels,
+      has_noise=model.test_dropout,
+    ),
+    panels=(Panel("Parts of G's loss", 'loss', r'g_(loss_|l1)'), LOGITS),
   )

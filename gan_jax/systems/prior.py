@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from gan_jax.core.rng import normal_rows, uniform_rows
 from gan_jax.core.types import Array, PRNGKey
+from gan_jax.systems.state import Weights
+from gan_jax.systems.system import Latents, Sampler
 
 
 class Prior(NamedTuple):
@@ -16,8 +18,19 @@ class Prior(NamedTuple):
   sample: Callable[..., Array]
   # (z, another, t in [0, 1]): a likely z on the way from one to the other
   interpolate: Callable[[Array, Array, Array], Array]
-  # (a shape): NumPy's expression for as many such z of a generator `rng`
-  in_numpy: Callable[[tuple[int, ...]], str]
+  # (number of rows): NumPy's expression for as many z of a generator `rng`
+  in_numpy: Callable[[int], str]
+
+  def sampler(
+    self, generate: Callable[[Weights, Latents], dict[str, Array]]
+  ) -> Sampler:
+    """The sampler of a generator that has no classes."""
+    return Sampler(
+      draw=lambda key, num: Latents(self.sample(key, num)),
+      interpolate=lambda a, b, t: Latents(self.interpolate(a.z, b.z, t)),
+      in_numpy=lambda num: {'z': self.in_numpy(num)},
+      generate=generate,
+    )
 
 
 def normal_prior(z_dim: int) -> Prior:
@@ -26,8 +39,8 @@ def normal_prior(z_dim: int) -> Prior:
   def sample(key: PRNGKey, num: int, axis_name: str | None = None) -> Array:
     return normal_rows(key, num, (z_dim,), axis_name)
 
-  def in_numpy(shape: tuple[int, ...]) -> str:
-    return f'rng.standard_normal({shape}, np.float32)'
+  def in_numpy(num: int) -> str:
+    return f'rng.standard_normal({(num, z_dim)}, np.float32)'
 
   return Prior(sample, slerp, in_numpy)
 
@@ -41,8 +54,8 @@ def uniform_prior(z_dim: int, low: float, high: float) -> Prior:
   def lerp(a: Array, b: Array, t: Array) -> Array:
     return (1.0 - t) * a + t * b
 
-  def in_numpy(shape: tuple[int, ...]) -> str:
-    return f'rng.uniform({low}, {high}, {shape}).astype(np.float32)'
+  def in_numpy(num: int) -> str:
+    return f'rng.uniform({low}, {high}, {(num, z_dim)}).astype(np.float32)'
 
   return Prior(sample, lerp, in_numpy)
 

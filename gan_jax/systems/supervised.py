@@ -4,89 +4,125 @@ The semi-supervised GAN's discriminator without its game: the same network,
 trained by cross-entropy on full batches of labelled images.
 """
 
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from gan_jax import losses
-from gan_jax.config import optimizer
+from gan_jax.config import optimizer as optimizer_options
 from gan_jax.core.rng import key_for
+from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ConvClassifier
 from gan_jax.systems.ssgan import CLASSIFIER
 from gan_jax.systems.state import Player, TrainState, Weights
-from gan_jax.systems.system import System, applier, init_network
+from gan_jax.systems.system import Classifier, Network, System
 from gan_jax.systems.update import (
-  BATCH_NORM,
   Aux,
+  Optimizer,
+  check_pieces,
   make_optimizer,
   new_player,
   prefixed,
-  refuse_pieces,
   update_player,
 )
 
-OPTIONS = CLASSIFIER | optimizer('discriminator', learning_rate=3e-4)
+OPTIONS = CLASSIFIER | optimizer_options('discriminator', learning_rate=3e-4)
 SMOKE = {'model.discriminator.width': 4}
 DATA = LabelledData
-CLASSIFIES = True  # whether it has `predict`
+
+
+class Parts(NamedTuple):
+  """What the step is made of; constant over a run."""
+
+  classifier: Network
+  optimizer: Optimizer
+  axis_name: str | None
+
+
+def make_parts(
+  config: ConfigDict, spec: DataSpec, axis_name: str | None = None
+) -> Parts:
+  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  module = ConvClassifier(
+    spec.num_classes, axis_name=axis_name, **config.model.discriminator
+  )
+  example = (jnp.zeros((1, *spec.image_shape)),)
+  classifier = Network(
+    module, example, uses_batch_statistics=True, dtype=config.dtype
+  )
+  check_pieces(config, classifier)
+  learning = config.optimizer.discriminator
+  optimizer = make_optimizer(learning, spec.steps_per_epoch)
+  return Parts(classifier, optimizer, axis_name)
+
+
+def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
+  """The state at step 0: a discriminator without a generator."""
+  del image  # nothing depends on the data
+  # The key's purpose is the semi-supervised system's, and so are the weights.
+  d = parts.classifier.init(key_for(key, 'discriminator'))
+  return TrainState(
+    step=jnp.int32(0),
+    generator=Player(params={}, opt_state=(), model_state={}, ema=None),
+    discriminator=new_player(*d, parts.optimizer),
+    extra={},
+  )
+
+
+def loss(
+  parts: Parts,
+  params: Params,
+  model_state: Params,
+  rows: Mapping[str, Array],
+  key: PRNGKey,
+) -> tuple[Array, Aux]:
+  """Cross-entropy of 'label' [B], given 'image' [B, H, W, C]."""
+  output, model_state = parts.classifier.apply(
+    Weights(params, model_state),
+    rows['image'],
+    train=True,
+    noise_key=key_for(key, 'dropout_real'),
+  )
+  value = losses.supervised_loss(
+    output.class_logits,
+    rows['label'],
+    rows['label_mask'],
+    axis_name=parts.axis_name,
+  )
+  return value, Aux({'loss': value}, model_state)
+
+
+def train_step(
+  parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
+) -> tuple[TrainState, Metrics]:
+  """A step of the classifier on labelled images."""
+  key = jax.random.fold_in(key, state.step)
+  d, rows = state.discriminator, batch['labelled']
+  new_d, metrics = update_player(
+    d,
+    parts.optimizer,
+    lambda params: loss(parts, params, d.model_state, rows, key),
+    state.step,
+    axis_name=parts.axis_name,
+  )
+  state = state.replace(step=state.step + 1, discriminator=new_d)
+  return state, prefixed('d_', metrics)
 
 
 def make_system(
-  config, data_spec: DataSpec, axis_name: str | None = None
+  config: ConfigDict, spec: DataSpec, axis_name: str | None = None
 ) -> System:
   """The system that `config` describes; see `OPTIONS` for its keys."""
-  apply = applier(config)
-  refuse_pieces(config, BATCH_NORM)
-  optimizer = make_optimizer(
-    config.optimizer.discriminator, data_spec.steps_per_epoch
-  )
-  classifier = ConvClassifier(
-    num_logits=data_spec.num_classes,
-    axis_name=axis_name,
-    **config.model.discriminator,
-  )
-  image_example = jnp.zeros((1, *data_spec.image_shape))
-
-  def init(key, image):
-    del image  # nothing depends on the data
-    # The key's purpose is the semi-supervised system's, and so are the weights.
-    d = init_network(classifier, key_for(key, 'discriminator'), image_example)
-    return TrainState(
-      step=jnp.int32(0),
-      generator=Player(params={}, opt_state=(), model_state={}, ema=None),
-      discriminator=new_player(*d, optimizer),
-      extra={},
-    )
-
-  def train_step(state, batch, key):
-    rows = batch['labelled']
-    key = jax.random.fold_in(key, state.step)
-
-    def loss_fn(params):
-      output, model_state = apply(
-        classifier,
-        Weights(params, state.discriminator.model_state),
-        rows['image'],
-        train=True,
-        noise_key=key_for(key, 'dropout_real'),
-      )
-      loss = losses.supervised_loss(
-        output.class_logits,
-        rows['label'],
-        rows['label_mask'],
-        axis_name=axis_name,
-      )
-      return loss, Aux({'loss': loss}, model_state)
-
-    new_d, metrics = update_player(
-      state.discriminator, optimizer, loss_fn, state.step, axis_name=axis_name
-    )
-    state = state.replace(step=state.step + 1, discriminator=new_d)
-    return state, prefixed('d_', metrics)
+  parts = make_parts(config, spec, axis_name)
 
   def embed(weights, image):
-    output, _ = apply(classifier, weights, image, train=False)
+    output, _ = parts.classifier.apply(weights, image, train=False)
     return output.features, output.class_logits
 
   def predict(weights, image):
@@ -94,9 +130,8 @@ def make_system(
 
   return System(
     batch_spec={'labelled': Stream('labelled', config.data.batch_size)},
-    init=init,
-    train_step=train_step,
-    predict=predict,
-    embed=embed,
-    networks={'discriminator': (classifier, image_example)},
+    init=functools.partial(init, parts),
+    train_step=functools.partial(train_step, parts),
+    networks={'discriminator': parts.classifier},
+    classifier=Classifier(predict, embed),
   )

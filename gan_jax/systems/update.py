@@ -9,9 +9,11 @@ import optax
 
 from gan_jax.core.collectives import vary
 from gan_jax.core.errors import InputError
-from gan_jax.core.types import Array, Metrics, Params
+from gan_jax.core.rng import key_for
+from gan_jax.core.types import Array, Metrics, Params, PRNGKey
 from gan_jax.ema import debiased_share
-from gan_jax.systems.state import Player, Weights
+from gan_jax.systems.state import Player, TrainState, Weights
+from gan_jax.systems.system import Network
 
 
 class Aux(NamedTuple):
@@ -64,6 +66,16 @@ def _schedule(config: Any, steps_per_epoch: int) -> Callable[[Array], Array]:
   return optax.constant_schedule(rate)
 
 
+def make_optimizers(
+  config: Any, steps_per_epoch: int
+) -> tuple[Optimizer, Optimizer]:
+  """Those of G and D, of a config's group `optimizer`."""
+  return (
+    make_optimizer(config.generator, steps_per_epoch),
+    make_optimizer(config.discriminator, steps_per_epoch),
+  )
+
+
 def new_player(
   params: Params, model_state: Params, optimizer: Optimizer
 ) -> Player:
@@ -72,6 +84,24 @@ def new_player(
   if optimizer.ema_decay:  # A copy: one buffer cannot be donated twice.
     ema = jax.tree.map(jnp.copy, Weights(params, model_state))
   return Player(params, optimizer.tx.init(params), model_state, ema)
+
+
+def new_state(key: PRNGKey, parts: Any) -> TrainState:
+  """The state at step 0 of two players of a network each.
+
+  Args:
+    key: of the initial parameters.
+    parts: with `generator` and `discriminator`, the networks, and `g_optimizer`
+      and `d_optimizer`.
+  """
+  g = parts.generator.init(key_for(key, 'generator'))
+  d = parts.discriminator.init(key_for(key, 'discriminator'))
+  return TrainState(
+    step=jnp.int32(0),
+    generator=new_player(*g, parts.g_optimizer),
+    discriminator=new_player(*d, parts.d_optimizer),
+    extra={},
+  )
 
 
 def update_player(
@@ -170,13 +200,17 @@ def in_pieces(
   )
 
 
-BATCH_NORM = 'BatchNorm takes the statistics of the whole batch'
-
-
-def refuse_pieces(config: Any, reason: str) -> None:
-  """Raises InputError if gradients are to be accumulated over pieces."""
+def check_pieces(config: Any, *networks: Network) -> None:
+  """Raises InputError if gradients cannot be accumulated over pieces."""
+  reason = None
+  if any(network.uses_batch_statistics for network in networks):
+    reason = 'BatchNorm takes the statistics of the whole batch'
+  elif 'adversarial' in config.get('loss', {}) and (
+    config.loss.adversarial.name == 'relativistic_average'
+  ):
+    reason = "the loss compares with the whole batch's averages"
   num = config.train.num_microbatches
-  if num > 1:
+  if num > 1 and reason is not None:
     raise InputError(
       f'config.train.num_microbatches = {num}, but {reason}, which pieces of '
       'a batch do not have; set it to 1'

@@ -21,10 +21,10 @@ def describe(config: ConfigDict) -> str:
     f'Differs from the defaults\n{stated}\n',
     'Config\n' + cfg.to_json(config),
   ]
-  for name, (module, example) in program.system.networks.items():
-    table = module.tabulate(
+  for name, network in program.system.networks.items():
+    table = network.module.tabulate(
       jax.random.key(0),
-      example,
+      *network.example,
       train=False,
       depth=1,
       console_kwargs={'width': 140, 'force_terminal': False},

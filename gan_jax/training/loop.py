@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.devices import hosts
 from gan_jax.devices.parallel import mode_in_use
+from gan_jax.evaluation.evaluator import SHOWN
 from gan_jax.reporting.run_report import LiveReport
 from gan_jax.runs.checkpoint import Checkpoints, all_finite
 from gan_jax.runs.directory import RunDirectory
@@ -184,6 +185,7 @@ def _train_steps(
   if stop:
     raise Stopped(stop, start)
   agree = hosts.Agreement()
+  shown = program.system.shown | SHOWN | {'step_seconds': '{:.3f} s/step'}
   bar = tqdm(
     total=plan.num_steps,
     initial=start,
@@ -206,7 +208,7 @@ def _train_steps(
         if due.report:
           line = report(step, state, clock.lap())
           if line:
-            bar.write(_summary(line, plan.num_steps), file=sys.stdout)
+            bar.write(_summary(line, plan.num_steps, shown), file=sys.stdout)
             sys.stdout.flush()
           # A stop may have come, and ended the report of the first process.
           stop = stop or int(hosts.from_first(request.received or 0))
@@ -228,20 +230,10 @@ def _last_good(checkpoints: Checkpoints) -> str:
   return f'the last good checkpoint is {checkpoints.path(steps[-1])}'
 
 
-def _summary(line: dict[str, Any], num_steps: int) -> str:
+def _summary(
+  line: dict[str, Any], num_steps: int, shown: Mapping[str, str]
+) -> str:
   """A report as a line for people."""
-  shown = {
-    'd_loss': 'd_loss {:.3f}',
-    'g_loss': 'g_loss {:.4f}',
-    'labelled_accuracy': 'labelled accuracy {:.1%}',
-    'validation_error': 'validation error {:.1%}',
-    'samples_std': 'std over z {:.3f}',
-    'validation_l1_a2b': 'validation L1 {:.3f}',
-    'validation_l1_b2a': 'validation L1 {:.3f}',
-    'validation_cycle_a': 'validation cycle a {:.3f}',
-    'validation_cycle_b': 'b {:.3f}',
-    'step_seconds': '{:.3f} s/step',
-  }
   parts = [f'step {line["step"]:>6}/{num_steps}']
   parts += [form.format(line[k]) for k, form in shown.items() if k in line]
   return '  '.join(parts)

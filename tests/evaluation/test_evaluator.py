@@ -9,6 +9,7 @@ from gan_jax.data.batches import to_uint8
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.metrics.diversity import stddev_over_z
 from gan_jax.runs.program import build, init_state
+from gan_jax.systems.system import Latents
 from tests import made_up
 from tests.conftest import ROOT
 
@@ -17,9 +18,11 @@ def test_samples_are_scored_and_shown_without_padding(toy_config, tiny_dataset):
   toy_config.log.grid = (2, 3)
   program = build(toy_config, tiny_dataset._replace(native_size=(6, 4)))
   state = init_state(program)
-  z = program.system.sample_z(program.key('fixed samples'), 100)
+  z = program.system.sampler.draw(program.key('fixed samples'), 100).z
   weights = state.generator.averaged
-  samples = program.system.generate(weights, z)['samples'][:, 1:7, 2:6]
+  samples = program.system.sampler.generate(weights, Latents(z))['samples'][
+    :, 1:7, 2:6
+  ]
   evaluator = Evaluator(program)
   assert_allclose(
     evaluator.scores(state)['samples_std'], stddev_over_z(samples), rtol=1e-5

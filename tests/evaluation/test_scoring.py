@@ -18,6 +18,7 @@ from gan_jax.evaluation.quality import Quality
 from gan_jax.evaluation.scoring import compare_folders, evaluate
 from gan_jax.runs.program import build, init_state
 from gan_jax.runs.restore import load_run
+from gan_jax.systems.system import Latents
 from gan_jax.training.loop import train
 from tests import made_up
 from tests.conftest import ROOT
@@ -68,8 +69,10 @@ def test_the_number_is_that_of_the_images_themselves(config, tiny_dataset):
   state = init_state(program)
   found = Evaluator(program).quality(state, 'validation')
   key = jax.random.key(config.seed)
-  z = program.system.sample_z(key_for(key, 'samples'), 8)
-  fake = program.system.generate(state.generator.averaged, z)['samples']
+  z = program.system.sampler.draw(key_for(key, 'samples'), 8).z
+  fake = program.system.sampler.generate(state.generator.averaged, Latents(z))[
+    'samples'
+  ]
   quality = Quality(['fid'], open_extractor('random'), batch_size=12)
   expected = quality.compare(
     quality.features(tiny_dataset.validation.image, 'real'),
@@ -177,7 +180,7 @@ def test_a_classifier_measures(classifier, config):
   features, logits = extractor.extract(images)
   run = load_run(classifier)
   weights = run.state.discriminator.averaged
-  expected = run.system.predict(weights, images / 127.5 - 1.0)
+  expected = run.system.classifier.predict(weights, images / 127.5 - 1.0)
   np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-5)
   # The last layer is dense.
   dense = weights.params['Dense_0']
@@ -187,7 +190,7 @@ def test_a_classifier_measures(classifier, config):
 
 
 def test_a_run_of_no_classifier_is_refused(classifier, monkeypatch):
-  without(monkeypatch, embed=None)
+  without(monkeypatch, classifier=None)
   with pytest.raises(InputError, match='system toy, which is no classifier'):
     open_extractor(classifier)
 

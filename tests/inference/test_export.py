@@ -27,6 +27,7 @@ from gan_jax.runs.directory import RunDirectory
 from gan_jax.runs.restore import load_run
 from gan_jax.systems import SYSTEMS, make_system
 from gan_jax.systems.state import Weights
+from gan_jax.systems.system import Latents
 from tests import made_up, toy
 from tests.conftest import ROOT
 
@@ -175,7 +176,7 @@ def test_a_generator_makes_the_runs_samples_of_any_number(
   player = run.state.generator
 
   def expected(weights, z):
-    made = run.system.generate(weights, z)['samples']
+    made = run.system.sampler.generate(weights, Latents(z))['samples']
     return as_uint8(made)[:, 4:11, 3:12]  # 16x16, without the padding
 
   for num in (1, 5):
@@ -221,7 +222,9 @@ def test_a_classifier_gives_probabilities_of_images_as_they_are(
   padded = np.pad(images, [(0, 0), (4, 5), (3, 4), (0, 0)])
 
   def expected(weights):
-    logits = run.system.predict(weights, padded / np.float32(127.5) - 1)
+    logits = run.system.classifier.predict(
+      weights, padded / np.float32(127.5) - 1
+    )
     odds = np.exp(np.float64(logits))
     return odds / odds.sum(axis=1, keepdims=True)
 
@@ -248,7 +251,7 @@ def test_each_direction_is_exported_with_its_own_parameters(
 
   def expected(way):
     key = jax.random.key(0)
-    translate = run.system.translate[way]
+    translate = run.system.translator.ways[way]
     x = to_unit_range(images)
     return as_uint8(translate(run.state.generator.ema, x, key))
 
@@ -267,8 +270,8 @@ def test_noise_is_a_function_of_the_seed_and_the_row(pix2pix, path):
   assert_array_equal(translate(images[:2], np.uint32(7)), made[:2])
   assert abs(translate(images, np.uint32(8)) - made.astype(int)).max() > 10
   run = load_run(pix2pix)
-  (way,) = run.system.translate
-  one = jax.jit(run.system.translate[way])
+  (way,) = run.system.translator.ways
+  one = jax.jit(run.system.translator.ways[way])
   for image, key, row in zip(
     images, row_keys(jax.random.key(7), 3), made, strict=True
   ):
@@ -282,7 +285,7 @@ def test_a_translator_takes_a_seed_where_the_seed_matters(cyclegan, pix2pix):
     run = load_run(workdir)
     assert bool(run.config.model.get('test_dropout')) == noisy
     x = to_unit_range(draw_images(1, 16, 16, 3))
-    for translate in run.system.translate.values():
+    for translate in run.system.translator.ways.values():
       weights = run.state.generator.ema
       one, two = (translate(weights, x, jax.random.key(i)) for i in (0, 1))
       assert bool((one != two).any()) == noisy
@@ -419,14 +422,14 @@ def test_which_networks_a_run_has(config):
     dataset = made_up.labelled(200, size, 1)
     spec = SYSTEMS[config.system].DATA(config.data, dataset).spec
   system = make_system(config, spec)
-  assert networks_of(config) == [
+  assert networks_of(system) == [
     name
-    for name, function in (
-      ('generator', system.generate),
-      ('translator', system.translate),
-      ('classifier', system.predict),
+    for name, what in (
+      ('generator', system.sampler),
+      ('translator', system.translator),
+      ('classifier', system.classifier),
     )
-    if function is not None
+    if what is not None
   ]
 
 
@@ -442,8 +445,8 @@ def test_the_recipe_draws_z_from_the_runs_prior(name):
     config.data.num_labels = 20
   spec = SYSTEMS[config.system].DATA(config.data, dataset).spec
   system = make_system(config, spec)
-  want = np.asarray(system.sample_z(jax.random.key(0), 1000))
-  expression = system.z_in_numpy(want.shape)
+  want = np.asarray(system.sampler.draw(jax.random.key(0), 1000).z)
+  expression = system.sampler.in_numpy(1000)['z']
   found = eval(expression, {'np': np, 'rng': np.random.default_rng(0)})
   assert found.dtype == np.float32
   assert found.shape == want.shape

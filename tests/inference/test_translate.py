@@ -152,7 +152,7 @@ def test_averaged_weights_translate(run, direction, size, request):
   image, key = picture(*size), jax.random.key(3)
 
   def expected(weights):
-    one = jax.jit(run.system.translate[direction])
+    one = jax.jit(run.system.translator.ways[direction])
     made = np.asarray(one(weights, to_unit_range(image)[None], key)[0])
     return np.round((made + 1) * 127.5).astype(int)
 

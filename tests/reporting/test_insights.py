@@ -123,15 +123,16 @@ def test_rows_lead_from_seed_to_seed(looked):
   ends = samples.latents(run, range(6))
   image = samples.generate(run, ends)['samples']
   assert_array_equal(grid[:, 0], image[..., 0])
-  half = run.system.interpolate(ends[0], ends[1], 4 / 9)
-  middle = samples.generate(run, half[None])['samples']
+  first, second = (ends._replace(z=ends.z[i : i + 1]) for i in (0, 1))
+  half = run.system.sampler.interpolate(first, second, 4 / 9)
+  middle = samples.generate(run, half)['samples']
   assert_allclose(grid[0, 4].astype(int), middle[0, ..., 0], atol=1)
 
 
 def test_mistakes_are_counted_and_the_hardest_shown(program, looked):
   run, found, folder = looked
   image, label = program.data.dataset.validation
-  logits = run.system.predict(
+  logits = run.system.classifier.predict(
     run.state.discriminator.averaged, to_unit_range(jnp.asarray(image))
   )
   probability = np.asarray(jax.nn.softmax(logits))

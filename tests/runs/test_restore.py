@@ -39,6 +39,6 @@ def test_a_damaged_generator_falls_back(workdir, capsys):
 
 
 def test_a_classifier_alone_has_no_generator(workdir, monkeypatch):
-  without(monkeypatch, generate=None, sample_z=None)
+  without(monkeypatch, sampler=None)
   with pytest.raises(InputError, match='toy has no generator'):
     load_generator(workdir)

@@ -64,7 +64,9 @@ def probabilities(folder, name, dataset, raw):
   run = restore.load_run(folder / name)
   player = run.state.discriminator
   weights = player.weights if raw else player.averaged
-  logits = run.system.predict(weights, to_unit_range(dataset.test.image))
+  logits = run.system.classifier.predict(
+    weights, to_unit_range(dataset.test.image)
+  )
   return np.asarray(jax.nn.softmax(logits, axis=-1))
 
 

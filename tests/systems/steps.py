@@ -68,7 +68,7 @@ def train(config, dataset, mode, num_steps):
 
 def by_hand(program, player):
   """(params, model state, inputs) -> (outputs, new statistics), in training."""
-  network, _ = program.system.networks[player]
+  network = program.system.networks[player].module
 
   def apply(params, model_state, x):
     variables = {'params': params, **model_state}

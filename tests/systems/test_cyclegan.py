@@ -54,8 +54,8 @@ def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(
   if small:
     put_in_place(monkeypatch)
   program = build(config, made_up.two_domains(config.data))
-  generator, _ = program.system.networks['generator a2b']
-  judge_net, _ = program.system.networks['discriminator b']
+  generator = program.system.networks['generator a2b'].module
+  judge_net = program.system.networks['discriminator b'].module
 
   def make(params, way, image):
     return generator.apply({'params': params[way]}, image, train=True)

@@ -13,6 +13,7 @@ from gan_jax.metrics.diversity import stddev_over_z
 from gan_jax.models.dcgan import ConvDiscriminator
 from gan_jax.runs.program import build, init_state
 from gan_jax.systems.objectives import LOSSES
+from gan_jax.systems.system import Latents
 from tests.changes import changed
 from tests.systems.steps import (
   RATE,
@@ -142,7 +143,7 @@ def test_the_generator_meets_data_and_samples_apart(config, tiny_dataset):
   config = changed(config, {'loss.adversarial.name': 'relativistic'})
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(program)
-  z = program.system.sample_z(key_for(draw_key(program, 0, 0), 'z'), 6)
+  z = program.system.sampler.draw(key_for(draw_key(program, 0, 0), 'z'), 6).z
   d = new.discriminator
 
   def loss(params):
@@ -187,7 +188,7 @@ def test_spectral_norms_become_one(config, tiny_dataset):
     sigma = d.model_state['batch_stats'][f'{name}_norm'][f'{name}/kernel/sigma']
     assert_allclose(norm / sigma, 1, atol=1e-3)
     divided[name] = {'kernel': kernel / norm, 'bias': layer['bias']}
-  network, _ = program.system.networks['discriminator']
+  network = program.system.networks['discriminator'].module
   logits = network.apply(
     {'params': d.params, **d.model_state}, image, train=False
   )
@@ -202,7 +203,7 @@ def test_penalties_enter_the_loss_with_their_weights(config, tiny_dataset):
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(program)
   real, key = batch_of(program)['train']['image'], draw_key(program, 0, 0)
-  z = program.system.sample_z(key_for(key, 'z'), 6)
+  z = program.system.sampler.draw(key_for(key, 'z'), 6).z
   fake, _ = by_hand(program, 'generator')(old.generator.params, {}, z)
   epsilon = jax.vmap(
     lambda i: jax.random.uniform(jax.random.fold_in(key_for(key, 'epsilon'), i))
@@ -263,7 +264,7 @@ def test_each_loss_is_the_one_of_its_name(config, tiny_dataset, name):
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(program)
   assert all(np.isfinite(value) for value in metrics.values())
-  z = program.system.sample_z(key_for(draw_key(program, 0, 0), 'z'), 6)
+  z = program.system.sampler.draw(key_for(draw_key(program, 0, 0), 'z'), 6).z
   fake, _ = by_hand(program, 'generator')(old.generator.params, {}, z)
   images = batch_of(program)['train']['image'], fake
 
@@ -284,9 +285,11 @@ def test_samples_come_from_the_averaged_generator(config, tiny_dataset):
   config.optimizer.generator.learning_rate = 5.0
   program = build(config, tiny_dataset)
   state, _ = train(config, tiny_dataset, 'jit', 3)
-  z = program.system.sample_z(program.key('fixed samples'), 100)
+  z = program.system.sampler.draw(program.key('fixed samples'), 100).z
   averaged, in_play = (
-    stddev_over_z(program.system.generate(weights, z)['samples'])
+    stddev_over_z(
+      program.system.sampler.generate(weights, Latents(z))['samples']
+    )
     for weights in (state.generator.ema, state.generator.weights)
   )
   score = Evaluator(program).scores(state)['samples_std']

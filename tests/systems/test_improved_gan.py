@@ -9,6 +9,7 @@ from gan_jax.core.rng import key_for
 from gan_jax.data.batches import Sampler, to_unit_range
 from gan_jax.data.spec import Stream
 from gan_jax.runs.program import build, init_state
+from gan_jax.systems.system import Latents
 from tests.systems.steps import (
   RATE,
   batch_of,
@@ -33,7 +34,7 @@ def config():
 def fakes(program, state, purpose):
   """(parameters of G) -> the samples of step 0 for that purpose, statistics."""
   key = jax.random.fold_in(program.key('train'), 0)
-  z = program.system.sample_z(key_for(key, purpose), 6)
+  z = program.system.sampler.draw(key_for(key, purpose), 6).z
   assert 0 <= z.min() < z.max() <= 1
   model_state = state.generator.model_state
   generate = by_hand(program, 'generator')
@@ -178,20 +179,20 @@ def test_one_players_update_leaves_the_other_untouched(
 def test_zero_to_one_inside_and_minus_one_to_one_outside(config, tiny_dataset):
   system = build(config, tiny_dataset).system
   state = init_state(build(config, tiny_dataset))
-  (generator, _), (discriminator, _) = system.networks.values()
+  generator, discriminator = (x.module for x in system.networks.values())
 
   def apply(network, weights, x):
     variables = {'params': weights.params, **weights.model_state}
     return network.apply(variables, x, train=False)
 
   g, d = state.generator.weights, state.discriminator.weights
-  z = 20 * system.sample_z(jax.random.key(0), 50)  # out to both ends
-  samples = system.generate(g, z)['samples']
+  z = 20 * system.sampler.draw(jax.random.key(0), 50).z  # out to both ends
+  samples = system.sampler.generate(g, Latents(z))['samples']
   assert_allclose(samples, 2 * apply(generator, g, z) - 1, atol=1e-6)
   assert -1 <= samples.min() < -0.5 < 0.5 < samples.max() <= 1
   image = jax.random.uniform(jax.random.key(0), (5, 8, 8, 1), minval=-1)
   want = apply(discriminator, d, (image + 1) / 2).class_logits
-  assert_allclose(system.predict(d, image), want, atol=1e-5)
+  assert_allclose(system.classifier.predict(d, image), want, atol=1e-5)
 
 
 @pytest.mark.systems
@@ -240,7 +241,7 @@ def test_logits_start_with_mean_0_and_variance_1(config, tiny_dataset):
   sampler = Sampler(tiny_dataset.train, program.data.mask, rows, config.seed)
   image = to_unit_range(sampler(0)['init']['image'])
   d = init_state(program).discriminator
-  logits = program.system.predict(d.weights, image)
+  logits = program.system.classifier.predict(d.weights, image)
   assert_allclose(logits.mean(axis=0), 0, atol=1e-5)
   assert_allclose(logits.std(axis=0), 1, atol=1e-5)
 

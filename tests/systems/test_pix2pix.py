@@ -74,8 +74,8 @@ def test_the_step_by_hand(config, direction, changes, game, small, monkeypatch):
   batch = batch_of(program)
   old, new, metrics = one_step(program, batch=batch)
   given, real = (batch['pairs'][domain] for domain in direction.split('2'))
-  generator, _ = program.system.networks['generator']
-  discriminator, _ = program.system.networks['discriminator']
+  generator = program.system.networks['generator'].module
+  discriminator = program.system.networks['discriminator'].module
   key = jax.random.fold_in(program.key('train'), 0)
 
   def make(params):
@@ -143,7 +143,7 @@ def test_a_players_update_leaves_the_other_untouched(config, still):
 def translations(config, images, *seeds):
   program = program_of(config)
   weights = init_state(program).generator.weights
-  translate = jax.jit(program.system.translate['b2a'])
+  translate = jax.jit(program.system.translator.ways['b2a'])
   return [translate(weights, images, jax.random.key(s)) for s in seeds]
 
 
@@ -169,14 +169,14 @@ def test_what_an_image_is_normalised_with_at_test(config, statistics):
   config.model.test_statistics = statistics
   program = program_of(config)
   params, at_start = init_state(program).generator.weights
-  translate = jax.jit(program.system.translate['b2a'])
+  translate = jax.jit(program.system.translator.ways['b2a'])
   later = jax.tree.map(lambda x: 2.0 * x + 0.1, at_start)
   key = jax.random.key(0)
   first, second = (
     translate(Weights(params, state), IMAGES, key)
     for state in (at_start, later)
   )
-  generator, _ = program.system.networks['generator']
+  generator = program.system.networks['generator'].module
   for made, state in ((first, at_start), (second, later)):
     for image, one in zip(IMAGES, made, strict=True):
       want, _ = generator.apply(
@@ -197,11 +197,11 @@ def test_what_an_image_is_normalised_with_at_test(config, statistics):
 def test_it_translates_in_its_direction_only(config, direction):
   config.data.direction = direction
   program = program_of(config, channels_a=1)
-  assert set(program.system.translate) == {direction}
+  assert set(program.system.translator.ways) == {direction}
   shapes = {'a': (2, 16, 16, 1), 'b': (2, 16, 16, 3)}
   source, target = direction.split('2')
   made = jax.eval_shape(
-    program.system.translate[direction],
+    program.system.translator.ways[direction],
     state_shapes(program.system, program.data.spec).generator.weights,
     jnp.zeros(shapes[source]),
     jax.random.key(0),

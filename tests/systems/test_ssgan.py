@@ -65,7 +65,9 @@ def test_the_generator_meets_the_old_or_the_new_discriminator(
 def test_the_generators_loss_is_feature_matching(config, tiny_dataset):
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(build(config, tiny_dataset))
-  (generator, _), (discriminator, _) = program.system.networks.values()
+  generator, discriminator = (
+    x.module for x in program.system.networks.values()
+  )
 
   def loss(params):
     key = jax.random.fold_in(program.key('train'), 0)
@@ -97,7 +99,7 @@ def test_the_generators_loss_is_feature_matching(config, tiny_dataset):
 def test_running_statistics_come_from_the_real_pass_only(config, tiny_dataset):
   program = build(config, tiny_dataset)
   old, new, _ = one_step(build(config, tiny_dataset))
-  discriminator, _ = program.system.networks['discriminator']
+  discriminator = program.system.networks['discriminator'].module
   variables = {
     'params': old.discriminator.params,
     **old.discriminator.model_state,
@@ -147,7 +149,7 @@ def test_both_parameterisations_train(
   assert all(np.isfinite(value) for value in metrics.values())
   program = build(config, tiny_dataset)
   image = jnp.zeros((5, 8, 8, 1))
-  logits = program.system.predict(new.discriminator.weights, image)
+  logits = program.system.classifier.predict(new.discriminator.weights, image)
   assert logits.shape == (5, 3)
   num_logits = new.discriminator.params['class_logits']['bias'].shape
   assert num_logits == (3 + extra_class,)
@@ -214,7 +216,9 @@ def test_samples_are_a_function_of_the_key(config, tiny_dataset):
   program = build(config, tiny_dataset)
   system, weights = program.system, init_state(program).generator.weights
   a, b = (
-    system.generate(weights, system.sample_z(jax.random.key(1), num))['samples']
+    system.sampler.generate(
+      weights, system.sampler.draw(jax.random.key(1), num)
+    )['samples']
     for num in (4, 6)
   )
   assert a.shape == (4, 8, 8, 1)

@@ -72,7 +72,7 @@ def test_networks_passes_are_shared_by_the_two_losses():
   z = jnp.zeros((len(image), program.config.model.z_dim))
 
   def passes(player, *inputs):
-    network, _ = program.system.networks[player]
+    network = program.system.networks[player].module
     weights = getattr(state, player).weights
     variables = {'params': weights.params, **weights.model_state}
     return count_flops(

@@ -41,11 +41,12 @@ def test_what_is_made_and_told_of_images_has_their_shapes(path):
   system, spec = program.system, program.data.spec
   state = state_shapes(system, spec)
   key = jax.random.key(0)
-  if system.generate is not None:
-    z = jax.eval_shape(lambda: system.sample_z(key, 3))
-    made = jax.eval_shape(system.generate, state.generator.weights, z)
+  if system.sampler is not None:
+    latents = jax.eval_shape(lambda: system.sampler.draw(key, 3))
+    weights = state.generator.weights
+    made = jax.eval_shape(system.sampler.generate, weights, latents)
     assert made['samples'].shape == (3, *spec.image_shape)
-  for function in (system.predict, system.embed):
+  for function in system.classifier or ():
     if function is None:
       continue
     image = jax.ShapeDtypeStruct((3, *spec.image_shape), jnp.float32)
@@ -54,7 +55,8 @@ def test_what_is_made_and_told_of_images_has_their_shapes(path):
     assert logits.shape == (3, spec.num_classes)
     for x in features:
       assert (len(x.shape), x.shape[0]) == (2, 3)
-  for way, translate in (system.translate or {}).items():
+  ways = system.translator.ways if system.translator else {}
+  for way, translate in ways.items():
     shapes = {'a': spec.a_shape, 'b': spec.b_shape}
     given, wanted = (shapes[domain] for domain in way.split('2'))
     image = jax.ShapeDtypeStruct((3, *given), jnp.float32)

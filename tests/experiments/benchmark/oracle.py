@@ -6,7 +6,7 @@ import numpy as np
 from numpy.testing import assert_allclose
 
 from gan_jax.data.batches import to_unit_range
-from gan_jax.systems.system import init_network
+from gan_jax.systems.system import Network
 from tests.changes import with_sgd
 
 
@@ -93,7 +93,7 @@ def count_ours(module, *shape):
   """Those of ours, for images of this shape."""
 
   def init(key):
-    return init_network(module, key, jnp.zeros(shape)).params
+    return Network(module, (jnp.zeros(shape),)).init(key).params
 
   params = jax.eval_shape(init, jax.random.key(0))
   return sum(x.size for x in jax.tree.leaves(params))

@@ -56,7 +56,7 @@ def test_losses_gradients_and_the_step_agree(name, shape):
   state = init_state(program)
   peer = Peer(config, program.data.spec, oracle.weights_of(state))
   key = key_for(turn(program, 0), 'z')
-  z = program.system.sample_z(key, config.data.batch_size)
+  z = program.system.sampler.draw(key, config.data.batch_size).z
   batch = program.sampler()(0)
   # Small kernels before BatchNorm, 0.02, are divided by their deviation: their
   # biases' gradients round three times as coarsely.

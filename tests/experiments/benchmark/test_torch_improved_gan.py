@@ -39,7 +39,7 @@ def test_losses_gradients_and_the_step_agree(program):
   key = jax.random.fold_in(program.key('train'), 0)
   z = np.stack(
     [
-      program.system.sample_z(key_for(key, purpose), 10)
+      program.system.sampler.draw(key_for(key, purpose), 10).z
       for purpose in ('z_for_d', 'z_for_g')
     ]
   )
@@ -53,7 +53,7 @@ def test_the_noise_has_our_strength(program):
   classifier, num = peer.players['discriminator'], 20_000
   image = program.data.dataset.train.image[:1]
   theirs, _ = classifier(0.5 * (peer.to_rows(image) + 1.0).expand(num, -1))
-  module, _ = program.system.networks['discriminator']
+  module = program.system.networks['discriminator'].module
   weights = state.discriminator.weights
   ours, _ = module.apply(
     {'params': weights.params, **weights.model_state},

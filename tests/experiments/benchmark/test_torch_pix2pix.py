@@ -47,7 +47,7 @@ def random_pairs():
 
 def our_masks(program, state, batch):
   """What dropout leaves in our first step, as the peer takes it."""
-  generator, _ = program.system.networks['generator']
+  generator = program.system.networks['generator'].module
   weights = state.generator.weights
   source, _ = program.config.data.direction.split('2')
   key = jax.random.fold_in(program.key('train'), 0)

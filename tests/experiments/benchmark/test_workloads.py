@@ -25,7 +25,7 @@ def test_width_multiplies_every_layer(name, g_key, g_units, d_key, d_units):
 def test_the_sizes_of_the_image_to_image_systems():
   pix2pix = make_program('pix2pix')
   assert pix2pix.data.spec.a_shape == pix2pix.data.spec.b_shape == (128, 128, 3)
-  assert pix2pix.system.side_multiple == 128  # seven levels
+  assert pix2pix.system.translator.side_multiple == 128  # seven levels
   model = make_program('cyclegan').config.model
   assert model.generator.num_blocks == 6
   assert model.discriminator.patch_size == 70
