@@ -50,6 +50,7 @@ _SMOKE = {
   'train.num_epochs': None,
   'train.num_steps': 8,
   'checkpoint.save_every_steps': 2,
+  'checkpoint.keep': 3,
   'log.report_every_steps': 2,
 }
 

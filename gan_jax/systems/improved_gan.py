@@ -63,8 +63,8 @@ OPTIONS = {
   **optimizer('discriminator', learning_rate=3e-3),
 }
 SMOKE = {
-  'model.generator.hidden': (8, 8),
-  'model.discriminator.hidden': (8, 8),
+  'model.generator.hidden': (20, 20),
+  'model.discriminator.hidden': (20, 10),
   'model.init_rows': 20,
 }
 DATA = LabelledData

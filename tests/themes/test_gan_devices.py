@@ -5,6 +5,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.core.errors import InputError
 from gan_jax.runs.program import build, init_state
+from tests.changes import changed
 from tests.systems.steps import (
   batch_of,
   by_hand,
@@ -36,7 +37,7 @@ def test_two_devices_agree_with_one(
   convolve(config, normalization)
   for player in config.optimizer.values():
     player.learning_rate = 0.02
-  config.loss.adversarial.update(name=loss, label_smoothing=0.0)
+  config = changed(config, {'loss.adversarial.name': loss})
   config.loss.n_critic = n_critic
   config.loss.update(penalties)
   one, two = (train(config, tiny_dataset, mode, 3) for mode in ('jit', 'pmap'))

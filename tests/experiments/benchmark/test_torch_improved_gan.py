@@ -26,7 +26,7 @@ def program(tiny_dataset):
   config.data.num_labels = 15
   config.data.num_validation = 3
   config.loss.unlabelled_weight = 0.7
-  oracle.descend(config)
+  config = oracle.descend(config)
   return build(config, tiny_dataset)
 
 

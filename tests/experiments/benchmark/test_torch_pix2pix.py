@@ -28,7 +28,7 @@ from experiments.benchmark.torch_pix2pix import Peer, UNet
 
 def load(**changes):
   config = load_config(str(ROOT / 'configs/facades_pix2pix.py:smoke'))
-  config.parallel = 'jit'
+  config.parallel, config.data.batch_size = 'jit', 2
   config.loss.lambda_l1 = 1.0  # at 100, the other term's gradient is lost
   return oracle.descend(changed(config, changes))
 

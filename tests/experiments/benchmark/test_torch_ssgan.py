@@ -14,6 +14,7 @@ from gan_jax.systems.update import (
   make_optimizer,
   new_player,
 )
+from tests.changes import changed
 from tests.experiments.benchmark import oracle
 
 try:
@@ -52,9 +53,14 @@ def test_losses_gradients_and_the_step_agree(setting):
 @pytest.mark.parametrize(('eps', 'eps_root'), [(1e-8, 0.0), (1e-3, 0.1)])
 def test_adam_and_the_moving_average_are_pytorchs(setting, eps, eps_root):
   program, *_ = setting
-  config = program.config.optimizer.generator
-  config.name, config.b1, config.ema_decay = 'adam', 0.5, 0.9
-  config.eps, config.eps_root = eps, eps_root
+  values = {
+    'name': 'adam', 'b1': 0.5, 'ema_decay': 0.9, 'eps': eps,
+    'eps_root': eps_root,
+  }  # fmt: skip
+  config = changed(
+    program.config,
+    {f'optimizer.generator.{key}': value for key, value in values.items()},
+  ).optimizer.generator
   optimizer = make_optimizer(config, 1)
   rng = np.random.default_rng(0)
   p = rng.normal(size=(1, 7)).astype(np.float32)
