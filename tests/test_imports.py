@@ -125,3 +125,11 @@ def test_the_losses_bring_nothing_heavy():
   ).stdout.split()
   assert 'gan_jax' in out
   assert not set(out) & set(heavy)
+
+
+def test_a_function_is_a_screen():
+  for path in PACKAGE:
+    for node in ast.walk(ast.parse(path.read_text())):
+      if isinstance(node, ast.FunctionDef):
+        lines = node.end_lineno - node.lineno + 1
+        assert lines <= 70, f'{path}: {node.name} has {lines} lines'

@@ -1,8 +1,12 @@
 """What systems and data must know of each other."""
 
 import typing
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+
+from gan_jax.config import Table
 
 
 class DataSpec(NamedTuple):
@@ -48,3 +52,33 @@ class Stream(NamedTuple):
   subset: str  # of labelled images 'all' or 'labelled'; of two domains 'a',
   # 'b', or 'ab' for pairs
   rows: int  # of the global batch, per step
+
+
+class Data(Protocol):
+  """What a system's `DATA` is: a data set as a config describes it.
+
+  `DATA(config.data, dataset=None, epoch_rows=None)` opens it; a `dataset` takes
+  the place of the one that the config names.
+  """
+
+  OPTIONS: ClassVar[Table]  # the rows of its config keys
+  SMOKE: ClassVar[Mapping[str, Any]]  # sizes that a smoke run does not exceed
+  SPEC: ClassVar[type[DataSpec] | type[DomainSpec]]
+
+  dataset: Any  # with the parts `train`, `validation` and `test`, and a `name`
+  spec: DataSpec | DomainSpec
+  num_train: int  # images, of the larger domain
+
+  def sampler(
+    self,
+    batch_spec: Mapping[str, Stream],
+    seed: int,
+    part: tuple[int, int] = (0, 1),
+  ) -> Callable[[int], Mapping[str, Mapping[str, np.ndarray]]]:
+    """Maps a step to the batch of that step, or to one of its parts."""
+
+  def contents(self) -> Mapping[str, Any]:
+    """All that results depend on, as pytrees: a run records their hashes."""
+
+  def __str__(self) -> str:
+    """A line for people."""

@@ -240,8 +240,11 @@ def _as_function(
   return of_weights, [named, *specs]
 
 
-def _rows(shape: Sequence[int], dtype) -> ShapeDtypeStruct:
-  return ShapeDtypeStruct((*jax.export.symbolic_shape('b'), *shape), dtype)
+def _rows(shape: Sequence[int], dtype, rows=None) -> ShapeDtypeStruct:
+  """Any number of rows: as many as `rows`, a symbol, where it is given."""
+  if rows is None:
+    (rows,) = jax.export.symbolic_shape('b')
+  return ShapeDtypeStruct((rows, *shape), dtype)
 
 
 def _images(shape: Sequence[int]) -> Input:
@@ -254,6 +257,7 @@ def _generator(run: restore.TrainedRun, direction: None) -> Network:
   sampler, native_size = run.system.sampler, run.spec.native_size
   like = jax.eval_shape(lambda: sampler.draw(jax.random.key(0), EXAMPLE_ROWS))
   examples = sampler.in_numpy(EXAMPLE_ROWS)
+  (rows,) = jax.export.symbolic_shape('b')  # of all fields alike
 
   def apply(weights, *fields):
     def one(*row):
@@ -266,7 +270,7 @@ def _generator(run: restore.TrainedRun, direction: None) -> Network:
 
   def input_of(name):
     leaf = getattr(like, name)
-    return Input(_rows(leaf.shape[1:], leaf.dtype), examples[name])
+    return Input(_rows(leaf.shape[1:], leaf.dtype, rows), examples[name])
 
   return Network(
     run.state.generator,

@@ -18,9 +18,7 @@ from gan_jax.core.types import Metrics, PRNGKey
 from gan_jax.data.batches import read_ahead, to_unit_range
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
-from gan_jax.data.domains import DomainData
-from gan_jax.data.labelled import LabelledData
-from gan_jax.data.spec import DataSpec, DomainSpec, Stream
+from gan_jax.data.spec import Data, DataSpec, DomainSpec, Stream
 from gan_jax.devices import parallel
 from gan_jax.runs.checkpoint import abstract
 from gan_jax.runs.fingerprint import data_fingerprints
@@ -65,7 +63,7 @@ class Program(NamedTuple):
   """Made by `build`; `system` is free of any mapped axis."""
 
   config: ConfigDict
-  data: LabelledData | DomainData
+  data: Data
   plan: Plan
   system: System
 

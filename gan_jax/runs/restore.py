@@ -7,9 +7,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from gan_jax.core.errors import InputError, choice
-from gan_jax.data.domains import DomainData
-from gan_jax.data.labelled import LabelledData
-from gan_jax.data.spec import DataSpec, DomainSpec, read_spec
+from gan_jax.data.spec import Data, DataSpec, DomainSpec, read_spec
 from gan_jax.devices import parallel
 from gan_jax.runs import program
 from gan_jax.runs.checkpoint import Checkpoints, abstract, best_step
@@ -134,9 +132,7 @@ def _choose(
   return int(checkpoint)
 
 
-def load_run_data(
-  run: TrainedRun, data_dir: str | None = None
-) -> LabelledData | DomainData:
+def load_run_data(run: TrainedRun, data_dir: str | None = None) -> Data:
   """The data that a run was trained on, checked against the recorded hashes.
 
   Args:

@@ -19,7 +19,6 @@ from gan_jax.data.random_images import SHAPES
 from gan_jax.systems import check
 from gan_jax.tpu.chips import chip_of
 
-# Of the data sets whose images have one size; those of domains are cropped.
 _TIMEOUT = 7200  # seconds for one compilation
 
 
@@ -59,23 +58,16 @@ def analyse(
   def compile_batch(batch_size: int) -> dict[str, Any]:
     return _run(config, topology, batch_size, shape)
 
-  batch_size = config.data.batch_size
   print(
     f'compiling for {topology}; large networks take many minutes',
     file=sys.stderr,
   )
-  found = compile_batch(batch_size)
-  devices = found['devices']
+  found = compile_batch(config.data.batch_size)
   if found.get('error') == 'indivisible':
-    pieces = config.train.num_microbatches
-    raise InputError(
-      f'a batch of {batch_size} rows does not divide by the {devices} devices '
-      f'of {topology}'
-      + (f' and {pieces} microbatches' if pieces > 1 else '')
-      + '; change --batch'
-    )
+    raise _indivisible(config, topology, found['devices'])
   # Some generations show a chip's two cores as devices of their own.
-  cores = devices / math.prod(map(int, topology.partition(':')[2].split('x')))
+  chips = math.prod(map(int, topology.partition(':')[2].split('x')))
+  cores = found['devices'] / chips
   found['hbm'] = chip.hbm / cores
 
   def need(batch_size: int) -> float:
@@ -87,19 +79,42 @@ def analyse(
   if 'error' in found or find_largest:
     found['largest_batch'] = largest(
       need,
-      batch_size,
+      config.data.batch_size,
       _share(found, found['hbm']),
-      devices * config.train.num_microbatches,
+      found['devices'] * config.train.num_microbatches,
     )
-  if 'error' in found:
-    return found
+  if 'error' not in found:
+    found |= _bounds(config, found, chip.flops / cores, chip.bytes / cores)
+  return found
+
+
+def _indivisible(config: ConfigDict, topology: str, devices: int) -> InputError:
+  pieces = config.train.num_microbatches
+  return InputError(
+    f'a batch of {config.data.batch_size} rows does not divide by the '
+    f'{devices} devices of {topology}'
+    + (f' and {pieces} microbatches' if pieces > 1 else '')
+    + '; change --batch'
+  )
+
+
+def _bounds(
+  config: ConfigDict,
+  found: dict[str, Any],
+  flops_per_second: float,
+  bytes_per_second: float,
+) -> dict[str, float]:
+  """The bounds on a step's time on devices of such speed, in seconds."""
+  flops = found['flops']
   if config.train.num_microbatches > 1:
     # The compiler counts a loop's body once, which is one piece of a batch.
-    found['flops'] = max(found['flops'], found['model_flops'] / devices)
-  found['compute_seconds'] = found['flops'] / (chip.flops / cores)
-  found['memory_seconds'] = found['bytes'] / (chip.bytes / cores)
-  found['useful_share'] = found['model_flops'] / (found['flops'] * devices)
-  return found
+    flops = max(flops, found['model_flops'] / found['devices'])
+  return {
+    'flops': flops,
+    'compute_seconds': flops / flops_per_second,
+    'memory_seconds': found['bytes'] / bytes_per_second,
+    'useful_share': found['model_flops'] / (flops * found['devices']),
+  }
 
 
 def _image_shape(config: ConfigDict) -> tuple[int, int, int]:

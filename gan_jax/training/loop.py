@@ -17,14 +17,11 @@ from gan_jax.devices.parallel import mode_in_use
 from gan_jax.evaluation.evaluator import SHOWN
 from gan_jax.reporting.run_report import LiveReport
 from gan_jax.runs.checkpoint import Checkpoints, all_finite
-from gan_jax.runs.directory import RunDirectory
 from gan_jax.runs.fingerprint import sha256_of_file
 from gan_jax.runs.program import (
   Program,
   advance,
   build,
-  init_state,
-  state_template,
 )
 from gan_jax.systems import epoch_rows
 from gan_jax.systems.state import TrainState
@@ -134,32 +131,25 @@ def _finish(
 
 def _follow(program: Program, workdir: str) -> None:
   """Takes part in the steps and saves of a run that the first process leads."""
-  data = program.describe_data()
-  directory = RunDirectory(workdir)
-  hosts.from_first()
-  checkpoints = session.open_checkpoints(program, directory)
-  session.check_same(program, data, directory, checkpoints)
-  restored = checkpoints.restore_latest(
-    state_template(program), report=lambda _: None
-  )
-  if hosts.from_first():
+  run = session.Follower(program, workdir)
+  if run.finished:
     return
-  start = restored.step if restored else 0
-  state = restored.state if restored else init_state(program)
   clock = Clock(epoch_rows(program.config), program.plan.steps_per_epoch)
-  meter = Meter({})
 
   def report(step, state, times):
     del step, state, times
-    meter.reset()
+    run.meter.reset()
     return {}
 
   def save(step, state):
     del step
-    checkpoints.save(state, meter.saved())
+    run.checkpoints.save(state, run.meter.saved())
 
-  with StopRequest() as request, contextlib.closing(checkpoints):
-    _train_steps(program, start, state, meter, clock, request, report, save)
+  state = run.take_state()
+  with StopRequest() as request, contextlib.closing(run.checkpoints):
+    _train_steps(
+      program, run.start, state, run.meter, clock, request, report, save
+    )
     # Its scores may take longer, or be given up.
     stop = request.received or int(hosts.from_first())
     if stop:

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -14,7 +14,7 @@ from gan_jax.core.errors import InputError
 from gan_jax.core.files import remove_temporary
 from gan_jax.devices import hosts
 from gan_jax.evaluation.evaluator import Evaluator
-from gan_jax.runs.checkpoint import Checkpoints
+from gan_jax.runs.checkpoint import Checkpoints, Restored
 from gan_jax.runs.directory import RunDirectory, missing_lines, told
 from gan_jax.runs.metrics_log import MetricsLog
 from gan_jax.runs.program import Program, init_state, state_template
@@ -47,10 +47,8 @@ class Session:
     hosts.from_first()  # the others may read it
     self._lines = directory.lines()
     self._sessions = directory.sessions()
-    self.checkpoints = open_checkpoints(program, directory)
-    check_same(program, self._data, directory, self.checkpoints)
-    self._restored = self.checkpoints.restore_latest(
-      state_template(program), report=to_stderr
+    self.checkpoints, self._restored = _newest(
+      program, self._data, directory, report=to_stderr
     )
     self.start = self._restored.step if self._restored else 0
     self.meter = Meter(self._restored.progress if self._restored else {})
@@ -156,22 +154,50 @@ def opened(program: Program, workdir: str | os.PathLike) -> Iterator[Session]:
     yield Session(program, evaluator, directory)
 
 
-def open_checkpoints(program: Program, directory: RunDirectory) -> Checkpoints:
-  """The checkpoints of a program's run."""
-  return Checkpoints(
+class Follower:
+  """The part in a run that another process leads, which alone writes reports.
+
+  Attributes:
+    start: the number of steps done.
+    checkpoints: of the run; all processes save together.
+    meter: of the steps, whose sums each process saves alike.
+  """
+
+  def __init__(self, program: Program, workdir: str | os.PathLike):
+    self._program = program
+    data, directory = program.describe_data(), RunDirectory(workdir)
+    hosts.from_first()  # has checked the directory
+    self.checkpoints, self._restored = _newest(
+      program, data, directory, report=lambda _: None
+    )
+    self.finished = bool(hosts.from_first())
+    self.start = self._restored.step if self._restored else 0
+    self.meter = Meter({})
+
+  def take_state(self) -> TrainState:
+    """Hands out the restored state, or a new one."""
+    if self._restored is None:
+      return init_state(self._program)
+    return self._restored.state
+
+
+def _newest(
+  program: Program,
+  data: dict[str, Any],
+  directory: RunDirectory,
+  report: Callable[[str], None],
+) -> tuple[Checkpoints, Restored | None]:
+  """A run's checkpoints, and the newest that is whole, the same everywhere.
+
+  Raises:
+    InputError: several processes would train different things, or there are
+      checkpoints and none is whole.
+  """
+  checkpoints = Checkpoints(
     directory.checkpoints,
     keep=program.config.checkpoint.keep,
     initial=lambda: init_state(program),
   )
-
-
-def check_same(
-  program: Program,
-  data: dict[str, Any],
-  directory: RunDirectory,
-  checkpoints: Checkpoints,
-) -> None:
-  """Raises InputError where several processes would train different things."""
   hosts.check_same(
     version=[gan_jax.__version__, jax.__version__],
     config=cfg.to_json(program.config),
@@ -179,6 +205,8 @@ def check_same(
     run_directory=directory.owner(),
     checkpoints=checkpoints.steps(),
   )
+  template = state_template(program)
+  return checkpoints, checkpoints.restore_latest(template, report=report)
 
 
 def to_stderr(text: str) -> None:

@@ -191,7 +191,11 @@ def test_bad_input_is_one_line_and_makes_nothing(
       ('--workdir=x', '--configs=x', '--label_seeds=0-9999999'),
       'a m',
     ),
-    ('compare', ('--workdir=x', '--configs=configs/mnist_gan.py'), 'not class'),
+    (
+      'compare',
+      ('--workdir=x', '--configs=configs/mnist_gan.py:smoke'),
+      'not class',
+    ),
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=1,1'), 'twice'),
     ('compare', ('--workdir=x', '--configs=x', '--label_seeds=5-3'), 'backw'),
     ('sample', ('--workdir=x', '--output=x.png', f'--seed={2**63}'), '--seed'),
