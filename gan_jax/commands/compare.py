@@ -39,7 +39,8 @@ def run(values: cli.Flags) -> int | None:
   seeds = cli.parse_range('label_seeds', values.label_seeds)
   from gan_jax.sweep.comparison import compare
 
-  _, table = compare(values.configs, seeds, values.workdir)
-  print(f'\n{table}')
+  result = compare(values.configs, seeds, values.workdir)
+  print(f'\n{result.table}')
   print(f'pictures: {values.workdir}/*/samples/; table: '
         f'{values.workdir}/table.md')  # fmt: skip
+  return 1 if result.failed else 0

@@ -1,27 +1,32 @@
-"""Several configs over several label seeds, side by side in one table."""
+"""Several configs over several label seeds: a sweep over configs, as one table."""
 
 import pathlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.files import expand, write_text
 from gan_jax.runs.configs import load_config
-from gan_jax.runs.program import build
-from gan_jax.training.loop import train
+from gan_jax.runs.directory import RunDirectory
+from gan_jax.sweep.plan import Run
+from gan_jax.sweep.run import Datasets, Result, train_groups
+from gan_jax.systems import override
+from gan_jax.training.meter import Diverged
 
 
 class Row(NamedTuple):
   """A line of the table."""
 
   name: str  # the config file's
-  errors: list[float]  # on the test split, one per label seed
+  errors: dict[int, float]  # on the test split, by label seed
 
 
 def compare(
-  specs: list[str], label_seeds: list[int], workdir: str
-) -> tuple[list[Row], str]:
+  specs: Sequence[str], label_seeds: Sequence[int], workdir: str
+) -> Result:
   """Trains every config with every label seed; finished runs are not repeated.
 
   Args:
@@ -30,8 +35,9 @@ def compare(
     label_seeds: values for `data.label_seed`; `seed` gets the same ones.
     workdir: holds a run directory for each pair, and table.md.
 
-  Returns:
-    The rows, and the table as Markdown.
+  Raises:
+    InputError: a bad config, or one that does not classify, before any run
+      starts.
   """
   configs = {}
   for spec in specs:
@@ -39,46 +45,98 @@ def compare(
     if name in configs:
       raise InputError(f'two configs are called {name}')
     configs[name] = load_config(spec)
-    if build(configs[name]).system.classifier is None:
+  data = Datasets(None)
+  runs = [
+    _plan_run(name, config, seed)
+    for seed in label_seeds
+    for name, config in configs.items()
+  ]
+  for run in runs[: len(configs)]:
+    if data.build(run).system.classifier is None:
       raise InputError(
-        f'{spec}: system {configs[name].system} does not classify, and there '
-        'is no test error to compare'
+        f'{run.cell["config"]}: system {run.config.system} does not classify, '
+        'and there is no test error to compare'
       )
-  rows = [Row(name, []) for name in configs]
-  for label_seed in label_seeds:
-    for row in rows:
-      config = configs[row.name].copy_and_resolve_references()
-      config.data.label_seed = config.seed = label_seed
-      directory = expand(workdir) / f'{row.name}-labels{label_seed}'
-      print(f'== {row.name}, labels {label_seed}: {directory}', flush=True)
-      row.errors.append(train(config, str(directory))['test_error'])
-  table = to_markdown(rows)
-  write_text(expand(workdir) / 'table.md', table)
-  return rows, table
+  book = _Table(workdir, list(configs))
+  train_groups([[run] for run in runs], book, data, lanes=False)
+  return Result(book.write(), book.failed)
 
 
-def to_markdown(rows: list[Row]) -> str:
+def _plan_run(name: str, config: ConfigDict, seed: int) -> Run:
+  seeds = {'seed': seed, 'data.label_seed': seed}
+  config, _ = override(config, seeds)
+  return Run({'config': name}, seed, config, f'{name}-labels{seed}', [])
+
+
+class _Table:
+  """The test errors of the runs, as a `sweep.run.Ledger`."""
+
+  def __init__(self, workdir: str, names: Sequence[str]):
+    self._workdir = expand(workdir)
+    self._rows = {name: Row(name, {}) for name in names}
+    self.failed: dict[str, str] = {}
+
+  def path(self, run: Run) -> pathlib.Path:
+    return self._workdir / run.name
+
+  def has_result(self, run: Run) -> bool:
+    return RunDirectory(self.path(run)).result.exists()
+
+  def note(self, run: Run, error: Diverged | InputError | None) -> None:
+    if error is not None:
+      self.failed[run.name] = ' '.join(str(error).split())
+      return
+    result = RunDirectory(self.path(run)).read_result()
+    self._rows[run.cell['config']].errors[run.seed] = result['test_error']
+
+  def about(self, run: Run) -> str:
+    if run.name in self.failed:
+      return f'failed: {self.failed[run.name]}'
+    error = self._rows[run.cell['config']].errors[run.seed]
+    return f'test error {error:.2%}; {self.path(run)}'
+
+  def write(self) -> str:
+    rows = [row for row in self._rows.values() if row.errors]
+    table = to_markdown(rows)
+    if self.failed:
+      lines = (f'- {name}: {why}\n' for name, why in self.failed.items())
+      table += '\nFailed:\n\n' + ''.join(lines)
+    self._workdir.mkdir(parents=True, exist_ok=True)
+    write_text(self._workdir / 'table.md', table)
+    return table
+
+
+def to_markdown(rows: Sequence[Row]) -> str:
   """Means with standard deviations, and paired differences with errors."""
   lines = [
     '| config | n | test error | difference to the first, paired | per seed |',
     '| --- | --- | --- | --- | --- |',
   ]
-  first = np.array(rows[0].errors)
   for row in rows:
-    errors = np.array(row.errors)
+    errors = np.array(list(row.errors.values()))
     n = len(errors)
     mean = f'{errors.mean():.2%}'
     if n > 1:
       mean += f' ± {errors.std(ddof=1):.2%}'
-    difference = ''
-    if row is not rows[0]:
-      deltas = errors - first
-      difference = f'{deltas.mean():+.2%}'
-      if n > 1:
-        difference += f' ± {deltas.std(ddof=1) / n**0.5:.2%}'
-      if errors.mean() > 0:
-        saved = 1 - first.mean() / errors.mean()
-        difference += f' (the first is {saved:.0%} lower)'
+    difference = _paired(row, rows[0]) if row is not rows[0] else ''
     each = ' '.join(f'{100 * error:.1f}' for error in errors)
     lines.append(f'| {row.name} | {n} | {mean} | {difference} | {each} |')
   return '\n'.join(lines) + '\n'
+
+
+def _paired(row: Row, first: Row) -> str:
+  """The mean difference over the seeds that both have, and its error."""
+  seeds = [seed for seed in row.errors if seed in first.errors]
+  if not seeds:
+    return ''
+  errors, others = (
+    np.array([x.errors[seed] for seed in seeds]) for x in (row, first)
+  )
+  deltas = errors - others
+  difference = f'{deltas.mean():+.2%}'
+  if len(seeds) > 1:
+    difference += f' ± {deltas.std(ddof=1) / len(seeds) ** 0.5:.2%}'
+  if errors.mean() > 0:
+    saved = 1 - others.mean() / errors.mean()
+    difference += f' (the first is {saved:.0%} lower)'
+  return difference

@@ -1,7 +1,9 @@
 """Many runs of one config, and the table of what came out."""
 
+import pathlib
 import sys
 import time
+import typing
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -83,26 +85,59 @@ def sweep(
     whole = plan_runs(config, protocol.vary, all_seeds)
   for note in dict.fromkeys(note for run in runs for note in run.notes):
     print(f'note: {note}', file=sys.stderr)
-  data = _Data(dataset)
+  data = Datasets(dataset)
   groups = _groups(runs, mode, data)
   book = Book(workdir, whole, protocol, command, data.build)
   asked = {run.name for run in runs}
   for run in whole:
     if run.name not in asked:
       book.look(run)
-  progress = _Progress(len(runs))
+  train_groups(groups, book, data, lanes=mode == 'vmap')
+  return Result(book.write(), book.failed)
+
+
+class Ledger(typing.Protocol):
+  """Where the outcomes of runs are written down."""
+
+  def path(self, run: Run) -> pathlib.Path:
+    """The run's directory."""
+
+  def has_result(self, run: Run) -> bool:
+    """Whether it was finished before."""
+
+  def note(self, run: Run, error: Diverged | InputError | None) -> None:
+    """Takes down how a run ended."""
+
+  def about(self, run: Run) -> str:
+    """A run's outcome in a few words."""
+
+  def write(self) -> str:
+    """Writes the table of all outcomes; returns it."""
+
+
+def train_groups(
+  groups: Sequence[list[Run]], book: Ledger, data: 'Datasets', *, lanes: bool
+) -> None:
+  """Trains runs, those of a group together; goes on when one fails.
+
+  Args:
+    groups: the runs.
+    book: takes down how they end, and is written after each group.
+    data: their data sets.
+    lanes: whether a run that is alone is trained as a lane, too.
+  """
+  progress = _Progress(sum(map(len, groups)))
   for group in groups:
-    together = len(group) > 1 or mode == 'vmap'
+    together = len(group) > 1 or lanes
     progress.begin(group, sum(not book.has_result(run) for run in group))
     for run, error in _train(group, together, book, data):
       book.note(run, error)
     book.write()
     progress.end(group, book)
   progress.close()
-  return Result(book.write(), book.failed)
 
 
-class _Data:
+class Datasets:
   """Each data set once, whatever the number of runs on it."""
 
   def __init__(self, dataset: Dataset | DomainDataset | None):
@@ -119,7 +154,7 @@ class _Data:
     return program
 
 
-def _groups(runs: list[Run], mode: str, data: _Data) -> list[list[Run]]:
+def _groups(runs: list[Run], mode: str, data: Datasets) -> list[list[Run]]:
   """The runs that are trained together; checks every combination."""
   cells: dict[str, list[Run]] = {}
   for run in runs:
@@ -143,7 +178,7 @@ def _groups(runs: list[Run], mode: str, data: _Data) -> list[list[Run]]:
 
 
 def _train(
-  group: list[Run], together: bool, book: Book, data: _Data
+  group: list[Run], together: bool, book: Ledger, data: Datasets
 ) -> list[tuple[Run, Diverged | InputError | None]]:
   """Trains a group; returns each run and the error that ended it, if any."""
   dataset = data.build(group[0]).data.dataset
@@ -180,7 +215,7 @@ class _Progress:
     names = ', '.join(run.name for run in group)
     self._bar.write(f'== {names}', file=sys.stdout)
 
-  def end(self, group: list[Run], book: Book) -> None:
+  def end(self, group: list[Run], book: Ledger) -> None:
     self._bar.update(len(group))
     if self._new:
       self._seconds += time.monotonic() - self._started
