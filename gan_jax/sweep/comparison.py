@@ -1,4 +1,4 @@
-"""Several configs over several label seeds: a sweep over configs, as one table."""
+"""Several configs over several label seeds, side by side in one table."""
 
 import pathlib
 from collections.abc import Sequence
