@@ -1,6 +1,7 @@
 """What a config value may be."""
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -39,7 +40,8 @@ def real(
 
   def accepts(value):
     good = isinstance(value, (int, float)) and not isinstance(value, bool)
-    good = good and math.isfinite(value) and low <= value <= high
+    # Not math.isfinite, which an integer may be too large for.
+    good = good and abs(value) <= sys.float_info.max and low <= value <= high
     return good and not (exclusive and value == high)
 
   wish = f'a finite number in [{low}, {high}{")" if exclusive else "]"}'

@@ -10,6 +10,7 @@ lacks the key, it has the value that means "as before".
 """
 
 import ast
+import contextlib
 import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -164,8 +165,10 @@ def complete(table: Table, values: Values) -> dict[str, Any]:
 
 def _converted(row: Key, value: Any) -> Any:
   """The value as its row's kind; what cannot be converted stays as it is."""
-  if row.check.kind is float and isinstance(value, int) and value is not True:
-    return value if isinstance(value, bool) else float(value)
+  if (
+    row.check.kind is float and type(value) is int and row.check(value) is None
+  ):
+    return float(value)
   if row.check.kind is tuple and isinstance(value, list):
     return tuple(value)
   return value
@@ -191,8 +194,8 @@ def override(
 ) -> tuple[dict[str, Any], list[str]]:
   """A config with other values: names first, then keys.
 
-  A group that gets another name has that variant's defaults, but for keys that
-  the old one has too.
+  A group that gets another name has that variant's defaults, but for values
+  that were stated, of keys that both have.
 
   Args:
     table: of the config's system.
@@ -217,8 +220,11 @@ def override(
     if path not in keys and path in before and value != before[path].default
     for group in [path.rpartition('.')[0]]
   ]
-  kept = {path: value for path, value in named.items() if path in keys}
-  whole = {path: row.default for path, row in keys.items()} | kept
+  whole = {path: row.default for path, row in keys.items()} | {
+    path: value
+    for path, value in named.items()
+    if path in keys and not (path in before and value == before[path].default)
+  }
   for path in changes:
     if path not in keys:
       raise _no_such_key(table, path, keys, whole)
@@ -236,11 +242,11 @@ def parse(table: Table, path: str, text: str) -> Any:
   rows = [row for key, _, row in all_rows(table) if key == path]
   if not rows:
     raise unknown(path, (key for key, *_ in all_rows(table)))
-  literals = {'true': True, 'false': False}
-  try:
-    literal = literals.get(text.lower(), ast.literal_eval(text.strip()))
-  except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-    literal = literals.get(text.lower(), text)
+  literal = {'true': True, 'false': False}.get(text.lower(), text)
+  with contextlib.suppress(
+    ValueError, SyntaxError, TypeError, MemoryError, RecursionError
+  ):
+    literal = ast.literal_eval(text.strip())
   candidates = [text, literal] if text != 'None' else [None, text]
   for row in rows:
     for candidate in candidates:

@@ -152,13 +152,19 @@ def test_names_are_set_before_keys():
   assert notes == [
     'config.net.hidden = 9 is dropped: config.net.name=conv has no such key'
   ]
-  # A key that both variants have keeps its value; a default goes unsaid.
+  # A key that both variants have keeps a value that was stated.
   kept, notes = table.override(ROWS, old, {'net.name': 'deep'})
   assert (kept['net.hidden'], notes) == (9, [])
-  _, notes = table.override(
-    ROWS, table.complete(ROWS, {}), {'net.name': 'conv'}
-  )
-  assert notes == []
+  for name, keys in (
+    ('conv', {'width': 4, 'norm': 'none'}),
+    ('deep', {'hidden': 16}),
+  ):
+    new, notes = table.override(
+      ROWS, table.complete(ROWS, {}), {'net.name': name}
+    )
+    assert notes == []  # defaults go unsaid
+    group = {k[4:]: v for k, v in new.items() if k.startswith('net.')}
+    assert group == {'name': name, **keys}
   with pytest.raises(InputError, match=r'net\.hidden is a key of .*, not of c'):
     table.override(ROWS, old, {'net.name': 'conv', 'net.hidden': 3})
   with pytest.raises(InputError, match=r'key config\.rat; did .* config\.rate'):
@@ -191,6 +197,7 @@ def test_texts_become_values(key, text, value):
     ('rate', '', r"not ''"),
     ('rate', 'True', r'not True'),
     ('rate', '((((', r'config\.rate must be'),
+    ('rate', '1' + 400 * '0', r'config\.rate must be a finite number'),
     ('steps', '0', r'None or an integer >= 1, not 0'),
     ('grid', '3,4,5', r'a tuple of 2 integers'),
     ('net.norm', 'layer', r"must be one of: batch, none, not 'layer'"),
