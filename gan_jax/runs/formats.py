@@ -116,7 +116,7 @@ def read_data(
   number = format_of(values, source, version)
   data = {k: v for k, v in values.items() if k != 'format'}
   if number < 2:
-    turns = dict(flatten(config)).get('loss.n_critic', 1)
+    turns = _turns(dict(flatten(config)))
     spec = dict(data['spec'])
     # An epoch was counted in steps of a batch each. Floors of floors agree.
     if isinstance(steps := spec.get('steps_per_epoch'), int):
@@ -141,23 +141,27 @@ def _config_to_2(
     if flat.get(f'{player}.name') == 'sgd':
       for name in ('b1', 'b2', 'eps', 'eps_root'):
         flat.pop(f'{player}.{name}', None)
-  turns = flat.get('loss.n_critic', 1)
+  turns = _turns(flat)
   if turns == 1:
     return flat
+  if not isinstance(steps_per_epoch, int):  # an edited file, or none
+    steps_per_epoch = None
   epochs = ['train.num_epochs']
   for player in players:
     if flat.get(f'{player}.schedule.name') == 'linear':
       epochs += [f'{player}.schedule.{x}_epochs' for x in ('constant', 'decay')]
   if steps_per_epoch is None or steps_per_epoch % turns == 0:
     for key in epochs:
-      flat[key] = (flat.get(key) or 0) * turns or flat.get(key)
+      if isinstance(flat.get(key), int):
+        flat[key] *= turns
   elif len(epochs) > 1:
     raise InputError(
       f'a linear schedule with n_critic = {turns} cannot be counted in the '
       'epochs of this version; gan_jax 0.1.0 reads it'
     )
-  elif flat.get('train.num_epochs'):
-    flat['train.num_steps'] = flat['train.num_epochs'] * steps_per_epoch
+  elif isinstance(flat.get('train.num_epochs'), int):
+    if flat['train.num_epochs']:
+      flat['train.num_steps'] = flat['train.num_epochs'] * steps_per_epoch
     flat['train.num_epochs'] = None
   if steps_per_epoch is not None:
     every = [
@@ -172,3 +176,9 @@ def _config_to_2(
     for key in every:
       flat[key] = flat.get(key) or steps_per_epoch
   return flat
+
+
+def _turns(flat: Mapping[str, Any]) -> int:
+  """D's updates in a step; what is no such number is refused later."""
+  turns = flat.get('loss.n_critic')
+  return turns if isinstance(turns, int) and turns > 0 else 1

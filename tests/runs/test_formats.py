@@ -110,6 +110,17 @@ def test_steps_stay_steps():
   assert new.optimizer.generator.schedule.decay_every_steps == 3
 
 
+@pytest.mark.parametrize('turns', [0, -1, '5', None, 2.0, [5]])
+def test_turns_that_are_none_are_left_to_the_check(turns):
+  old = stored(gan())
+  old['loss']['n_critic'] = turns
+  config = formats.read_config(old, 'config.json', '0.1.0', 10)
+  with pytest.raises(InputError, match=r'config\.loss\.n_critic must be'):
+    check(config)
+  data = {'spec': {'steps_per_epoch': 10}, 'sha256': {}}
+  assert formats.read_data(data, old, 'data.json') == data
+
+
 def test_a_linear_schedule_of_several_turns():
   changes = {
     'loss.n_critic': 2,
