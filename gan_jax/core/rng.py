@@ -18,23 +18,35 @@ def key_for(key: PRNGKey, purpose: str) -> PRNGKey:
   return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
 
 
-def row_keys(
-  key: PRNGKey, num_rows: int, axis_name: str | None = None
-) -> PRNGKey:
-  """One key for each of this replica's rows, by their global index.
+def global_rows(num_rows: int, axis_name: str | None = None) -> Array:
+  """The places of this replica's rows in the global batch, int32 [num_rows].
+
+  Args:
+    num_rows: rows on this replica.
+    axis_name: the mapped axis over which the batch is split, if any.
+  """
+  first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * num_rows
+  return first + jnp.arange(num_rows)
+
+
+def keys_of(key: PRNGKey, rows: Array) -> PRNGKey:
+  """One key for each row, by its place in the global batch.
 
   Args:
     key: a typed key, the same on every replica.
-    num_rows: rows on this replica.
-    axis_name: the mapped axis over which the batch is split, if any.
+    rows: places [B], as `global_rows` gives them, or a piece of those.
 
   Returns:
-    Keys of shape [num_rows].
+    Keys of shape [B].
   """
-  first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * num_rows
-  return jax.vmap(lambda row: jax.random.fold_in(key, row))(
-    first + jnp.arange(num_rows)
-  )
+  return jax.vmap(lambda row: jax.random.fold_in(key, row))(rows)
+
+
+def row_keys(
+  key: PRNGKey, num_rows: int, axis_name: str | None = None
+) -> PRNGKey:
+  """`keys_of` this replica's rows, as `global_rows` counts them."""
+  return keys_of(key, global_rows(num_rows, axis_name))
 
 
 def normal_rows(
@@ -64,13 +76,9 @@ def uniform_rows(
 
 
 def bernoulli_rows(
-  key: PRNGKey,
-  num_rows: int,
-  shape: tuple[int, ...],
-  probability: float,
-  axis_name: str | None = None,
+  keys: PRNGKey, shape: tuple[int, ...], probability: float
 ) -> tuple[Array, float]:
-  """Coin flips [num_rows, *shape], each row from its own key.
+  """Coin flips [B, *shape], each row from its own key of `keys` [B].
 
   A flip takes as many random bits as its probability has, sixteen at most and
   one for 1/2. So it is several times faster than `jax.random.bernoulli`, whose
@@ -85,9 +93,8 @@ def bernoulli_rows(
     bits, threshold = bits // 2, threshold >> bits // 2
   size = math.prod(shape)
   num_words = -(-size * bits // 32)
-  keys = row_keys(key, num_rows, axis_name)
   words = jax.vmap(lambda k: jax.random.bits(k, (num_words,)))(keys)
   places = jnp.arange(0, 32, bits, dtype=jnp.uint32)
   draws = (words[..., None] >> places) & jnp.uint32(2**bits - 1)
-  draws = draws.reshape(num_rows, -1)[:, :size].reshape(num_rows, *shape)
+  draws = draws.reshape(len(keys), -1)[:, :size].reshape(len(keys), *shape)
   return draws < threshold, threshold / 2**bits

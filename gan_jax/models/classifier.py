@@ -48,9 +48,11 @@ class ConvClassifier(nn.Module):
   axis_name: str | None = None
 
   @nn.compact
-  def __call__(self, image: Array, *, train: bool) -> ClassifierOutput:
+  def __call__(
+    self, image: Array, *, train: bool, rows: Array | None = None
+  ) -> ClassifierOutput:
     def drop(x: Array, rate: float, name: str) -> Array:
-      return Dropout(rate, self.axis_name, name=name)(x, train=train)
+      return Dropout(rate, name=name)(x, train=train, rows=rows)
 
     x = drop(image, self.dropout_rate / 2.5, 'dropout0')
     for layer in range(1, 8):

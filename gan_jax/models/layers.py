@@ -8,13 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
 from gan_jax.core.errors import InputError
-from gan_jax.core.rng import bernoulli_rows, normal_rows
-from gan_jax.core.types import Array
+from gan_jax.core.rng import bernoulli_rows, global_rows, keys_of
+from gan_jax.core.types import Array, PRNGKey
 from gan_jax.ops import convolution
 
 
@@ -111,23 +112,21 @@ class InstanceNorm(nn.Module):
 class Dropout(nn.Module):
   """Dropout whose mask for a row depends on the row's place in the batch only.
 
-  Takes its key from the 'noise' stream; see `gan_jax.core.rng`.
+  Takes its key from the 'noise' stream, and the rows' places [B] in the global
+  batch, so that pieces of it, devices and hosts draw what one device would draw
+  for the whole; see `gan_jax.core.rng`.
   """
 
   rate: float
-  axis_name: str | None = None
 
   @nn.compact
-  def __call__(self, x: Array, *, train: bool) -> Array:
+  def __call__(
+    self, x: Array, *, train: bool, rows: Array | None = None
+  ) -> Array:
     if not train or self.rate == 0.0:
       return x
-    keep, probability = bernoulli_rows(
-      self.make_rng('noise'),
-      x.shape[0],
-      x.shape[1:],
-      1.0 - self.rate,
-      self.axis_name,
-    )
+    keys = _noise_keys(self, x, rows)
+    keep, probability = bernoulli_rows(keys, x.shape[1:], 1.0 - self.rate)
     return jnp.where(keep, x / probability, 0.0)
 
 
@@ -135,16 +134,23 @@ class GaussianNoise(nn.Module):
   """Adds N(0, stddev^2) to every unit in training, by row as `Dropout`."""
 
   stddev: float
-  axis_name: str | None = None
 
   @nn.compact
-  def __call__(self, x: Array, *, train: bool) -> Array:
+  def __call__(
+    self, x: Array, *, train: bool, rows: Array | None = None
+  ) -> Array:
     if not train or self.stddev == 0.0:
       return x
-    noise = normal_rows(
-      self.make_rng('noise'), x.shape[0], x.shape[1:], self.axis_name
+    noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(
+      _noise_keys(self, x, rows)
     )
     return x + (self.stddev * noise).astype(x.dtype)
+
+
+def _noise_keys(module: nn.Module, x: Array, rows: Array | None) -> PRNGKey:
+  """A key for each row; without `rows`, x is the whole batch."""
+  rows = global_rows(len(x)) if rows is None else rows
+  return keys_of(module.make_rng('noise'), rows)
 
 
 class WeightNormDense(nn.Module):

@@ -87,20 +87,20 @@ class NoisyClassifier(nn.Module):
     hidden: units of the hidden layers.
     input_noise: standard deviation of the noise on the input.
     hidden_noise: that of the noise on each hidden layer.
-    axis_name: the mapped axis over which the batch is split, if any.
   """
 
   num_logits: int
   hidden: tuple[int, ...] = (1000, 500, 250, 250, 250)
   input_noise: float = 0.3
   hidden_noise: float = 0.5
-  axis_name: str | None = None
 
   @nn.compact
-  def __call__(self, image: Array, *, train: bool) -> ClassifierOutput:
+  def __call__(
+    self, image: Array, *, train: bool, rows: Array | None = None
+  ) -> ClassifierOutput:
     def noise(x: Array, stddev: float, i: int) -> Array:
-      layer = GaussianNoise(stddev, self.axis_name, name=f'noise{i}')
-      return layer(x, train=train)
+      layer = GaussianNoise(stddev, name=f'noise{i}')
+      return layer(x, train=train, rows=rows)
 
     features = image.reshape(len(image), -1)
     x = noise(features, self.input_noise, 0)

@@ -44,7 +44,12 @@ class UNetGenerator(nn.Module):
 
   @nn.compact
   def __call__(
-    self, image: Array, *, train: bool, dropout: bool | None = None
+    self,
+    image: Array,
+    *,
+    train: bool,
+    dropout: bool | None = None,
+    rows: Array | None = None,
   ) -> Array:
     """The image's translation.
 
@@ -52,6 +57,7 @@ class UNetGenerator(nn.Module):
       image: [B, H, W, C].
       train: whether BatchNorm takes the batch's statistics.
       dropout: whether dropout, the only noise, acts; None: as `train`.
+      rows: the images' places [B] in the global batch; None: they are all.
     """
     dropout = train if dropout is None else dropout
     num_levels = count_levels(image.shape[1:3], self.num_levels)
@@ -88,7 +94,7 @@ class UNetGenerator(nn.Module):
         return jax.nn.tanh(x)
       x = norm(x, f'up_norm{i + 1}')
       rate = 0.5 if i >= num_levels - _NUM_DROPOUT else 0.0
-      return Dropout(rate, self.axis_name)(x, train=dropout)
+      return Dropout(rate)(x, train=dropout, rows=rows)
 
     if self.remat:
       down, up = (nn.remat(level, static_argnums=2) for level in (down, up))

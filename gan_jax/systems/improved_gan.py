@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 
 from gan_jax import losses
 from gan_jax.config import integer, integers, key, optimizer, real
-from gan_jax.core.rng import key_for
+from gan_jax.core.rng import global_rows, key_for
 from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
@@ -94,9 +94,7 @@ def make_parts(
     dtype=config.dtype,
   )
   discriminator = Network(
-    NoisyClassifier(
-      spec.num_classes, axis_name=axis_name, **model.discriminator
-    ),
+    NoisyClassifier(spec.num_classes, **model.discriminator),
     (jnp.zeros((1, *spec.image_shape)),),
     dtype=config.dtype,
   )
@@ -136,7 +134,11 @@ def judge(
 ) -> ClassifierOutput:
   """D's outputs on images in [0, 1]."""
   output, _ = parts.discriminator.apply(
-    Weights(params, model_state), image, train=True, noise_key=noise_key
+    Weights(params, model_state),
+    image,
+    train=True,
+    noise_key=noise_key,
+    rows=global_rows(len(image), parts.axis_name),
   )
   return output
 

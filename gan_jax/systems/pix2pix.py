@@ -27,7 +27,7 @@ from gan_jax.config import (
 )
 from gan_jax.core.collectives import vary
 from gan_jax.core.errors import InputError
-from gan_jax.core.rng import key_for, row_keys
+from gan_jax.core.rng import global_rows, key_for, row_keys
 from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
@@ -214,6 +214,7 @@ def train_step(
       given,
       train=True,
       noise_key=key_for(key, 'dropout'),
+      rows=global_rows(len(given), axis_name),
     )
 
   fake, to_g, g_model_state = jax.vjp(

@@ -24,7 +24,7 @@ from gan_jax.config import (
   real,
 )
 from gan_jax.core.collectives import vary
-from gan_jax.core.rng import key_for
+from gan_jax.core.rng import global_rows, key_for
 from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
@@ -132,15 +132,25 @@ def judge(
   params: Params,
   model_state: Params,
   images: tuple[Array, Array],
+  rows: Array,
   key: PRNGKey,
 ) -> tuple[tuple[ClassifierOutput, ClassifierOutput], Params]:
-  """D's outputs on data and on samples, and its model state of the data."""
+  """D's outputs on data and on samples, and its model state of the data.
+
+  Args:
+    parts: of the system.
+    params: D's, and
+    model_state: its model state.
+    images: real and fake [B, H, W, C].
+    rows: their places [B] in the global batch, for the dropout.
+    key: of the dropout.
+  """
   weights, (real, fake) = Weights(params, model_state), images
 
   def on(image, purpose):
     noise_key = key_for(key, purpose)
     return parts.discriminator.apply(
-      weights, image, train=True, noise_key=noise_key
+      weights, image, train=True, noise_key=noise_key, rows=rows
     )
 
   on_real, model_state = on(real, 'dropout_real')
@@ -217,8 +227,11 @@ def train_step(
     weights = Weights(params, g.model_state)
     return parts.generator.apply(weights, z, train=True)
 
+  places = global_rows(len(real), axis_name)
+
   def judged(params, fake):
-    return judge(parts, params, d.model_state, (real, fake), key)
+    images = real, fake
+    return judge(parts, params, d.model_state, images, places, key)
 
   # One forward pass of each network serves both players: the gradients are
   # taken of its outputs, and pulled back to the parameters of either.

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from gan_jax import losses
 from gan_jax.config import optimizer as optimizer_options
-from gan_jax.core.rng import key_for
+from gan_jax.core.rng import global_rows, key_for
 from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
@@ -88,6 +88,7 @@ def loss(
     rows['image'],
     train=True,
     noise_key=key_for(key, 'dropout_real'),
+    rows=global_rows(len(rows['image']), parts.axis_name),
   )
   value = losses.supervised_loss(
     output.class_logits,

@@ -73,7 +73,7 @@ def test_two_devices_draw_the_uniform_noise_of_one():
 
 @pytest.mark.parametrize('probability', [0.0, 0.2, 0.25, 0.5, 1.0])
 def test_coins_have_the_probability_that_is_returned(probability):
-  flips, exact = bernoulli_rows(KEY, 100, (7, 143), probability)
+  flips, exact = bernoulli_rows(row_keys(KEY, 100), (7, 143), probability)
   assert flips.shape == (100, 7, 143)
   assert abs(exact - probability) <= 2**-17
   deviation = (exact * (1 - exact) / flips.size) ** 0.5
@@ -82,7 +82,9 @@ def test_coins_have_the_probability_that_is_returned(probability):
 
 @pytest.mark.parametrize('probability', [0.5, 0.25, 0.3])
 def test_coins_are_independent(probability):
-  flips = np.asarray(bernoulli_rows(KEY, 200, (1001,), probability)[0], float)
+  flips = np.asarray(
+    bernoulli_rows(row_keys(KEY, 200), (1001,), probability)[0], float
+  )
   rows = np.corrcoef(flips)[np.triu_indices(200, 1)]
   assert abs(rows).max() < 0.2
   # Flips of one word, and of neighbouring words.
@@ -92,8 +94,9 @@ def test_coins_are_independent(probability):
 
 
 def test_two_devices_flip_what_one_would():
-  one, _ = bernoulli_rows(KEY, 8, (5,), 0.3)
+  one, _ = bernoulli_rows(row_keys(KEY, 8), (5,), 0.3)
   two = jax.pmap(
-    lambda _: bernoulli_rows(KEY, 4, (5,), 0.3, 'batch')[0], axis_name='batch'
+    lambda _: bernoulli_rows(row_keys(KEY, 4, 'batch'), (5,), 0.3)[0],
+    axis_name='batch',
   )(np.arange(2))
   assert_array_equal(np.reshape(two, (8, 5)), one)

@@ -7,6 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from gan_jax.core.errors import InputError
+from gan_jax.core.rng import global_rows
 from gan_jax.models.layers import (
   BatchNorm,
   Conv,
@@ -59,8 +60,9 @@ def test_a_convolution_that_leaves_no_pixel_is_refused():
 
 
 def dropout(x, *, rate=0.5, axis_name=None, train=True):
-  return Dropout(rate, axis_name).apply(
-    {}, x, train=train, rngs={'noise': NOISE_KEY}
+  rows = global_rows(len(x), axis_name)
+  return Dropout(rate).apply(
+    {}, x, train=train, rows=rows, rngs={'noise': NOISE_KEY}
   )
 
 
@@ -91,8 +93,9 @@ def test_a_rows_mask_depends_on_its_place_only():
 
 
 def gaussian_noise(x, *, stddev=0.5, axis_name=None, train=True):
-  return GaussianNoise(stddev, axis_name).apply(
-    {}, x, train=train, rngs={'noise': NOISE_KEY}
+  rows = global_rows(len(x), axis_name)
+  return GaussianNoise(stddev).apply(
+    {}, x, train=train, rows=rows, rngs={'noise': NOISE_KEY}
   )
 
 
@@ -119,6 +122,20 @@ def test_a_rows_noise_depends_on_its_place_only():
   )(x.reshape(2, 4, 5))
   # Not to the bit: a fused x + stddev * noise is rounded once, not twice.
   assert_allclose(two.reshape(8, 5), one, atol=1e-6)
+
+
+@pytest.mark.parametrize('layer', [Dropout(0.5), GaussianNoise(0.5)])
+def test_pieces_have_the_noise_of_the_whole(layer):
+  """As gradient accumulation passes them, whichever rows a piece has."""
+  x = jnp.arange(40.0).reshape(8, 5)
+
+  def noisy(x, **rows):
+    return layer.apply({}, x, train=True, rngs={'noise': NOISE_KEY}, **rows)
+
+  whole = noisy(x)
+  for rows in (jnp.arange(2, 6), jnp.array([7, 0, 3])):
+    assert_allclose(noisy(x[rows], rows=rows), whole[rows], rtol=1e-6)
+    assert (noisy(x[rows]) != whole[rows]).any()
 
 
 @pytest.mark.parametrize('train_scale', [True, False])

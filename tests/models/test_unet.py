@@ -8,6 +8,7 @@ from flax.errors import InvalidRngError
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.core.errors import InputError
+from gan_jax.core.rng import global_rows
 from gan_jax.models.layers import Dropout
 from gan_jax.models.unet import UNetGenerator
 from tests.models.keys import KEY, NOISE_KEY
@@ -195,7 +196,8 @@ def test_the_batch_is_split_for_dropout_though_batch_norm_is_not_synchronised():
 
   def run_split(**options):
     replicas = jax.vmap(
-      lambda rows: run(split, rows, **options), axis_name='batch'
+      lambda image: run(split, image, rows=global_rows(1, 'batch'), **options),
+      axis_name='batch',
     )
     return replicas(image[:, None])[:, 0]
 

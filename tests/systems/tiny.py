@@ -32,9 +32,10 @@ class _UNetGenerator(nn.Module):
   sync_batch_norm: bool
 
   @nn.compact
-  def __call__(self, image, *, train, dropout=None):
+  def __call__(self, image, *, train, dropout=None, rows=None):
     x = BatchNorm()(nn.Dense(self.width)(image), train=train)
-    x = Dropout(0.5)(x, train=train if dropout is None else dropout)
+    dropout = train if dropout is None else dropout
+    x = Dropout(0.5)(x, train=dropout, rows=rows)
     return jnp.tanh(nn.Dense(self.channels)(x))
 
 
