@@ -14,7 +14,7 @@ from gan_jax.config.table import Table, Variants, key
 COMMON: Table = {
   'system': key('gan', string, 'what is trained: a file of gan_jax/systems/'),
   'seed': key(
-    0, integer(0, 2**32 - 1), 'of initialisation, noise and shuffles'
+    0, integer(0, 2**32 - 1), 'seed of initialisation, noise and shuffles'
   ),
   'parallel': key(
     'auto',
@@ -23,7 +23,9 @@ COMMON: Table = {
     free=True,
   ),
   'dtype': key(
-    'float32', one_of('float32', 'bfloat16'), 'in which the networks compute'
+    'float32',
+    one_of('float32', 'bfloat16'),
+    'number format in which the networks compute',
   ),
   'data.name': key('digits', string, 'the data set'),
   'data.data_dir': key(
@@ -39,18 +41,21 @@ COMMON: Table = {
     since=2,
   ),
   'data.batch_size': key(
-    64, integer(1), "images per update of D's, over all devices"
+    64, integer(1), "images per update of D, over all devices"
   ),
   'data.num_validation': key(
     100, integer(1), 'images put aside from the training split'
   ),
   'train.num_steps': key(
-    None, optional(integer(0)), 'length of the run in steps', free=True
+    None,
+    optional(integer(0)),
+    'length of the run in steps; None or 0: in epochs',
+    free=True,
   ),
   'train.num_epochs': key(
     None,
     optional(integer(0)),
-    'length of the run in passes over the data, if not in steps',
+    'length of the run in passes over the data, if num_steps is None or 0',
     free=True,
   ),
   'train.steps_per_dispatch': key(
@@ -127,7 +132,7 @@ def optimizer(
       'the update rule',
     ),
     f'{group}.learning_rate': key(
-      learning_rate, real(0.0), 'before the schedule'
+      learning_rate, real(0.0), 'learning rate before the schedule'
     ),
     f'{group}.schedule': Variants(
       'constant',
@@ -149,6 +154,6 @@ def optimizer(
     f'{group}.ema_decay': key(
       0.0,
       real(0.0, 1.0, exclusive=True),
-      'of the average of the weights per step; 0: no average',
+      'decay of the moving average of the weights, per step; 0: no average',
     ),
   }  # fmt: skip

@@ -45,6 +45,8 @@ def real(
     return good and not (exclusive and value == high)
 
   wish = f'a finite number in [{low}, {high}{")" if exclusive else "]"}'
+  if high == math.inf:
+    wish = f'a finite number >= {low}'
   return Check(accepts, wish, float)
 
 

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import runpy
+import traceback
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -24,17 +25,49 @@ def load_config(spec: str) -> ConfigDict:
   try:
     get_config = runpy.run_path(path).get('get_config')
     config = get_config(arg) if callable(get_config) else None
+    ignores = arg and _same(config, get_config('') if config else None)
   except ValueError as error:
     raise InputError(f'{spec}: {error}') from error
   except Exception as error:  # whatever somebody's file may do
     raise InputError(
-      f'{spec}: {type(error).__name__} in the config file: {error}'
+      f'{spec}: {type(error).__name__} in the config file'
+      f'{_line(error, path)}: {_told(error)}'
     ) from error
   if not callable(get_config):
     raise InputError(f'{path} defines no get_config(arg)')
   if not isinstance(config, ConfigDict):
-    raise InputError(f'{path}: get_config must return an ml_collections config')
+    raise InputError(
+      f'{path}: get_config must return what sized(config, arg) returns, an '
+      f'ml_collections config, not {type(config).__name__}'
+    )
+  if ignores:
+    raise InputError(
+      f'{spec}: get_config ignores its argument {arg!r}; end it with `return '
+      'sized(config, arg)`'
+    )
   return config
+
+
+def _same(config: Any, other: Any) -> bool:
+  both = isinstance(config, ConfigDict) and isinstance(other, ConfigDict)
+  return both and dict(flatten(config)) == dict(flatten(other))
+
+
+def _line(error: Exception, path: str) -> str:
+  """', line 7': the last in that file on the way to the error, if any."""
+  lines = [
+    frame.lineno
+    for frame in traceback.extract_tb(error.__traceback__)
+    if frame.filename == path
+  ]
+  return f', line {lines[-1]}' if lines else ''
+
+
+def _told(error: BaseException) -> str:
+  """An error's message; some libraries put one error into another."""
+  while error.args and isinstance(error.args[0], BaseException):
+    error = error.args[0]
+  return str(error.args[0]) if error.args else str(error)
 
 
 def flatten(config: Mapping, prefix: str = '') -> Iterator[tuple[str, Any]]:

@@ -44,7 +44,7 @@ class LabelledData:
       None, optional(integer(1)), 'labels that are kept; None: all'
     ),
     'data.label_seed': key(
-      0, integer(0, 2**32 - 1), 'of the choice of the labels that are kept'
+      0, integer(0, 2**32 - 1), 'seed of the choice of the labels that are kept'
     ),
     'data.image_size': key(
       None,

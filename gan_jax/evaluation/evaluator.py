@@ -78,6 +78,11 @@ class Evaluator:
       every = self._program.plan.eval_every
       names += self._quality.names('validation')
     if name not in names:
+      if not names:
+        raise InputError(
+          f'config.checkpoint.best_metric = {name}, but the run has no metric '
+          'to choose by; set config.eval.metrics, too'
+        )
       raise choice('config.checkpoint.best_metric', name, names)
     if self._program.plan.save_every % every:
       raise InputError(

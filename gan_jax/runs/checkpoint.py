@@ -171,6 +171,11 @@ class Checkpoints:
     parts |= _structure_hashes(_structures(state))
     progress = copy.deepcopy(progress)  # orbax writes it later, by reference
     self.wait()
+    if int(state.step) in self.steps():
+      raise InputError(
+        f'{self.path(int(state.step))} is there already; choose another '
+        'folder, or remove it'
+      )
     with os_errors.at(self._directory):
       if self._writer is None:
         self._writer = self._open_writer()
@@ -471,11 +476,16 @@ def _mismatch(
     for leaf in sorted(old.keys() | new.keys())
     if old.get(leaf) != new.get(leaf)
   ]
+  version = metadata['gan_jax']
+  remedy = 'The config of its run was edited: bring it back'
+  if version != gan_jax.__version__:
+    remedy = (
+      f'It was written by gan_jax {version}, this is {gan_jax.__version__}; '
+      'use that version'
+    )
   return OtherStructure(
     f'checkpoint {path} is whole, but not of the structure that this config '
-    f'has here: {enumeration(lines)}. It was written by gan_jax '
-    f'{metadata["gan_jax"]}, this is {gan_jax.__version__}; use that version, '
-    'or choose another --workdir'
+    f'has here: {enumeration(lines)}. {remedy}, or choose another --workdir'
   )
 
 

@@ -63,6 +63,7 @@ class RunDirectory:
     self.tensorboard = self.path / 'tensorboard'
     self.checkpoints = self.path / 'checkpoints'
     self.result = self.path / 'result.json'
+    self._edited = False  # config.json, before this start
 
   def read_config(self) -> ConfigDict:
     """The run's config; InputError if this is no run's directory."""
@@ -84,6 +85,12 @@ class RunDirectory:
     if not self.config.is_file():
       raise InputError(f'{self.path} is not a run directory: no config.json')
     return self.read_json(self.config)
+
+  def config_was_edited(self) -> bool:
+    """Whether config.json is not the file that the last start left."""
+    sessions = self.sessions()
+    recorded = sessions[-1].get('config_sha256') if sessions else None
+    return recorded is not None and recorded != sha256_of_file(self.config)
 
   def version(self) -> str:
     """The version of gan_jax that wrote to it last."""
@@ -217,7 +224,7 @@ class RunDirectory:
     if changed:
       raise InputError(
         f'{self.path} is a run of another config: {"; ".join(changed)}. '
-        'Choose another --workdir, or leave --config out to go on with its own'
+        'Choose another --workdir; --workdir alone goes on with its own config'
       )
     recorded = self.read_data()
     if recorded != data:
@@ -228,6 +235,7 @@ class RunDirectory:
 
   def define(self, config: ConfigDict, data: dict[str, Any]) -> None:
     """Writes what the run is; config.json last, which makes it a run."""
+    self._edited = self.config_was_edited()
     if not self.config.exists():  # else they are the same, and checked
       write_json(self.data, {'format': formats.current()} | data)
     write_text(self.config, config_text(config))
@@ -257,8 +265,10 @@ class RunDirectory:
     now = environment(parallel)
     sessions = self.sessions()
     changes = environment_changes(sessions[-1], now) if sessions else []
+    edited = {'config_edited': True} if self._edited else {}
     sessions.append({
       'from_step': step,
+      **edited,
       'report_every_steps': report_every,
       'config_sha256': sha256_of_file(self.config),
       **now,

@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 import gan_jax
 from gan_jax.config import flatten, from_values
-from gan_jax.config.table import all_rows, resolve
+from gan_jax.config.table import all_rows, check, resolve
 from gan_jax.core.errors import InputError
 from gan_jax.systems import SYSTEMS, options
 
@@ -73,7 +73,7 @@ def read_config(
     steps_per_epoch: of format 1, what its data.json says.
 
   Raises:
-    InputError: a newer format, an unknown system, unknown or missing keys.
+    InputError: a newer format, an unknown system, unknown, missing or bad keys.
   """
   number = format_of(values, source, version)
   flat = dict(flatten({k: v for k, v in values.items() if k != 'format'}))
@@ -84,18 +84,15 @@ def read_config(
     keys = resolve(rows, flat, before=True)
     added = {k: row.was for k, row in keys.items() if row.since > number}
     flat = added | flat
-    for path in flat:
-      if path not in keys:
-        raise InputError(f'unknown config key config.{path}')
-    for path in keys:
-      if path not in flat:
-        raise InputError(f'config.{path} is missing')
+    flat = {k: tuple(v) if isinstance(v, list) else v for k, v in flat.items()}
+    check(rows, flat)
   except InputError as error:
     raise InputError(
       f'{source}: {error}. gan_jax {version} wrote it, in format {number}; '
       f'this is gan_jax {gan_jax.__version__}'
+      if version != gan_jax.__version__
+      else f'{source}: {error}; it was edited'
     ) from None
-  flat = {k: tuple(v) if isinstance(v, list) else v for k, v in flat.items()}
   return from_values(flat, keys)
 
 

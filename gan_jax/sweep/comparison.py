@@ -57,6 +57,12 @@ def compare(
         f'{run.cell["config"]}: system {run.config.system} does not classify, '
         'and there is no test error to compare'
       )
+  names = {config.data.name for config in configs.values()}
+  if len(names) > 1:
+    raise InputError(
+      f'the configs are on different data, {", ".join(sorted(names))}, so that '
+      'there are no pairs to compare; set the same config.data.name'
+    )
   book = _Table(workdir, list(configs))
   train_groups([[run] for run in runs], book, data, lanes=False)
   return Result(book.write(), book.failed)
@@ -96,8 +102,7 @@ class _Table:
     return f'test error {error:.2%}; {self.path(run)}'
 
   def write(self) -> str:
-    rows = [row for row in self._rows.values() if row.errors]
-    table = to_markdown(rows)
+    table = to_markdown(list(self._rows.values()))
     if self.failed:
       lines = (f'- {name}: {why}\n' for name, why in self.failed.items())
       table += '\nFailed:\n\n' + ''.join(lines)
@@ -115,6 +120,9 @@ def to_markdown(rows: Sequence[Row]) -> str:
   for row in rows:
     errors = np.array(list(row.errors.values()))
     n = len(errors)
+    if n == 0:
+      lines.append(f'| {row.name} | 0 |  |  |  |')
+      continue
     mean = f'{errors.mean():.2%}'
     if n > 1:
       mean += f' ± {errors.std(ddof=1):.2%}'
@@ -138,5 +146,6 @@ def _paired(row: Row, first: Row) -> str:
     difference += f' ± {deltas.std(ddof=1) / len(seeds) ** 0.5:.2%}'
   if errors.mean() > 0:
     saved = 1 - others.mean() / errors.mean()
-    difference += f' (the first is {saved:.0%} lower)'
+    word = 'lower' if saved >= 0 else 'higher'
+    difference += f' (the first is {abs(saved):.0%} {word})'
   return difference

@@ -112,8 +112,8 @@ def check(config: ConfigDict) -> None:
   table.check(options(config.get('system')), dict(cfg.flatten(config)))
   if bool(config.train.num_steps) == bool(config.train.num_epochs):
     raise InputError(
-      'set one of config.train.num_steps and config.train.num_epochs, and the '
-      'other to 0'
+      'set one of config.train.num_steps and config.train.num_epochs; they are '
+      f'{config.train.num_steps} and {config.train.num_epochs}'
     )
 
 
@@ -125,6 +125,11 @@ def override(
   A new length in steps takes the place of one in epochs, and the other way
   round; a folder of data takes the place of made-up images.
   """
+  if changes.get('system', config.system) != config.system:
+    raise InputError(
+      f'config.system is {config.system} and cannot become '
+      f'{changes["system"]}, which has other keys; take a config of that system'
+    )
   rows = options(config.system)
   changes = dict(changes)
   lengths = {'train.num_steps', 'train.num_epochs'}

@@ -13,9 +13,14 @@ A config file states what its result depends on; every other key has the default
 that stands here. `--config.KEY=VALUE` sets one on the command line, and
 `--vary=KEY=VALUE,VALUE` of `gan-jax sweep` several. A group with a `name` has
 the keys of that name: `--config.optimizer.generator.schedule.name=linear
---config.optimizer.generator.schedule.decay_epochs=10`, in any order. Where a
-name drops a key that the config file has set, a note says so; where the command
-line has set it, that is an error. Keys with a * may change when a run goes on.
+--config.optimizer.generator.schedule.decay_epochs=10`, in any order.
+
+If choosing a name removes a key that the config file had set, a note says so;
+if the key was set on the command line together with the name, it is an error.
+In a sweep the names and keys of `--vary` are set on top of the config: a key is
+varied only where all varied names have it. Setting one of `train.num_steps`
+and `train.num_epochs` on the command line unsets the other. Keys with a * may
+change when a run goes on.
 
 This page is written by `gan-jax config > docs/config.md`.
 """

@@ -54,16 +54,20 @@ OPTIONS = {
     70, one_of(*PATCH_SIZES), 'side of what a logit sees, in pixels'
   ),
   'model.discriminator.normalization': key(
-    'instance', one_of('instance', 'none'), 'of the layers'
+    'instance', one_of('instance', 'none'), 'normalisation of the layers'
   ),
   'model.pool_size': key(
     50, integer(0), 'generated images of each domain in the pool; 0: no pool'
   ),
   **objectives.options('least_squares'),
-  'loss.lambda_adversarial': key(2.0, real(0.0), "of G's adversarial loss"),
-  'loss.lambda_discriminator': key(1.0, real(0.0), "of D's loss"),
-  'loss.lambda_cycle': key(10.0, real(0.0), 'of the cycle-consistency loss'),
-  'loss.lambda_identity': key(5.0, real(0.0), 'of the identity loss'),
+  'loss.lambda_adversarial': key(
+    2.0, real(0.0), "weight of G's adversarial loss"
+  ),
+  'loss.lambda_discriminator': key(1.0, real(0.0), "weight of D's loss"),
+  'loss.lambda_cycle': key(
+    10.0, real(0.0), 'weight of the cycle-consistency loss'
+  ),
+  'loss.lambda_identity': key(5.0, real(0.0), 'weight of the identity loss'),
   **optimizer('generator'),
   **optimizer('discriminator'),
 }

@@ -87,7 +87,7 @@ DISCRIMINATORS = {'mlp': _mlp_discriminator, 'conv': _conv_discriminator}
 _INIT_STDDEV = key(
   None,
   optional(real(0.0)),
-  'of the initial kernels; None: as flax draws them (LeCun normal)',
+  'standard deviation of the initial kernels; None: LeCun normal',
 )
 _HIDDEN = {'hidden': key(128, integer(1), 'units of the hidden layer')}
 _SYNC = key(
@@ -96,7 +96,9 @@ _SYNC = key(
 OPTIONS = {
   'model.z_dim': key(100, integer(1), 'dimension of the latents'),
   'model.z_prior': key(
-    'normal', one_of('normal', 'uniform'), 'of the latents: N(0, 1) or U(-1, 1)'
+    'normal',
+    one_of('normal', 'uniform'),
+    'distribution of the latents: N(0, 1) or U(-1, 1)',
   ),
   'model.sync_batch_norm': _SYNC,
   'model.generator': Variants(
@@ -119,7 +121,9 @@ OPTIONS = {
         'width': key(32, integer(1), 'channels of the first layer'),
         'base_size': key(4, integer(1), 'side of the last layer, in pixels'),
         'normalization': key(
-          'none', one_of('batch', 'spectral', 'none'), 'of the layers'
+          'none',
+          one_of('batch', 'spectral', 'none'),
+          'normalisation of the layers',
         ),
         'init_stddev': _INIT_STDDEV,
       },

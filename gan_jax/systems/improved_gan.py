@@ -54,10 +54,10 @@ OPTIONS = {
     0.5, real(0.0), 'standard deviation of the noise on hidden layers'
   ),
   'model.init_rows': key(
-    500, integer(2), 'images that the initialisation normalises on'
+    100, integer(2), 'images that the initialisation normalises on'
   ),
   'loss.unlabelled_weight': key(
-    1.0, real(0.0), 'of the loss on unlabelled and generated images'
+    1.0, real(0.0), 'weight of the loss on unlabelled and generated images'
   ),
   **optimizer('generator', learning_rate=3e-3),
   **optimizer('discriminator', learning_rate=3e-3),

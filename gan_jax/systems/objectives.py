@@ -84,7 +84,7 @@ def options(default: str) -> Table:
   smoothing = key(
     0.0,
     real(0.0, 0.5, exclusive=True),
-    'of the labels of real images, from 1 to 1 less this (one-sided)',
+    'by how much the label of real images is less than 1 (one-sided)',
   )
   choices = {
     name: {'label_smoothing': smoothing} if name in _SMOOTHED else {}

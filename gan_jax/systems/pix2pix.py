@@ -48,6 +48,7 @@ from gan_jax.systems.update import (
 )
 
 OPTIONS = {
+  'data.name': DomainData.OPTIONS['data.name']._replace(default='pairs'),
   'data.direction': key(
     'b2a', one_of('a2b', 'b2a'), 'from which domain to which'
   ),
@@ -68,7 +69,7 @@ OPTIONS = {
     70, one_of(*PATCH_SIZES), 'side of what a logit sees, in pixels'
   ),
   'model.discriminator.normalization': key(
-    'batch', one_of('batch', 'instance', 'none'), 'of the layers'
+    'batch', one_of('batch', 'instance', 'none'), 'normalisation of the layers'
   ),
   'model.test_statistics': key(
     'instance',
@@ -78,9 +79,13 @@ OPTIONS = {
   ),
   'model.test_dropout': key(True, boolean, 'whether dropout acts at test'),
   **objectives.options('non_saturating'),
-  'loss.lambda_adversarial': key(1.0, real(0.0), "of G's adversarial loss"),
-  'loss.lambda_discriminator': key(0.5, real(0.0), "of D's loss"),
-  'loss.lambda_l1': key(100.0, real(0.0), 'of the L1 distance to the target'),
+  'loss.lambda_adversarial': key(
+    1.0, real(0.0), "weight of G's adversarial loss"
+  ),
+  'loss.lambda_discriminator': key(0.5, real(0.0), "weight of D's loss"),
+  'loss.lambda_l1': key(
+    100.0, real(0.0), 'weight of the L1 distance to the target'
+  ),
   **optimizer('generator'),
   **optimizer('discriminator'),
 }

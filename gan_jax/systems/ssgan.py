@@ -48,10 +48,12 @@ CLASSIFIER = {
     64, integer(1), 'channels of the first layers'
   ),
   'model.discriminator.strides': key(
-    (2, 2, 2), integers(1, 2, length=3), 'of the first layer of each stage'
+    (1, 2, 1), integers(1, 2, length=3), 'strides of the first three layers'
   ),
   'model.discriminator.dropout_rate': key(
-    0.5, real(0.0, 1.0, exclusive=True), 'in training'
+    0.5,
+    real(0.0, 1.0, exclusive=True),
+    'dropout rate in training; on the input 2.5 times less',
   ),
 }
 OPTIONS = {
@@ -63,11 +65,13 @@ OPTIONS = {
     32, integer(1), 'channels of the last hidden layer'
   ),
   'model.generator.base_size': key(
-    4, integer(1), 'side of the first layer, in pixels'
+    2, integer(1), 'side of the first layer, in pixels'
   ),
   **CLASSIFIER,
   'loss.label_smoothing': key(
-    0.1, real(0.0, 0.5, exclusive=True), 'of real in real or fake (one-sided)'
+    0.1,
+    real(0.0, 0.5, exclusive=True),
+    'by how much the label of real images is less than 1',
   ),
   'loss.feature_matching': key(
     'absolute', one_of('absolute', 'squared'), 'distance of the mean features'

@@ -6,6 +6,7 @@ from ml_collections import ConfigDict
 from gan_jax import config as cfg
 from gan_jax.config.table import resolve
 from gan_jax.devices import parallel
+from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.runs.program import build
 from gan_jax.systems import options
 
@@ -16,6 +17,7 @@ def describe(config: ConfigDict) -> str:
   What differs from the defaults, the whole, each network's table, the plan.
   """
   program = build(config)
+  Evaluator(program)  # refuses metrics that cannot be computed
   stated = '\n'.join(_changed(config)) or '  nothing'
   parts = [
     f'Differs from the defaults\n{stated}\n',

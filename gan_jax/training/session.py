@@ -103,6 +103,11 @@ class Session:
     directory, plan = self.directory, self.program.plan
     config = self.program.config
     self._say_what_is_lost()
+    if directory.config_was_edited():
+      to_stderr(
+        f'note: {directory.config} was edited since the run was last started; '
+        'its earlier steps may be of another config'
+      )
     self.checkpoints.set_aside(after=self.start)
     for folder in (directory.path, directory.samples):
       remove_temporary(folder)

@@ -77,6 +77,13 @@ def verify(
   if not recorded:
     raise InputError(f'{directory.path} has no recorded checkpoint yet')
   sessions = directory.sessions()
+  edited = directory.config_was_edited() or any(
+    session.get('config_edited') for session in sessions
+  )
+  if edited and not causes:  # result.json does not say what
+    causes.append(
+      'config.json is not the file that a start of the run recorded'
+    )
   changed = data_changes(directory.read_data(), program.describe_data())
   causes += [f'data: {change}' for change in changed]
   now = environment(mode_in_use(config.parallel))

@@ -141,7 +141,7 @@ def test_help_names_the_flags(command, name):
       "config.seed must be an integer 0..4294967295, not 'x'",
     ),
     (('--config.seed=-1',), 'config.seed must be an integer'),
-    (('--config.system=wgan',), "unknown system 'wgan'; choose one of: cy"),
+    (('--config.system=gan',), 'ssgan and cannot become gan, which has other'),
     (('--config.data.name=cifar',), "unknown data set 'cifar'; choose one of"),
     (('--config.loss.feature_matching=l1',), 'must be one of: absolute, sq'),
     (('--config.data.num_labels=15',), 'multiple of 10'),

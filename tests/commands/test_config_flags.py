@@ -37,7 +37,7 @@ def test_a_run_goes_on_by_its_own_config(command, refused, run, tmp_path):
   assert 'resuming' in out.stdout
   assert read(run / 'result.json')['steps'] == 10
   refused(
-    'config.seed: 0 -> 1. Choose another --workdir, or leave --config out',
+    'config.seed: 0 -> 1. Choose another --workdir; --workdir alone goes on',
     'train', f'--workdir={run}', '--config.seed=1',
   )  # fmt: skip
   refused('give --config=FILE', 'train', f'--workdir={tmp_path}/none')
@@ -60,6 +60,28 @@ def test_a_run_is_a_config(command, run, tmp_path, name):
   )
   assert read(other / 'config.json')['seed'] == 4
   assert read(other / 'result.json')['sha256'] != old['sha256']
+
+
+def test_an_edited_config_leaves_a_trace(command, run):
+  path = run / 'config.json'
+  path.write_text(path.read_text().replace('0.001', '0.002'))
+  args = 'train', f'--workdir={run}', '--config.train.num_steps=10'
+  done = command(*args)
+  assert f'note: {path} was edited since the run was last started' in (
+    done.stderr
+  )
+  out = command('verify', f'--workdir={run}', status=1).stdout
+  assert 'config.json is not the file that a start of the run recorded' in out
+  again = command(*args[:2], '--config.train.num_steps=12')
+  assert 'was edited' not in again.stderr
+
+
+def test_a_dry_run_refuses_what_training_refuses(refused):
+  for override, message in (
+    ('eval.metrics=foo', 'foo'),
+    ('checkpoint.best_metric=foo', 'choose one of: validation_error'),
+  ):
+    refused(message, 'train', *TOY, '--dry_run', f'--config.{override}')
 
 
 def test_the_configs_hash_is_that_of_the_file(run):

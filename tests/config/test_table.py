@@ -6,7 +6,16 @@ from ml_collections import ConfigDict
 from gan_jax import config as cfg
 from gan_jax.config import table
 from gan_jax.core.errors import InputError
-from gan_jax.systems import base, check, complete, options, override, sized
+from gan_jax.runs.program import build
+from gan_jax.systems import (
+  SYSTEMS,
+  base,
+  check,
+  complete,
+  options,
+  override,
+  sized,
+)
 
 NETS = cfg.Variants(
   'mlp',
@@ -40,7 +49,7 @@ ROWS = {
     ({'data.data_dir': 3}, r'must be None or a non-empty string'),
     ({'log.tensorboard': 1}, r'must be True or False, not 1'),
     ({'loss.label_smoothing': 0.5}, r'finite number in \[0\.0, 0\.5\)'),
-    ({'optimizer.generator.learning_rate': -1e-9}, r'finite number in'),
+    ({'optimizer.generator.learning_rate': -1e-9}, r'finite number >= 0\.0'),
     ({'optimizer.generator.learning_rate': math.nan}, r'not nan'),
     ({'optimizer.generator.learning_rate': math.inf}, r'not inf'),
     ({'optimizer.generator.b1': 1.0}, r'\[0\.0, 1\.0\), not 1\.0'),
@@ -234,6 +243,20 @@ def test_a_folder_takes_the_place_of_made_up_images():
   both = {'data.data_dir': 'there', 'data.made_up': True}
   assert override(smoke, both)[0].data.made_up
   assert override(smoke, {'data.data_dir': None})[0].data.made_up
+
+
+def test_a_system_has_keys_of_its_own(smoke_config):
+  with pytest.raises(InputError, match='system is ssgan and cannot become gan'):
+    override(smoke_config, {'system': 'gan'})
+  assert override(smoke_config, {'system': 'ssgan'})[1] == []
+
+
+@pytest.mark.parametrize('name', sorted({*SYSTEMS} - {'toy'}))
+def test_the_defaults_of_a_system_fit_together(name):
+  config = base(name)
+  config.train.num_steps, config.parallel = 1, 'jit'
+  config.data.made_up, config.data.num_validation = True, 10
+  build(config)
 
 
 def test_a_loss_is_changed_by_its_name_alone(smoke_config):

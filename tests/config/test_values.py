@@ -5,6 +5,12 @@ from gan_jax import config as cfg
 from gan_jax.core.errors import InputError
 from gan_jax.systems import base
 
+CONFIG = """from gan_jax.systems import base
+
+def get_config(arg):
+  config = base('gan')
+  """
+
 
 @pytest.mark.parametrize(
   ('text', 'message'),
@@ -15,7 +21,10 @@ from gan_jax.systems import base
     ('def get_config(arg): return 1 / 0', 'ZeroDivisionError'),
     ('def get_config(arg): raise ValueError("no " + arg)', 'no such'),
     ('def get_config(arg): return {}["k"]', 'KeyError in the config file'),
-    ('def get_config(arg): return {}', 'must return an ml_collections config'),
+    ('def get_config(arg): return {}', 'what sized.* returns, an .*, not dict'),
+    ('\n\ndef get_config(arg):\n  return {}[3]', 'KeyError .*, line 4: 3'),
+    (CONFIG + 'config.los.x = 3\n  return config', r'line 5: .los.\n?.*loss'),
+    (CONFIG + 'return config', r"ignores its argument 'such'; end it with"),
   ],
 )
 def test_config_files_that_cannot_be_used(tmp_path, text, message):

@@ -11,7 +11,6 @@ import pytest
 from jax.sharding import SingleDeviceSharding
 from numpy.testing import assert_array_equal
 
-import gan_jax
 from gan_jax.core import os_errors
 from gan_jax.runs import checkpoint
 from gan_jax.runs.checkpoint import (
@@ -291,8 +290,10 @@ def test_another_structure_is_no_damage(folder, template, old):
   message = str(caught.value)
   assert 'discriminator/params/v: (absent) -> float32[3]' in message
   assert 'discriminator/params/w: float32[3] -> (absent)' in message
-  written_by = '0.1.0' if old else gan_jax.__version__
-  assert f'written by gan_jax {written_by}, this is' in message
+  if old:
+    assert 'written by gan_jax 0.1.0, this is' in message
+  else:
+    assert 'The config of its run was edited' in message
   assert Checkpoints(folder).steps() == [20, 30]
 
 

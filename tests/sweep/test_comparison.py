@@ -11,7 +11,10 @@ def test_the_table_pairs_the_seeds_that_both_have():
     Row('theirs', {2: 0.5, 1: 0.2}),
     Row('none', {7: 0.25}),
   ]
-  first, second, third = to_markdown(rows).splitlines()[2:]
+  rows += [Row('failed', {}), Row('better', {0: 0.08})]
+  first, second, third, failed, better = to_markdown(rows).splitlines()[2:]
+  assert failed == '| failed | 0 |  |  |  |'
+  assert '-2.00% (the first is 25% higher)' in better
   assert first == '| ours | 3 | 20.00% ± 10.00% |  | 10.0 20.0 30.0 |'
   # Differences 0.2 and 0.0: the error of their mean is 0.1.
   assert second == (
@@ -58,4 +61,8 @@ def test_what_cannot_be_compared(configs, tmp_path):
   gan = str(ROOT / 'configs/mnist_gan.py:smoke')
   with pytest.raises(InputError, match='mnist_gan: system gan does not class'):
     compare([configs[0], gan], [0], tmp_path / 'out')
+  supervised = str(ROOT / 'configs/digits_supervised.py:smoke')
+  svhn = str(ROOT / 'configs/svhn_ssgan.py:smoke')
+  with pytest.raises(InputError, match='different data, digits, svhn_cropped'):
+    compare([supervised, svhn], [0], tmp_path / 'out')
   assert not (tmp_path / 'out').exists()

@@ -121,7 +121,8 @@ def config_of(values: Flags, run: str | None = None) -> ConfigDict:
   elif run and RunDirectory(run).config.exists():
     config = RunDirectory(run).read_config()
   else:
-    raise InputError('give --config=FILE, e.g. configs/digits_ssgan.py')
+    there = f', as {run} holds no run' if run else ''
+    raise InputError(f'give --config=FILE, e.g. configs/digits_ssgan.py{there}')
   rows = options(config.system)
   changes = {}
   for key, text in values.overrides.items():
