@@ -8,7 +8,7 @@ import pytest
 
 from gan_jax.systems import SYSTEMS
 from gan_jax.systems.config_page import page
-from tests.conftest import ROOT
+from tests.conftest import ROOT, call
 
 TOY = (
   '--config=tests/toy.py:smoke',
@@ -22,12 +22,18 @@ def read(path):
   return json.loads(path.read_text())
 
 
-@pytest.fixture
-def run(command, tmp_path):
-  workdir = tmp_path / 'run'
-  out = command('train', *TOY, f'--workdir={workdir}').stdout
-  assert 'on random images in place of digits' in out
+@pytest.fixture(scope='module')
+def trained_once(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('toy') / 'run'
+  done = call('train', *TOY, f'--workdir={workdir}')
+  assert 'on random images in place of digits' in done.stdout
   return workdir
+
+
+@pytest.fixture
+def run(trained_once, tmp_path):
+  """A copy of that run, which a test may change."""
+  return shutil.copytree(trained_once, tmp_path / 'run')
 
 
 def test_a_run_goes_on_by_its_own_config(command, refused, run, tmp_path):

@@ -20,23 +20,30 @@ from gan_jax.runs.program import build, init_state
 from gan_jax.systems import SYSTEMS, base, gan, sized
 from gan_jax.systems.system import Latents
 from tests.changes import changed
+from tests.conftest import call
 from tests.themes import conditional
 
 FILE = pathlib.Path(conditional.__file__)
 
 
+@pytest.fixture(scope='module', autouse=True)
+def among_the_systems():
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setitem(SYSTEMS, 'conditional', conditional)
+    yield
+
+
 @pytest.fixture
-def config(monkeypatch):
-  monkeypatch.setitem(SYSTEMS, 'conditional', conditional)
+def config():
   config = sized(base('conditional'), 'smoke')
   config.parallel = 'jit'
   return config
 
 
-@pytest.fixture
-def args(config, tmp_path):
+@pytest.fixture(scope='module')
+def args(tmp_path_factory):
   """Its config file on the command line."""
-  path = tmp_path / 'mine.py'
+  path = tmp_path_factory.mktemp('config') / 'mine.py'
   path.write_text(
     'from gan_jax.systems import base, sized\n'
     "def get_config(arg): return sized(base('conditional'), 'smoke')\n"
@@ -44,10 +51,10 @@ def args(config, tmp_path):
   return f'--config={path}', '--config.parallel=jit'
 
 
-@pytest.fixture
-def run(args, command, tmp_path):
-  workdir = tmp_path / 'run'
-  command('train', *args, f'--workdir={workdir}')
+@pytest.fixture(scope='module')
+def run(args, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('conditional') / 'run'
+  assert call('train', *args, f'--workdir={workdir}').returncode == 0
   return workdir
 
 
