@@ -161,7 +161,7 @@ def _scalars(values: Mapping[str, Any]) -> dict[str, str]:
   return {
     name: _number(value)
     for name, value in values.items()
-    if not isinstance(value, (dict, list))
+    if not isinstance(value, (dict, list)) and name != 'config_sha256'
   }
 
 

@@ -74,7 +74,7 @@ def test_a_report_works_by_itself(browser, command, evil):
   browser.get(page)
 
   (heading,) = shown(browser, 'h1')
-  assert heading.text == f'{EVIL}: ssgan on digits'
+  assert heading.text == f'{EVIL}: ssgan on random images like digits'
   assert browser.title == heading.text
   titles = [x.text for x in shown(browser, 'h2')]
   assert titles == [
