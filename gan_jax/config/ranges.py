@@ -1,4 +1,4 @@
-"""What a config value may be."""
+"""Ranges of config values: integers, reals, choices, tuples."""
 
 import math
 import sys

@@ -179,7 +179,7 @@ class DomainSampler(Shuffles):
 
 
 def _decodes(images: Images) -> bool:
-  """Whether it takes time to get one of them."""
+  """Tells whether the images are decoded each time they are read."""
   return isinstance(images, StoredImages) and images.pixels is None
 
 

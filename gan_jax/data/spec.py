@@ -1,4 +1,4 @@
-"""What systems and data must know of each other."""
+"""The interface between systems and data: specs, streams, the data protocol."""
 
 import typing
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ from gan_jax.config import Table
 
 
 class DataSpec(NamedTuple):
-  """What a system needs to know of labelled images."""
+  """Shape, number of classes and epoch length of labelled images."""
 
   image_shape: tuple[int, int, int]  # H, W, C, after padding
   native_size: tuple[int, int]  # H, W before padding
@@ -19,7 +19,7 @@ class DataSpec(NamedTuple):
 
 
 class DomainSpec(NamedTuple):
-  """What a system needs to know of images of two domains."""
+  """Shapes, alignment and epoch length of images of two domains."""
 
   a_shape: tuple[int, int, int]  # H, W, C, of what a step sees
   b_shape: tuple[int, int, int]
@@ -55,7 +55,7 @@ class Stream(NamedTuple):
 
 
 class Data(Protocol):
-  """What a system's `DATA` is: a data set as a config describes it.
+  """Protocol of a system's `DATA`: a data set as a config describes it.
 
   `DATA(config.data, dataset=None, epoch_rows=None)` opens it; a `dataset` takes
   the place of the one that the config names.

@@ -97,7 +97,7 @@ class Evaluator:
     return self._error_rate(state.discriminator.averaged, examples)
 
   def scores(self, state: TrainState) -> dict[str, float]:
-    """What is reported as training goes on. Never looks at the test split."""
+    """Computes the scores of a report. Never looks at the test split."""
     scores = {}
     if self._program.system.classifier is not None:
       labelled = Examples(
@@ -118,7 +118,7 @@ class Evaluator:
     return scores
 
   def quality(self, state: TrainState, split: str) -> dict[str, Any]:
-    """What made images are like, by `config.eval`; {} if by nothing."""
+    """Computes the metrics of generated images, `config.eval`; {} if none."""
     if self._quality is None:
       return {}
     config = self._program.config
@@ -215,7 +215,7 @@ class Evaluator:
     return {f'{split}_{name}': error for name, error in errors.items()}
 
   def _panels(self, state: TrainState, num: int) -> dict[str, Array]:
-    """What G makes of the first `num` fixed latents; {} if it takes none."""
+    """Generates images from the first `num` fixed latents; {} if it has none."""
     system = self._program.system
     if system.sampler is None:
       return {}

@@ -45,7 +45,7 @@ class Extractor(NamedTuple):
   classifies: bool  # whether it gives logits
 
   def describe(self) -> dict[str, str]:
-    """What a result records."""
+    """Returns name, version and sha256, as a result records them."""
     return {
       'name': self.name,
       'version': self.version,

@@ -1,4 +1,4 @@
-"""What one draws from a trained generator: samples, walks, their neighbours."""
+"""Samples of a trained generator, interpolations, nearest training images."""
 
 import sys
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ def closed_tour(run: TrainedRun, ends: Latents, num_between: int) -> Latents:
 
 
 def generate(run: TrainedRun, rows: Latents) -> dict[str, np.ndarray]:
-  """What a run's generator makes of N latents.
+  """Generates images from N latents with a run's generator.
 
   Returns:
     Panels by name, each uint8 [N, H, W, C] without padding. An image depends on

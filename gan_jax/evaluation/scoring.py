@@ -91,7 +91,7 @@ class QualityEvaluator:
     return self._extractor.describe()
 
   def names(self, split: str) -> list[str]:
-    """What `flat` calls the values that one may choose a checkpoint by."""
+    """Names, as `flat` gives them, of the values to choose a checkpoint by."""
     values = [v for name in self._names for v in METRICS[name].values]
     panels = [name for name, _ in self._real_images(split)]
     prefixes = [_prefix(split, name, len(panels)) for name in panels]
@@ -284,7 +284,7 @@ def _samples(
   num: int,
   seed: int,
 ) -> dict[str, Any]:
-  """How samples differ, and how near they are to training images."""
+  """Computes the diversity of samples and their distance to training images."""
   native = run.spec.native_size
   train_image = crop_to_native(dataset.train.image, native)
   panels = samples.generate(run, samples.latents(run, [seed], num))

@@ -1,4 +1,4 @@
-"""How well images are translated, and pictures of it."""
+"""Errors and pictures of image-to-image translation."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -110,7 +110,7 @@ class TranslationEvaluator:
     }
 
   def names(self, split: str) -> list[str]:
-    """What a report calls the values of `errors` on a split."""
+    """Names of the values of `errors` in a report on a split."""
     names = []
     for way in self._ways:
       if self._aligned:

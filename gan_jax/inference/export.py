@@ -56,7 +56,7 @@ class Network(NamedTuple):
 
 
 class Artefact(NamedTuple):
-  """What was written, and of what."""
+  """An exported network: its files, and the run and step that it is of."""
 
   path: pathlib.Path
   params: pathlib.Path | None  # the parameters' file, if they are not inside

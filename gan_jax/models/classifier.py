@@ -10,7 +10,7 @@ from gan_jax.models.layers import BatchNorm, Conv, Dropout
 
 
 class ClassifierOutput(NamedTuple):
-  """What the discriminator says of a batch."""
+  """Class logits and features of a batch."""
 
   class_logits: Array  # [B, num_logits]
   features: Array  # [B, 2 * width]

@@ -109,7 +109,7 @@ class UNetGenerator(nn.Module):
 
 
 def count_levels(size: tuple[int, int], num_levels: int | None) -> int:
-  """How often a U-Net halves a map: `num_levels`, or down to one pixel.
+  """Counts the levels of a U-Net: `num_levels`, or as many as reach one pixel.
 
   Raises:
     InputError: a size that cannot be halved so often.

@@ -1,4 +1,4 @@
-"""What a report needs networks and data for, as pictures and one JSON file.
+"""Pictures and figures of a report that need networks and data.
 
 Each thing is small, so that all of it takes seconds, and none looks at the
 test split.

@@ -15,7 +15,7 @@ from gan_jax.systems.system import Panel
 
 
 class Run(NamedTuple):
-  """What is known of a run, from the files of its directory."""
+  """A run's files, as a report shows them."""
 
   name: str
   path: pathlib.Path

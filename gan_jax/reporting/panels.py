@@ -1,4 +1,4 @@
-"""What a report shows of training: curves, and the history of sample grids."""
+"""Panels of a report: curves, and the history of sample grids."""
 
 import pathlib
 import re

@@ -87,7 +87,7 @@ class RunDirectory:
     return self.read_json(self.config)
 
   def config_was_edited(self) -> bool:
-    """Whether config.json is not the file that the last start left."""
+    """Tells whether config.json was changed since the last start wrote it."""
     sessions = self.sessions()
     recorded = sessions[-1].get('config_sha256') if sessions else None
     return recorded is not None and recorded != sha256_of_file(self.config)
@@ -241,7 +241,7 @@ class RunDirectory:
     write_text(self.config, config_text(config))
 
   def sessions(self) -> list[dict[str, Any]]:
-    """What each start of the run ran on, in order."""
+    """The environment of each start of the run, in order."""
     if not self.environment.exists():
       return []
     sessions = self.read_json(self.environment).get('sessions')
@@ -278,7 +278,7 @@ class RunDirectory:
 
 
 def config_text(config: ConfigDict) -> str:
-  """What config.json holds: the whole config, and its format."""
+  """Formats config.json: the whole config, and its format number."""
   values = {'format': formats.current()} | config.to_dict()
   return json.dumps(values, indent=2, sort_keys=True) + '\n'
 

@@ -1,4 +1,4 @@
-"""What a run ran on: the things that bitwise equality depends on."""
+"""A run's environment: versions, devices, processor, settings, code."""
 
 import hashlib
 import importlib.metadata

@@ -26,7 +26,7 @@ def sha256_of_tree(tree: Any) -> str:
 
 
 def sha256_of_file(path: pathlib.Path) -> str:
-  """What `sha256sum` says."""
+  """Computes a file's sha256, as `sha256sum` does."""
   return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What older versions wrote, as this one reads it.
+"""Format versions of a run directory, and migrations from older ones.
 
 config.json, data.json and result.json say in which format they are; where they
 do not, it is 1, that of version 0.1.0. A table's row says since which format it

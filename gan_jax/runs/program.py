@@ -33,7 +33,7 @@ from gan_jax.systems.state import TrainState
 
 
 class Due(NamedTuple):
-  """What a step owes."""
+  """Whether a report and a checkpoint are due at a step."""
 
   report: bool
   save: bool

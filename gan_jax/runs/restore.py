@@ -68,7 +68,7 @@ def load_generator(workdir: str | os.PathLike) -> TrainedRun:
 def open_system(
   workdir: str | os.PathLike,
 ) -> tuple[RunDirectory, ConfigDict, DataSpec | DomainSpec, System]:
-  """What a run directory is of, without a look at its checkpoints."""
+  """Opens a run's config, spec and system, without its checkpoints."""
   directory = RunDirectory(workdir)
   config = directory.read_config()
   check(config)

@@ -1,4 +1,4 @@
-"""What is known of a sweep's runs, and the table of it."""
+"""Outcomes of a sweep's runs, and their table."""
 
 import pathlib
 from collections.abc import Callable

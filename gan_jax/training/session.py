@@ -14,10 +14,11 @@ from gan_jax.core.errors import InputError
 from gan_jax.core.files import remove_temporary
 from gan_jax.devices import hosts
 from gan_jax.evaluation.evaluator import Evaluator
-from gan_jax.runs.checkpoint import Checkpoints, Restored
+from gan_jax.runs.checkpoint import Checkpoints
 from gan_jax.runs.directory import RunDirectory, missing_lines, told
 from gan_jax.runs.metrics_log import MetricsLog
 from gan_jax.runs.program import Program, init_state, state_template
+from gan_jax.runs.stored_state import Restored
 from gan_jax.systems.state import TrainState
 from gan_jax.training.meter import Meter
 from gan_jax.training.recorder import Recorder

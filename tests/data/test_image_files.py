@@ -23,6 +23,9 @@ from gan_jax.data.image_files import (
   resize,
 )
 
+ROUNDED = 0.51  # of gray values, which are whole: a half, and rounding
+LOSSY = 2  # JPEG of the best quality, of 255
+
 # No two pixels are alike, nor are height and width.
 RGB = (np.arange(2 * 4 * 3) * 10).astype(np.uint8).reshape(2, 4, 3)
 GRAY = (np.arange(2 * 4) * 30).astype(np.uint8).reshape(2, 4)
@@ -68,7 +71,7 @@ def test_rgb_and_gray_are_read_as_either(save, end):
   assert_array_equal(read_image(path, 3), RGB)
   gray = read_image(path, 1)
   assert gray.shape == (2, 4, 1)
-  assert_allclose(gray[..., 0], luma(RGB), atol=0.51)
+  assert_allclose(gray[..., 0], luma(RGB), atol=ROUNDED)
   path = save(GRAY, f'gray.{end}', **options)
   assert_array_equal(read_image(path, 1), GRAY[..., None])
   assert_array_equal(read_image(path, 3), np.stack([GRAY] * 3, -1))
@@ -80,7 +83,7 @@ def test_jpeg(save, suffix):
   block = np.full((8, 16, 3), (200, 100, 50), np.uint8)
   read = read_image(save(block, f'image.{suffix}', quality=100), 3)
   assert read.shape == block.shape
-  assert_allclose(read.astype(int), block, atol=2)
+  assert_allclose(read.astype(int), block, atol=LOSSY)
 
 
 def test_the_name_does_not_decide_the_format(save, tmp_path):
@@ -101,7 +104,7 @@ def test_palettes(save, end):
   expected = [[[255, 0, 0], [0, 100, 0], [1, 2, 3]]]
   assert_array_equal(read_image(path, 3), expected)
   assert_allclose(
-    read_image(path, 1)[..., 0], luma(np.array(expected)), atol=0.51
+    read_image(path, 1)[..., 0], luma(np.array(expected)), atol=ROUNDED
   )
 
 
@@ -127,7 +130,7 @@ def test_transparency_is_laid_over_white(save):
   path = save(rgba)
   assert_array_equal(read_image(path, 3), expected)
   assert_allclose(
-    read_image(path, 1)[..., 0], luma(np.array(expected)), atol=0.51
+    read_image(path, 1)[..., 0], luma(np.array(expected)), atol=ROUNDED
   )
   gray = np.array([[[100, 255], [100, 0], [100, 51]]], np.uint8)
   path = save(
@@ -154,8 +157,8 @@ def test_cmyk(save):
   path = save(image, 'image.jpg', quality=100)
   assert Image.open(path).mode == 'CMYK'
   cyan = np.broadcast_to([0, 255, 255], (8, 8, 3))
-  assert_allclose(read_image(path, 3).astype(int), cyan, atol=2)
-  assert_allclose(read_image(path, 1)[..., 0], luma(cyan), atol=2)
+  assert_allclose(read_image(path, 3).astype(int), cyan, atol=LOSSY)
+  assert_allclose(read_image(path, 1)[..., 0], luma(cyan), atol=LOSSY)
   assert_array_equal(read_image(save(image, 'image.tif'), 3), cyan)
 
 

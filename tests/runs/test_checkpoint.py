@@ -12,16 +12,15 @@ from jax.sharding import SingleDeviceSharding
 from numpy.testing import assert_array_equal
 
 from gan_jax.core import os_errors
-from gan_jax.runs import checkpoint
+from gan_jax.runs import stored_state
 from gan_jax.runs.checkpoint import (
   Checkpoints,
-  Damaged,
-  OtherStructure,
   abstract,
   all_finite,
   best_step,
 )
 from gan_jax.runs.fingerprint import sha256_of_json
+from gan_jax.runs.stored_state import Damaged, OtherStructure
 from gan_jax.systems.state import Player, TrainState, Weights
 
 
@@ -308,15 +307,15 @@ def test_a_structure_that_was_not_saved_is_damage(folder, template):
 
 def failing(monkeypatch, errors):
   """Makes orbax's readings fail with these, and then succeed."""
-  load, left = checkpoint.ocp.load_checkpointables, list(errors)
+  load, left = stored_state.ocp.load_checkpointables, list(errors)
 
   def read(*args):
     if left:
       raise left.pop(0)()
     return load(*args)
 
-  monkeypatch.setattr(checkpoint.ocp, 'load_checkpointables', read)
-  monkeypatch.setattr(checkpoint, '_WAITS', (0.0, 0.0))
+  monkeypatch.setattr(stored_state.ocp, 'load_checkpointables', read)
+  monkeypatch.setattr(stored_state, '_WAITS', (0.0, 0.0))
 
 
 def stale():
@@ -346,7 +345,7 @@ def test_a_lasting_error_is_no_damage(folder, template, monkeypatch, error):
 
 
 def test_a_file_that_cannot_be_read_is_named(folder, template, monkeypatch):
-  monkeypatch.setattr(checkpoint, '_WAITS', ())
+  monkeypatch.setattr(stored_state, '_WAITS', ())
   data = next((folder / '30/generator/d').iterdir())
   data.unlink()
   data.symlink_to(data.name)

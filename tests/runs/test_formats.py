@@ -14,10 +14,10 @@ from gan_jax.config import flatten, integer, key
 from gan_jax.config.table import all_rows
 from gan_jax.core.errors import InputError
 from gan_jax.runs import formats, restore
-from gan_jax.runs.checkpoint import OtherStructure
 from gan_jax.runs.configs import load_config
 from gan_jax.runs.directory import RunDirectory, config_text
 from gan_jax.runs.fingerprint import fingerprints
+from gan_jax.runs.stored_state import OtherStructure
 from gan_jax.systems import SYSTEMS, base, check, options
 from gan_jax.training import loop
 from tests import toy

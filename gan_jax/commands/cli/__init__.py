@@ -1,4 +1,4 @@
-"""What the commands share."""
+"""Flags, calls and exit statuses of the commands."""
 
 from gan_jax.commands.cli.call import PROGRAM, call, launch
 from gan_jax.commands.cli.flags import (
