@@ -215,7 +215,7 @@ class Evaluator:
     return {f'{split}_{name}': error for name, error in errors.items()}
 
   def _panels(self, state: TrainState, num: int) -> dict[str, Array]:
-    """Generates images from the first `num` fixed latents; {} if it has none."""
+    """Generates images from fixed latents, `num` of them; {} without G."""
     system = self._program.system
     if system.sampler is None:
       return {}
