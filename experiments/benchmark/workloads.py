@@ -8,8 +8,7 @@ import jax
 
 from gan_jax.config import load_config
 from gan_jax.core.errors import choice
-from gan_jax.runs.made_up import made_up_program
-from gan_jax.runs.program import Program
+from gan_jax.runs.program import Program, made_up_program
 
 
 class Workload(NamedTuple):

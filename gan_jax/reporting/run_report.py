@@ -32,7 +32,7 @@ def read_run(directory: RunDirectory) -> page.Run:
     data=directory.read_data(),
     sessions=directory.sessions(),
     reports=read_reports(directory),
-    hashes=directory.recorded_hashes(),
+    hashes=directory.record().hashes,
     result=directory.read_result() if directory.result.exists() else None,
     panels=system.panels,
     d_may_win=system.d_may_win,

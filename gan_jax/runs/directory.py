@@ -20,19 +20,20 @@ import json
 import os
 import pathlib
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from gan_jax import config as cfg
 from gan_jax.core import os_errors
-from gan_jax.core.errors import InputError, enumeration
+from gan_jax.core.errors import InputError
 from gan_jax.core.files import expand, write_json, write_text
 from gan_jax.runs import formats
 from gan_jax.runs.environment import environment, environment_changes
 from gan_jax.runs.fingerprint import sha256_of_file
 from gan_jax.runs.metrics_log import read_lines
+from gan_jax.runs.record import Record
 from gan_jax.systems import free_keys
 
 _LOCK = '.lock'
@@ -150,14 +151,6 @@ class RunDirectory:
     formats.format_of(result['config'], self.result, self.version())
     return result
 
-  def recorded_hashes(self) -> dict[int, str]:
-    """The state's sha256 at each checkpoint that was ever begun, by step."""
-    return {
-      line['step']: line['state_sha256']
-      for line in read_lines(self.metrics)
-      if 'state_sha256' in line
-    }
-
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
     """Makes the directory if need be and keeps other processes from writing.
@@ -252,6 +245,10 @@ class RunDirectory:
       raise InputError(f'{self.environment} has no list of sessions')
     return sessions
 
+  def record(self) -> Record:
+    """Reads what the run recorded of itself."""
+    return Record(self.lines(), self.sessions())
+
   def record_environment(
     self, step: int, parallel: str, report_every: int
   ) -> list[str]:
@@ -281,43 +278,6 @@ def config_text(config: ConfigDict) -> str:
   """Formats config.json: the whole config, and its format number."""
   values = {'format': formats.current()} | config.to_dict()
   return json.dumps(values, indent=2, sort_keys=True) + '\n'
-
-
-def missing_lines(
-  lines: Sequence[dict[str, Any]],
-  sessions: Sequence[dict[str, Any]],
-  save_every: int,
-  until: int,
-) -> list[tuple[int, str]]:
-  """The step and kind, report or checkpoint, of each line that is lost.
-
-  Args:
-    lines: those of metrics.jsonl.
-    sessions: the run's; those of version 0.1.0 do not say how often they
-      reported, and their reports are not missed.
-    save_every: steps between checkpoints.
-    until: the number of steps done.
-  """
-  due: set[int] = set()
-  for session in sessions:
-    start, every = session['from_step'], session.get('report_every_steps')
-    due = {step for step in due if step <= start}
-    if every is not None:
-      due |= set(range(start // every * every + every, until + 1, every))
-  reports = {line['step'] for line in lines if 'epoch' in line}
-  saves = {line['step'] for line in lines if 'state_sha256' in line}
-  lost = [(step, 'report') for step in due - reports]
-  lost += [
-    (step, 'checkpoint')
-    for step in {*range(save_every, until + 1, save_every), until} - saves
-    if step > 0
-  ]
-  return sorted(lost)
-
-
-def told(lost: Sequence[tuple[int, str]]) -> str:
-  """Lost lines as a message names them."""
-  return enumeration([f'the {what} of step {step}' for step, what in lost])
 
 
 def data_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:

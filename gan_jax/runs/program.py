@@ -18,6 +18,7 @@ from gan_jax.core.types import Metrics, PRNGKey
 from gan_jax.data.batches import read_ahead, to_unit_range
 from gan_jax.data.dataset import Dataset
 from gan_jax.data.domain_sets import DomainDataset
+from gan_jax.data.random_images import made_up, made_up_domains
 from gan_jax.data.spec import Data, DataSpec, DomainSpec, Stream
 from gan_jax.devices import parallel
 from gan_jax.runs.checkpoint import abstract
@@ -122,6 +123,22 @@ def build(
   )
   _check_memory(program)
   return program
+
+
+def made_up_program(config: ConfigDict, shape: tuple[int, int, int]) -> Program:
+  """A config bound to random images [H, W, C], padded to its image_size.
+
+  For programs that are timed or compiled, and not to learn anything.
+  """
+  rows = 10 * config.data.batch_size
+  if 'crop_size' in config.data:
+    config.data.load_size = config.data.crop_size = shape[0]
+    images = made_up_domains(shape, rows, 1, crop_size=shape[0])
+    return build(config, images)
+  config.data.num_labels = 100  # labels change no speed
+  side = config.data.image_size or shape[0]
+  images = made_up((side, side, shape[2]), max(1000, rows), 10)
+  return build(config, images)
 
 
 def _check_memory(program: Program) -> None:

@@ -26,8 +26,7 @@ from gan_jax.config import from_json
 from gan_jax.core.errors import InputError
 from gan_jax.data.batches import to_unit_range
 from gan_jax.devices import parallel
-from gan_jax.runs.made_up import made_up_program
-from gan_jax.runs.program import Program, state_shapes
+from gan_jax.runs.program import Program, made_up_program, state_shapes
 from gan_jax.systems import make_system
 from gan_jax.systems.state import TrainState
 from gan_jax.tpu.flops import count_flops

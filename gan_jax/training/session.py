@@ -15,9 +15,10 @@ from gan_jax.core.files import remove_temporary
 from gan_jax.devices import hosts
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.runs.checkpoint import Checkpoints
-from gan_jax.runs.directory import RunDirectory, missing_lines, told
+from gan_jax.runs.directory import RunDirectory
 from gan_jax.runs.metrics_log import MetricsLog
 from gan_jax.runs.program import Program, init_state, state_template
+from gan_jax.runs.record import told
 from gan_jax.runs.stored_state import Restored
 from gan_jax.systems.state import TrainState
 from gan_jax.training.meter import Meter
@@ -46,8 +47,7 @@ class Session:
     directory.check(program.config, self._data)
     directory.check_folders()
     hosts.from_first()  # the others may read it
-    self._lines = directory.lines()
-    self._sessions = directory.sessions()
+    self._record = directory.record()
     self.checkpoints, self._restored = _newest(
       program, self._data, directory, report=to_stderr
     )
@@ -67,7 +67,7 @@ class Session:
 
   def _check_nothing_lost(self) -> None:
     """Refuses a run that had checkpoints: to start it anew would delete it."""
-    saves = {x['step'] for x in self._lines if 'state_sha256' in x}
+    saves = self._record.hashes
     # One line alone is of a checkpoint that a kill may have prevented.
     if self.directory.result.exists():
       proof = f'{self.directory.result} is the result of a finished run'
@@ -125,7 +125,7 @@ class Session:
       directory.path, self.start - pending, config.log.tensorboard
     )
     best = config.checkpoint.best_metric
-    values = {x['step']: x[best] for x in self._lines if best in x}
+    values = {x['step']: x[best] for x in self._record.lines if best in x}
     recorder = Recorder(
       self.evaluator, log, self.checkpoints, best, values, request
     )
@@ -136,9 +136,7 @@ class Session:
       yield recorder
 
   def _say_what_is_lost(self) -> None:
-    lost = missing_lines(
-      self._lines, self._sessions, self.program.plan.save_every, self.start
-    )
+    lost = self._record.lost(self.program.plan.save_every, self.start)
     if lost:
       to_stderr(
         f'note: {self.directory.metrics} has lost {told(lost)}; the '

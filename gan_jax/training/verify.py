@@ -14,21 +14,18 @@ from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.devices.parallel import mode_in_use
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.runs.checkpoint import Checkpoints
-from gan_jax.runs.directory import (
-  RunDirectory,
-  data_changes,
-  missing_lines,
-  told,
-)
+from gan_jax.runs.directory import RunDirectory, data_changes
 from gan_jax.runs.environment import environment, environment_changes
 from gan_jax.runs.fingerprint import fingerprints
 from gan_jax.runs.program import (
+  Due,
   Program,
   advance,
   build,
   init_state,
   state_template,
 )
+from gan_jax.runs.record import Record, told
 from gan_jax.systems.state import TrainState
 from gan_jax.training.meter import Clock, Meter
 
@@ -73,12 +70,11 @@ def verify(
   causes = _edited(directory, config, result)
   config.data.data_dir = data_dir or config.data.data_dir
   program = build(config, dataset)
-  recorded = directory.recorded_hashes()
-  if not recorded:
+  record = directory.record()
+  if not record.hashes:
     raise InputError(f'{directory.path} has no recorded checkpoint yet')
-  sessions = directory.sessions()
   edited = directory.config_was_edited() or any(
-    session.get('config_edited') for session in sessions
+    session.get('config_edited') for session in record.sessions
   )
   if edited and not causes:  # result.json does not say what
     causes.append(
@@ -87,17 +83,17 @@ def verify(
   changed = data_changes(directory.read_data(), program.describe_data())
   causes += [f'data: {change}' for change in changed]
   now = environment(mode_in_use(config.parallel))
-  for session in sessions:
+  for session in record.sessions:
     causes += environment_changes(session, now)
 
-  lines = directory.lines()
-  until = max(recorded) if result is None else max(*recorded, result['steps'])
-  lost = missing_lines(lines, sessions, program.plan.save_every, until)
-  saved = _compare_checkpoints(directory, program, recorded)
-  reports = {step: None for step, what in lost if what == 'report'}
-  reports |= {line['step']: line for line in lines if 'epoch' in line}
+  until = max(record.hashes)
+  if result is not None:
+    until = max(until, result['steps'])
+  lost = record.lost(program.plan.save_every, until)
+  saved = _compare_checkpoints(directory, program, record.hashes)
   unknown: set[str] = set()
-  trained, state = _train_again(program, until, recorded, reports, unknown)
+  past = _Past(record, lost, until)
+  trained, state = _train_again(program, past, unknown)
   found = sorted({x for x in (trained, saved) if x is not None})
   finding = '; '.join(f'step {step}: {what}' for step, what in found) or None
   if finding is None and result is not None:
@@ -109,7 +105,9 @@ def verify(
     finding = f'{finding}; {gap}' if finding else gap
   notes = [f'not compared, since the run did not record it: {name}'
            for name in sorted(unknown)]  # fmt: skip
-  return Verdict(finding, list(dict.fromkeys(causes)), sorted(recorded), notes)
+  return Verdict(
+    finding, list(dict.fromkeys(causes)), sorted(record.hashes), notes
+  )
 
 
 def _edited(
@@ -147,44 +145,64 @@ def _compare_checkpoints(
   return None
 
 
+class _Past:
+  """What each step of a run owed: a `Plan` by its record.
+
+  The interval of reports is free to change within a run, so that the config
+  alone does not tell at which steps the meter began anew.
+
+  Args:
+    record: of the run.
+    lost: the lines that it has lost; their reports were due.
+    until: the last step that is compared.
+  """
+
+  def __init__(self, record: Record, lost: list[tuple[int, str]], until: int):
+    self.hashes, self.reports = record.hashes, record.reports
+    self.until = until
+    self._lost = {step for step, what in lost if what == 'report'}
+
+  def due(self, step: int) -> Due:
+    return Due(
+      report=step in self.reports or step in self._lost,
+      save=step in self.hashes,
+      last=step >= self.until,
+    )
+
+
 def _train_again(
-  program: Program,
-  until: int,
-  hashes: dict[int, str],
-  reports: dict[int, dict[str, Any] | None],
-  unknown: set[str],
+  program: Program, past: _Past, unknown: set[str]
 ) -> tuple[tuple[int, str] | None, TrainState]:
   """The first step whose report or state differs, and the last state.
 
   Args:
     program: what is trained.
-    until: the number of steps.
-    hashes: the recorded ones, by step.
-    reports: the recorded ones, by step; None for those that are lost.
+    past: what was recorded.
     unknown: takes the names of values that no report has.
   """
   state = init_state(program)
   meter, evaluator = Meter({}), Evaluator(program)
   bar = tqdm(
-    total=until, unit='step', disable=not sys.stderr.isatty(), leave=False
+    total=past.until, unit='step', disable=not sys.stderr.isatty(), leave=False
   )
   with bar:
     for step, state, metrics in advance(program, state, 0):  # noqa: B020
       bar.update(program.plan.steps_per_dispatch)
       meter.add(step, metrics)
-      if step in hashes:
+      due = past.due(step)
+      if due.save:
         sha256 = fingerprints(jax.device_get(state))['state']
-        if sha256 != hashes[step]:
+        if sha256 != past.hashes[step]:
           return (step, 'the state differs'), state
-      if step in reports:  # their interval is free to change within a run
+      if due.report:
         meter.flush()
-        if reports[step] is not None:
+        if step in past.reports:
           line = evaluator.line(step, state, meter.means())
-          difference = _compare_report(reports[step], line, unknown)
+          difference = _compare_report(past.reports[step], line, unknown)
           if difference is not None:
             return (step, difference), state
         meter.reset()
-      if step >= until:
+      if due.last:
         return None, state
 
 

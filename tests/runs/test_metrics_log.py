@@ -86,7 +86,9 @@ def test_a_full_disk_is_told_with_the_path(tmp_path, what):
   log = MetricsLog(tmp_path, 0, tensorboard=True)
   with open('/dev/full', 'wb', buffering=0) as full:
     if what == 'tensorboard':
-      log._events._writer._py_recordio_writer._writer = full
+      records = log._events._writer._py_recordio_writer
+      records._writer.close()
+      records._writer = full
     else:
       log._file.close()
       log._file = open('/dev/full', 'w')  # noqa: SIM115

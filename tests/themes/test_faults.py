@@ -16,7 +16,8 @@ from gan_jax.core import memory
 from gan_jax.core.errors import InputError
 from gan_jax.reporting.run_report import write_report
 from gan_jax.runs import program
-from gan_jax.runs.directory import RunDirectory, missing_lines
+from gan_jax.runs.directory import RunDirectory
+from gan_jax.runs.record import Record
 from gan_jax.training import loop
 
 
@@ -186,7 +187,7 @@ def test_what_is_missed_follows_the_starts():
     {'from_step': 7, 'report_every_steps': 2},
     {'from_step': 9},  # of version 0.1.0, which does not say
   ]
-  lost = missing_lines([], sessions, 5, 14)
+  lost = Record([], sessions).lost(5, 14)
   assert [step for step, what in lost if what == 'report'] == [3, 6, 8]
   assert [step for step, what in lost if what == 'checkpoint'] == [5, 10, 14]
 

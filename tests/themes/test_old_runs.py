@@ -58,7 +58,7 @@ def test_the_checkpoints_are_what_was_recorded(run):
   opened = restore.load_run(run)
   assert opened.step == 8
   hashes = fingerprints(jax.device_get(opened.state))
-  recorded = RunDirectory(run).recorded_hashes()
+  recorded = RunDirectory(run).record().hashes
   assert hashes == read(run / 'result.json')['sha256']
   assert hashes['state'] == recorded[8]
   for step in Checkpoints(run / 'checkpoints').steps():
@@ -118,7 +118,7 @@ def test_it_goes_on(run_with_data, command):
   opened = restore.load_run(run)
   assert (
     fingerprints(jax.device_get(opened.state))['state']
-    == (RunDirectory(run).recorded_hashes()[10])
+    == RunDirectory(run).record().hashes[10]
   )
 
 

@@ -118,7 +118,7 @@ def test_a_lane_leaves_an_ordinary_run_directory(together):
   for place, result in zip(places(folder), results, strict=True):
     run = restore.load_run(place)
     assert run.step == result['steps'] == 6
-    recorded = run.directory.recorded_hashes()
+    recorded = run.directory.record().hashes
     assert list(recorded) == [2, 4, 6]
     assert recorded[6] == result['sha256']['state']
     written = json.loads(run.directory.result.read_text())

@@ -75,9 +75,9 @@ def test_resume_equals_uninterrupted(
   result = loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
   assert result['sha256'] == reference[1]['sha256']
   assert result['test_error'] == reference[1]['test_error']
-  hashes = RunDirectory(tmp_path / 'run').recorded_hashes()
+  hashes = RunDirectory(tmp_path / 'run').record().hashes
   extra = hashes.pop(step) if step % 2 else None
-  assert hashes == RunDirectory(reference[0]).recorded_hashes()
+  assert hashes == RunDirectory(reference[0]).record().hashes
   lines = [x for x in comparable(tmp_path / 'run')
            if not extra or x.get('state_sha256') != extra]  # fmt: skip
   assert lines == comparable(reference[0])
