@@ -5,8 +5,9 @@ Paper: Zhu et al. 2017, "Unpaired Image-to-Image Translation using
   section 4 and appendix 7. Comments give the paper's values.
 Deviations: 64x64 images, six residual blocks and networks of half the width,
   for a CPU, where the paper has 128x128 or 256x256; patches of 34 pixels; the
-  identity term, which is the default of the authors' code; validation images
-  are taken from the training images.
+  identity term, which is the default of the authors' code; the learning rate
+  decays with each step, where the authors' PyTorch code takes off 1/101 after
+  each epoch; validation images are taken from the training images.
 Command:
   gan-jax train --config=configs/facades_cyclegan.py --workdir=DIR
 Data: cycle_gan/facades through TensorFlow Datasets: 400 photographs, a, and 400

@@ -5,10 +5,12 @@ Paper: Isola et al. 2017, "Image-to-Image Translation with Conditional
   row "Facades" of appendix 6.2: batch 1, 200 epochs, jitter and flips.
   Comments give the paper's values.
 Deviations: BatchNorm's scale starts at 1, where the authors' code draws it from
-  N(1, 0.02^2); the validation images are taken from the paper's 400 training
-  images. With --config.loss.adversarial.name=least_squares (LSGAN, as in the
-  authors' code), set lambda_adversarial to 2 and lambda_discriminator to 1: our
-  least squares have a factor of 1/2 that theirs have not.
+  N(1, 0.02^2); dropout in the innermost three blocks of the decoder, as in the
+  paper, where the authors' PyTorch code has it in the second to the fourth; the
+  validation images are taken from the paper's 400 training images. With
+  --config.loss.adversarial.name=least_squares (LSGAN, as in the authors' code),
+  set lambda_adversarial to 2 and lambda_discriminator to 1: our least squares
+  have a factor of 1/2 that theirs have not.
 Command:
   gan-jax train --config=configs/facades_pix2pix.py \
     --config.data.data_dir=FACADES --workdir=DIR

@@ -5,7 +5,8 @@ Paper: Huang et al. 2024, "The GAN is dead; long live the GAN! A Modern Baseline
   Adam with b1 0. Comments give the values of the authors' code for CIFAR-10.
 Deviations: small networks of DCGAN's kind instead of the paper's residual ones,
   for a CPU; BatchNorm in G, where the paper has no normalisation; rate, gamma
-  and b2 constant, where the paper anneals them; a larger gamma, not tuned;
+  and b2 constant, where the paper anneals them; no augmentation, where the
+  authors' code augments what D sees; a larger gamma, not tuned;
   G answers with the samples and data that D has just seen.
 Command:
   gan-jax train --config=configs/fashion_r3gan.py --workdir=DIR

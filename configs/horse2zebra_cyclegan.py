@@ -4,8 +4,9 @@ Paper: Zhu et al. 2017, "Unpaired Image-to-Image Translation using
   Cycle-Consistent Adversarial Networks", https://arxiv.org/abs/1703.10593,
   section 4 and appendix 7. Comments give the paper's values.
 Deviations: the identity term, which is the default of the authors' code but not
-  in the paper's loss for horses and zebras; the validation images are taken
-  from the training images.
+  in the paper's loss for horses and zebras; the learning rate decays with each
+  step, where the authors' PyTorch code takes off 1/101 after each epoch; the
+  validation images are taken from the training images.
 Command:
   gan-jax train --config=configs/horse2zebra_cyclegan.py \
     --workdir=DIR

@@ -51,7 +51,7 @@ def debiased_share(step: Array | int, decay: float) -> Array:
   1.0 0.667
   """
   checks.in_range('decay', decay, 0.0, 1.0)
-  return (1.0 - decay) / (1.0 - decay ** (_count(step) + 1))
+  return (1.0 - decay) / (1.0 - decay ** (_count(step).astype(float) + 1.0))
 
 
 def warmup_share(step: Array | int, decay: float) -> Array:

@@ -74,6 +74,12 @@ def test_the_debiased_share_is_this_expression_to_the_bit(wrap, decay):
     np.testing.assert_array_equal(share(step), inline(step))
 
 
+@WRAP
+def test_the_debiased_share_at_the_last_step_that_an_int32_counts(wrap):
+  share = wrap(lambda step: debiased_share(step, 0.999))
+  np.testing.assert_allclose(share(jnp.int32(2**31 - 1)), 0.001, rtol=1e-6)
+
+
 @pytest.mark.parametrize('decay', [0.5, 0.999, 0.9999])
 def test_the_debiased_share_in_float64(decay):
   expected = (1 - decay) / (1 - decay ** (STEPS + 1.0))

@@ -146,7 +146,9 @@ def optimizer(
         },
         'linear': {
           'constant_epochs': key(100, integer(0), 'epochs before the decay'),
-          'decay_epochs': key(100, integer(1), 'epochs of the decay to 0'),
+          'decay_epochs': key(
+            100, integer(1), 'epochs of the decay to 0, step by step'
+          ),
         },
       },
       'how the learning rate changes',

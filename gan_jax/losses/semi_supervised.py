@@ -159,7 +159,8 @@ def conditional_entropy(
   which the same term stands as -H.
 
   Args:
-    class_logits: [..., K], or [..., K + 1] with the fake class last.
+    class_logits: [..., K], or [..., K + 1] with the fake class last. One of
+      -inf is a class of probability 0, if another is finite.
     extra_class: whether the fake class has a logit of its own.
 
   Returns:
@@ -178,7 +179,9 @@ def conditional_entropy(
   dtype = checks.result_type(class_logits)
   real, _ = _split('class_logits', class_logits, extra_class)
   log_p = jax.nn.log_softmax(real, axis=-1)
-  return jnp.sum(-jnp.exp(log_p) * log_p, axis=-1).astype(dtype)
+  # p log p is 0 in the limit p = 0, and so is its derivative by the logit.
+  finite = jnp.where(jnp.isneginf(log_p), 0, log_p)
+  return jnp.sum(-jnp.exp(log_p) * finite, axis=-1).astype(dtype)
 
 
 def supervised_loss(
@@ -194,8 +197,8 @@ def supervised_loss(
   .. math:: \frac{\sum_i m_i\,(\log\sum_k e^{l_{ik}} - l_{iy_i})}
                  {\max(1, \sum_i m_i)}
 
-  A mask other than 0 counts as 1. What an unlabelled row (mask 0) holds as its
-  label does not matter; an infinite logit in it makes its gradient NaN.
+  A mask other than 0 counts as 1. An unlabelled row (mask 0) contributes
+  exactly 0 to loss and gradient, whatever its logits and its label are.
 
   Args:
     class_logits: [B, K], or [B, K + 1] with the fake class last.
@@ -235,8 +238,9 @@ def supervised_loss(
       f'{class_logits.shape}, {labels.shape} and {label_mask.shape}'
     )
   labelled = label_mask.astype(bool)
-  # Unlabelled rows get a valid index: what they hold must not matter. A label
-  # out of range on a labelled row is an error that must show: NaN.
+  # Unlabelled rows get valid logits and a valid index: infinity times 0 is NaN.
+  # A label out of range on a labelled row is an error that must show: NaN.
+  real = jnp.where(labelled[:, None], real, 0)
   index = jnp.where(labelled, labels, 0)[:, None]
   picked = jnp.take_along_axis(real, index, axis=-1)[:, 0]
   picked = jnp.where(index[:, 0] < 0, jnp.nan, picked)  # K and above are NaN

@@ -7,7 +7,7 @@ import jax
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
-from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose
+from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, SpectralNorm
 
 
 class DeconvGenerator(nn.Module):
@@ -99,7 +99,7 @@ class ConvDiscriminator(nn.Module):
     def apply(layer: nn.Module, x: Array) -> Array:
       if self.normalization != 'spectral':
         return layer(x)
-      norm = nn.SpectralNorm(layer, dtype=x.dtype, name=f'{layer.name}_norm')
+      norm = SpectralNorm(layer, dtype=x.dtype, name=f'{layer.name}_norm')
       return norm(x, update_stats=train)
 
     x = image

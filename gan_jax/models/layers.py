@@ -99,6 +99,26 @@ class BatchNorm(nn.Module):
     )(x)
 
 
+class SpectralNorm(nn.SpectralNorm):
+  """flax's SpectralNorm, with the layer's own initial parameters.
+
+  flax stores them divided by their norm, so that they have another deviation
+  than the initialiser's, and Adam's steps another size relative to them.
+  """
+
+  @nn.compact
+  def __call__(self, x: Array, *, update_stats: bool) -> Array:
+    if not self.is_initializing():
+      return super().__call__(x, update_stats=update_stats)
+    layer = self.layer_instance
+    layer(x)
+    initial = dict(layer.variables['params'])
+    y = super().__call__(x, update_stats=update_stats)
+    for name, value in initial.items():
+      layer.put_variable('params', name, value)
+    return y
+
+
 class InstanceNorm(nn.Module):
   """Normalises each channel of each image alone, without scale and shift."""
 

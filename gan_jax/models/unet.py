@@ -19,9 +19,10 @@ class UNetGenerator(nn.Module):
   transposed ones that double it, and a skip from each layer of the encoder to
   the decoder's of the same size. Leaky ReLU (0.2) in the encoder, ReLU in the
   decoder, BatchNorm on all layers but the first, the innermost of the encoder
-  and the last. Dropout (0.5) in the first three blocks of the decoder. Widths:
-  width, 2 * width, 4 * width, then 8 * width. (Appendix 6.1.1, with
-  the erratum on the innermost layer.)
+  and the last. Dropout (0.5) in the innermost three blocks of the decoder; the
+  authors' PyTorch code has it in the second to the fourth. Widths: width,
+  2 * width, 4 * width, then 8 * width. (Appendix 6.1.1, with the erratum on the
+  innermost layer.)
 
   Attributes:
     channels: of the output.

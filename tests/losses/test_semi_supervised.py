@@ -96,6 +96,20 @@ def test_a_decided_classifier_has_no_entropy():
   assert not pull_back(entropy + 1)[0].any()  # NaN would count
 
 
+def test_a_class_of_probability_zero_has_no_part_in_the_entropy():
+  logits = jnp.array([[0.5, -jnp.inf, -1.0], [-jnp.inf, 3.0, -jnp.inf]])
+  entropy, pull_back = jax.vjp(conditional_entropy, logits)
+  without, pull_back_without = jax.vjp(conditional_entropy, logits[:1, ::2])
+  np.testing.assert_array_equal(entropy, [*without, 0.0])
+  (gradient,), (expected,) = (
+    pull_back(entropy + 1),
+    pull_back_without(without + 1),
+  )
+  np.testing.assert_array_equal(gradient[0, ::2], expected[0])
+  np.testing.assert_array_equal(gradient[0, 1], 0.0)
+  np.testing.assert_array_equal(gradient[1], 0.0)
+
+
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float64'])
 def test_the_fake_logit_does_not_move_the_entropy(dtype):
   with jax.enable_x64(True):
@@ -415,6 +429,26 @@ def test_unlabelled_rows_may_be_as_large_as_can_be():
   np.testing.assert_allclose(loss, np.log1p(np.e), rtol=4e-7)
   p = 1 / (1 + np.exp(-1.0))
   np.testing.assert_allclose(gradient, [[-p, p], [0, 0], [0, 0]], rtol=4e-7)
+
+
+@EXTRA_CLASS
+@pytest.mark.parametrize('junk', [np.inf, -np.inf, np.nan])
+def test_unlabelled_rows_contribute_nothing_whatever_they_hold(
+  junk, extra_class
+):
+  labels, mask = jnp.array([0, 1, 1, 0]), jnp.array([1.0, 0.0, 1.0, 0.0])
+
+  def loss_and_gradient(logits):
+    return jax.value_and_grad(supervised_loss)(
+      logits, labels, mask, extra_class=extra_class
+    )
+
+  logits = class_logits(5.0, extra_class)
+  expected, expected_gradient = loss_and_gradient(logits)
+  loss, gradient = loss_and_gradient(logits.at[1].set(junk).at[3, 0].set(junk))
+  assert loss == expected
+  np.testing.assert_array_equal(gradient, expected_gradient)
+  assert not gradient[1::2].any()
 
 
 @EXTRA_CLASS

@@ -180,6 +180,17 @@ def test_the_discriminator_by_hand():
   assert_allclose(logits, want[:, 0], atol=1e-5)
 
 
+def test_spectral_normalization_leaves_the_initial_weights_as_they_are():
+  options = {'width': 16, 'init_stddev': 0.02}
+  spectral = ConvDiscriminator(normalization='spectral', **options)
+  plain = ConvDiscriminator(normalization='none', **options)
+  params = variables_of(spectral, (16, 16, 3))['params']
+  jax.tree.map(
+    assert_array_equal, params, variables_of(plain, (16, 16, 3))['params']
+  )
+  assert_allclose(params['conv2']['kernel'].std(), 0.02, rtol=0.02)
+
+
 def test_spectral_norms_are_found_in_training_only():
   discriminator = ConvDiscriminator(4, normalization='spectral')
   image = jax.random.normal(KEY, (2, 8, 8, 1))
