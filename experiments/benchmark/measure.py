@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from experiments.benchmark.workloads import WORKLOADS
+from gan_jax.core import machine
 from gan_jax.core.errors import InputError, choice
 
 PEERS = {
@@ -135,19 +136,11 @@ def benchmark(
 def _machine() -> dict[str, Any]:
   return {
     'platform': platform.platform(),
-    'processor': _processor(),
+    'processor': machine.processor(),
     'cores': len(os.sched_getaffinity(0)),
     'python': platform.python_version(),
     'jax': jax.__version__,
   }
-
-
-def _processor() -> str:
-  with contextlib.suppress(OSError), open('/proc/cpuinfo') as file:
-    for line in file:
-      if line.startswith('model name'):
-        return line.partition(':')[2].strip()
-  return platform.processor()
 
 
 def _benchmark_one(name, candidates, rounds, seconds, size) -> dict[str, Any]:

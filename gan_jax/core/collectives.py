@@ -35,3 +35,10 @@ def vary(tree: Tree, axis_name: AxisName | None) -> Tree:
   manual = jax.sharding.get_abstract_mesh().manual_axes
   names = tuple(name for name in names if name in manual)  # not those of vmap
   return jax.lax.pcast(tree, names, to='varying') if names else tree
+
+
+def like(x: Array, *others: Array) -> Array:
+  """x as each replica's own where one of the others is, for `jax.shard_map`."""
+  own = [jax.typeof(a).manual_axis_type.varying for a in (x, *others)]
+  missing = frozenset.union(*own) - own[0]
+  return jax.lax.pcast(x, tuple(missing), to='varying') if missing else x

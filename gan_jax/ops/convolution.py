@@ -23,6 +23,7 @@ from collections.abc import Callable, Sequence
 import jax
 from jax import lax
 
+from gan_jax.core.collectives import like
 from gan_jax.core.types import Array
 from gan_jax.ops import lowerings
 from gan_jax.ops.geometry import Geometry
@@ -157,22 +158,11 @@ def _bilinear(
       *ab, cotangent, geometry, adjoint
     ),
   )
+  # The gradients, which are each replica's own under `jax.shard_map`, have
+  # their arrays' types there.
   return lambda a, b, geometry, adjoint: function(
-    *_of_one_kind(a, b), geometry, adjoint
+    like(a, b), like(b, a), geometry, adjoint
   )
-
-
-def _of_one_kind(*arrays: Array) -> list[Array]:
-  """All as each replica's own where one is, under `jax.shard_map`.
-
-  There the gradients, which are each replica's own, have their arrays' types.
-  """
-  own = [jax.typeof(x).manual_axis_type.varying for x in arrays]
-  names = frozenset.union(*own)
-  return [
-    lax.pcast(x, tuple(names - has), to='varying') if names - has else x
-    for x, has in zip(arrays, own, strict=True)
-  ]
 
 
 def _backward(geometry: Geometry, to: Sequence, of: Sequence) -> Geometry:

@@ -15,6 +15,7 @@ from jax import lax
 
 from gan_jax.core.types import Array
 from gan_jax.ops import winograd
+from gan_jax.ops.calls import as_call
 from gan_jax.ops.geometry import (
   Geometry,
   interleave,
@@ -33,6 +34,9 @@ _FEW_CHANNELS = 16
 # From here on a product makes up for gathering its operands.
 _MANY_CHANNELS = 256
 _MANY_PIXELS = 2048
+# From here on a convolution keeps both cores busy by itself: its operations, one
+# after the other in a call, are no slower than side by side with others.
+_MANY_PRODUCTS = 10**8
 # Up to here a kernel has more numbers than there are pixels for each of them.
 _FEW_PIXELS = 64
 
@@ -81,14 +85,17 @@ def lax_kernel_gradient(
       strict=True,
     )
   ]
-  return lax.conv_general_dilated(
-    x,
-    cotangent,
+  # Transposed here, since XLA's CPU backend does it at the top of a program
+  # only, and runs other convolutions, in a loop or a call, many times slower.
+  kernel = lax.conv_general_dilated(
+    x.transpose(3, 1, 2, 0),
+    cotangent.transpose(1, 2, 0, 3),
     (1, 1),
     pads,
     rhs_dilation=geometry.strides,
-    dimension_numbers=('CHWN', 'IHWO', 'HWNC'),
+    dimension_numbers=_DIMENSIONS,
   )
+  return kernel.transpose(1, 2, 0, 3)
 
 
 def adjoint_kernel(kernel: Array) -> Array:
@@ -125,11 +132,11 @@ def cpu_conv(
 ) -> Array:
   """A convolution in the form for its shapes."""
   shape = _shape(kernel, adjoint)
-  out = output_size(x.shape[1:3], geometry)
-  if _few_pixels(x.shape[0] * math.prod(out), shape):
-    return tap_conv(x, kernel, geometry, adjoint)
-  form = conv_form(x.shape, shape, geometry)
-  return _of_kernel(form)(x, kernel, geometry, adjoint)
+  num_pixels = len(x) * math.prod(output_size(x.shape[1:3], geometry))
+  form = _of_kernel(conv_form(x.shape, shape, geometry))
+  if _few_pixels(num_pixels, shape):
+    form = tap_conv
+  return _run(form, x, kernel, geometry, adjoint, num_pixels, shape)
 
 
 def cpu_conv_transpose(
@@ -137,10 +144,11 @@ def cpu_conv_transpose(
 ) -> Array:
   """A transposed convolution in the form for its shapes."""
   shape = _shape(kernel, adjoint)
-  if _few_pixels(math.prod(x.shape[:3]), shape):
-    return tap_conv_transpose(x, kernel, geometry, adjoint)
-  form = conv_transpose_form(x.shape, shape, geometry)
-  return _of_kernel(form)(x, kernel, geometry, adjoint)
+  num_pixels = math.prod(x.shape[:3])
+  form = _of_kernel(conv_transpose_form(x.shape, shape, geometry))
+  if _few_pixels(num_pixels, shape):
+    form = tap_conv_transpose
+  return _run(form, x, kernel, geometry, adjoint, num_pixels, shape)
 
 
 def cpu_kernel_gradient(
@@ -148,10 +156,29 @@ def cpu_kernel_gradient(
 ) -> Array:
   """A kernel's gradient in the form for its shapes."""
   shape = (*geometry.sizes, x.shape[3], cotangent.shape[3])
-  if _few_pixels(math.prod(cotangent.shape[:3]), shape):
-    return tap_kernel_gradient(x, cotangent, geometry, adjoint)
-  form = kernel_gradient_form(x.shape, cotangent.shape, geometry)
-  return _to_kernel(form)(x, cotangent, geometry, adjoint)
+  num_pixels = math.prod(cotangent.shape[:3])
+  form = _to_kernel(kernel_gradient_form(x.shape, cotangent.shape, geometry))
+  if _few_pixels(num_pixels, shape):
+    form = tap_kernel_gradient
+  return _run(form, x, cotangent, geometry, adjoint, num_pixels, shape)
+
+
+def _run(form, a, b, geometry, adjoint, num_pixels, kernel) -> Array:
+  """A form's result, by a call if it is worth one.
+
+  Args:
+    form: of (a, b, geometry, adjoint).
+    a, b, geometry, adjoint: its arguments.
+    num_pixels: each of which is multiplied with the kernel.
+    kernel: its shape.
+  """
+
+  def apply(a, b):
+    return form(a, b, geometry, adjoint)
+
+  if num_pixels * math.prod(kernel) >= _MANY_PRODUCTS:
+    apply = as_call(apply)
+  return apply(a, b)
 
 
 def _shape(kernel: Array, adjoint: bool) -> tuple[int, ...]:

@@ -13,6 +13,11 @@ then one product of matrices, [tiles, C] times [C, D]. All weights are 0, ±1 an
 ±1/2, so that errors stay at the rounding of a tile's largest terms. A value
 that is not finite spoils its whole tile.
 
+The sums of all products are made by one operation, and their products by
+another: XLA compiles each operation of a program to code of its own, so that
+operations for each product would take many times longer to compile. What is
+made of many images is made of some at a time, in the processor's cache.
+
 Every function takes its two arrays and a `Geometry`, as in
 `gan_jax.ops.lowerings`.
 """
@@ -20,13 +25,16 @@ Every function takes its two arrays and a `Geometry`, as in
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from gan_jax.core.collectives import like
 from gan_jax.core.types import Array
+from gan_jax.ops.calls import as_call
 from gan_jax.ops.geometry import (
   Geometry,
   interleave,
@@ -75,6 +83,13 @@ class Filter(NamedTuple):
   start: int
   step: int
   phase: int = 0  # of the outputs, in a transposed convolution
+
+
+class Term(NamedTuple):
+  """A product of a filter."""
+
+  filter: Filter
+  product: Product
 
 
 def _split(taps: Sequence[int], start: int, step: int, phase: int = 0):
@@ -185,8 +200,188 @@ def _pays(axes, tiles, batch, pixels, channels, features, geometry) -> bool:
   return products / plain + _SUM_COST * sums < 1
 
 
-def _sum(terms: Iterable[tuple[float, Array]]) -> Array:
-  """The sum of weight times array."""
+# Terms of an axis, in groups of equally many that share an operand or a result.
+Class = list[list[Term]]
+# What a term is a sum of: places along an axis, and their weights.
+Summands = Iterable[tuple[int, float]]
+
+
+def _terms(filters: Iterable[Filter]) -> list[Term]:
+  """All products of an axis."""
+  return [Term(f, p) for f in filters for p in _MINIMAL[len(f.taps)]]
+
+
+def _classes(
+  filters: Iterable[Filter], key: Callable[[Term], Hashable]
+) -> list[Class]:
+  """An axis's terms in groups of the same key, by the size of the group."""
+  groups = defaultdict(list)
+  for term in _terms(filters):
+    groups[key(term)].append(term)
+  classes = defaultdict(list)
+  for group in groups.values():
+    classes[len(group)].append(group)
+  return list(classes.values())
+
+
+class _Sums(NamedTuple):
+  """Weighted sums along an axis: arrays [summands, groups, members]."""
+
+  index: np.ndarray
+  weight: np.ndarray
+
+
+def _sums(groups: Iterable[Iterable[Summands]]) -> _Sums:
+  """Sums of which the shorter ones are filled up with weights of 0."""
+  groups = [[[x for x in sum_ if x[1]] for sum_ in group] for group in groups]
+  length = max(len(sum_) for group in groups for sum_ in group)
+  filled = np.array([
+    [sum_ + [(sum_[0][0], 0)] * (length - len(sum_)) for sum_ in group]
+    for group in groups
+  ])  # fmt: skip
+  index, weight = np.moveaxis(filled, (3, 2), (0, 1))
+  return _Sums(index.astype(np.int32), weight.astype(np.float32))
+
+
+def _of_terms(terms: Class, summands: Callable[[Term], Summands]) -> _Sums:
+  return _sums([summands(term) for term in group] for group in terms)
+
+
+def _pixels(term: Term) -> Summands:
+  """The pixels that a term sees of the first tile."""
+  f = term.filter
+  return ((f.start + f.step * k, w) for k, w in enumerate(term.product.pixels))
+
+
+def _outputs(term: Term) -> Summands:
+  """The outputs that it goes to."""
+  return enumerate(term.product.outputs)
+
+
+def _taps(term: Term) -> Summands:
+  """The taps that it is of."""
+  return zip(term.filter.taps, term.product.taps, strict=True)
+
+
+def _gather(x: Array, sums: _Sums) -> Array:
+  """Weighted sums of the rows of an array, in one operation.
+
+  Args:
+    x: [rows, ...].
+    sums: their index [summands, *shape]; the weights may have axes of 1.
+
+  Returns:
+    [*shape, ...].
+  """
+  flat = x.reshape(len(x), -1)
+  total = 0
+  for index, weight in zip(*sums, strict=True):
+    rows = flat.at[index.reshape(-1)].get(mode='promise_in_bounds')
+    total += rows.reshape(*index.shape, -1) * weight[..., None]
+  return total.reshape(*sums.index.shape[1:], *x.shape[1:])
+
+
+def _gather_both(x: Array, rows: _Sums, columns: _Sums) -> Array:
+  """Weighted sums along both of the first axes: [G, H, m, n, ...].
+
+  Args:
+    x: [height, width, ...].
+    rows: sums [G, m] along the height.
+    columns: sums [H, n] along the width.
+  """
+  x = _gather(x, rows)
+  first = np.arange(math.prod(x.shape[:2])).reshape(len(x), 1, -1, 1)
+  index = first * x.shape[2] + columns.index[:, None, :, None]
+  weight = columns.weight[:, None, :, None]
+  return _gather(x.reshape(-1, *x.shape[3:]), _Sums(index, weight))
+
+
+class _Tiles(NamedTuple):
+  """How images are padded, and cut into tiles."""
+
+  counts: Sequence[int]  # along height and width
+  steps: Sequence[int]  # pixels from a tile to the next
+  pads: Sequence[tuple[int, int]]
+
+  def gather(
+    self,
+    x: Array,
+    rows: Class,
+    columns: Class,
+    summands: Callable[[Term], Summands],
+  ) -> Array:
+    """Weighted sums of the pixels of each tile.
+
+    Args:
+      x: images [B, H, W, C].
+      rows: G groups of m terms.
+      columns: H groups of n terms.
+      summands: what a term takes of the first tile.
+
+    Returns:
+      [G, H, B * tiles, m * n * C].
+    """
+    x = pad(x, self.pads)
+    place, weights = [], []
+    for axis, terms in enumerate((rows, columns)):
+      index, weight = _of_terms(terms, summands)
+      first = np.arange(self.counts[axis]) * self.steps[axis]
+      first = first[:, None] + self.pads[axis][0]
+      place.append(index[:, :, None] + first)  # [summands, groups, tiles, m]
+      weights.append(weight)
+    # [row's and column's summand, G, H, B, row's and column's tile, m, n]
+    i = place[0][:, None, :, None, None, :, None, :, None]
+    j = place[1][None, :, None, :, None, None, :, None, :]
+    image = np.arange(len(x), dtype=np.int32)[:, None, None, None, None]
+    index = (image * x.shape[1] + i) * x.shape[2] + j
+    weight = (
+      weights[0][:, None, :, None, None, None, None, :, None]
+      * weights[1][None, :, None, :, None, None, None, None, :]
+    )
+    sums = _Sums(*(a.reshape(-1, *a.shape[2:]) for a in (index, weight)))
+    # A call, or XLA would make the sums as an array of m * n * C features, each
+    # of whose elements has to find out what it is of, in ten times the time.
+    y = as_call(lambda x: _gather(x, sums))(x.reshape(-1, x.shape[3]))
+    return y.reshape(*y.shape[:2], math.prod(y.shape[2:5]), -1)
+
+
+def _cut(
+  size: Sequence[int], axes: Sequence[list[Filter]], counts: Sequence[int]
+) -> _Tiles:
+  """Images of that size in tiles of 2x2 outputs."""
+  pads = []
+  for n, filters, count in zip(size, axes, counts, strict=True):
+    low = min(f.start for f in filters)
+    end = max(f.start + f.step * (2 * count - 1 + len(f.taps)) for f in filters)
+    pads.append((-low, end - n))
+  return _Tiles(counts, [2 * filters[0].step for filters in axes], pads)
+
+
+def _weights(
+  kernel: Array, rows: Class, columns: Class, *, wide: bool
+) -> Array:
+  """What the products take of a kernel [h, w, C, D].
+
+  Returns:
+    [G, H, C, m, n, D] if `wide`, else [G, H, m, n, C, D].
+  """
+
+  def weights(kernel):
+    sums = (_of_terms(terms, _taps) for terms in (rows, columns))
+    made = _gather_both(kernel, *sums)
+    return made.transpose(0, 1, 4, 2, 3, 5) if wide else made
+
+  return as_call(weights)(kernel)  # as in `_Tiles.gather`
+
+
+def _products(a: Array, b: Array, contracting: tuple[int, int]) -> Array:
+  """Products of matrices [G, H, ., .] over the axes `contracting`."""
+  axes = ((contracting[0],), (contracting[1],))
+  return lax.dot_general(a, b, (axes, ((0, 1), (0, 1))))
+
+
+def _sum(terms: Iterable[tuple[float, Array]]) -> Array | None:
+  """The sum of weight times array; None of none."""
   total = None
   for weight, x in terms:
     if weight:
@@ -198,64 +393,50 @@ def _sum(terms: Iterable[tuple[float, Array]]) -> Array:
   return total
 
 
-def _weighted(
-  rows: Sequence[float],
-  columns: Sequence[float],
-  at: Callable[[int, int], Array],
+# What is made of some images at a time: half of a processor's last cache. And
+# the rows of a product, with which a matrix of weights is worth its reading.
+_CACHE_BYTES = 24 * 2**20
+_MANY_ROWS = 1024
+
+
+def _at_once(batch: int, tiles: int, numbers: int) -> int:
+  """How many images, a divisor of the batch, are worked on at a time.
+
+  Args:
+    batch: the number of images.
+    tiles: of an image.
+    numbers: what is made of a tile.
+  """
+  fit = _CACHE_BYTES // (4 * numbers * tiles)
+  most = min(batch, max(fit, -(-_MANY_ROWS // tiles)))
+  return max(n for n in range(1, most + 1) if batch % n == 0)
+
+
+def _in_parts(
+  multiply: Callable[[Array], list[Array]],
+  assemble: Callable[[list[Array]], Array],
+  x: Array,
+  cut: _Tiles,
+  numbers: int,
 ) -> Array:
-  """The sum over r and c of rows[r] * columns[c] * at(r, c)."""
-  return _sum(
-    (column, _sum((row, at(r, c)) for r, row in enumerate(rows) if row))
-    for c, column in enumerate(columns)
-    if column
-  )
+  """The outputs of some images at a time.
 
-
-def _products(rows: list[Filter], columns: list[Filter]):
-  """Every (row filter, its product, column filter, its product)."""
-
-  def along(filters):
-    return [(f, product) for f in filters for product in _MINIMAL[len(f.taps)]]
-
-  for row, column in itertools.product(along(rows), along(columns)):
-    yield *row, *column
-
-
-class _Tiles:
-  """An image's tiles, as the filters' products take them."""
-
-  def __init__(self, x: Array, axes: Sequence[list[Filter]], tiles):
-    self._lows, pads = [], []
-    for n, filters, count in zip(x.shape[1:3], axes, tiles, strict=True):
-      low = min(f.start for f in filters)
-      end = max(
-        f.start + f.step * (2 * count - 1 + len(f.taps)) for f in filters
-      )
-      self._lows.append(low)
-      pads.append((-low, end - n))
-    self._x, self._tiles = pad(x, pads), tiles
-
-  def __call__(self, row: Filter, p: Product, column: Filter, q: Product):
-    """[tiles, C]: the weighted sum of the pixels of each tile."""
-
-    def at(*taps):
-      x = self._x
-      for axis, f in enumerate((row, column)):
-        first = f.start - self._lows[axis] + f.step * taps[axis]
-        step = 2 * f.step
-        end = first + step * (self._tiles[axis] - 1) + 1
-        x = lax.slice_in_dim(x, first, end, step, axis + 1)
-      return x
-
-    pixels = _weighted(p.pixels, q.pixels, at)
-    return pixels.reshape(-1, pixels.shape[3])
-
-
-def _weights(kernel, row: Filter, p: Product, column: Filter, q: Product):
-  """[C, D]: the weighted sum of the kernel's taps."""
-  return _weighted(
-    p.taps, q.taps, lambda r, c: kernel[row.taps[r], column.taps[c]]
-  )
+  Args:
+    multiply: makes the products of images.
+    assemble: makes outputs of the products.
+    x: all images.
+    cut: their tiles.
+    numbers: what is made of a tile; see `_at_once`.
+  """
+  # A call: as one operation with the loop's, which puts the outputs in their
+  # place, it would run on one core.
+  assemble = as_call(assemble)
+  num = _at_once(len(x), math.prod(cut.counts), numbers)
+  if num == len(x):
+    return assemble(multiply(x))
+  parts = x.reshape(-1, num, *x.shape[1:])
+  y = lax.map(lambda x: assemble(multiply(x)), parts)
+  return y.reshape(-1, *y.shape[2:])
 
 
 def _wide(*arrays: Array) -> list[Array]:
@@ -263,109 +444,152 @@ def _wide(*arrays: Array) -> list[Array]:
   return [x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in arrays]
 
 
-def _after(y: Array, x: Array) -> Array:
-  """x to the bit, but not before y; where y begins with NaN, NaN.
-
-  Keeps the compiler from making x's sums in the forward pass and holding them
-  until the backward pass. XLA's CPU backend drops optimization barriers before
-  it looks for common subexpressions, so the dependence has to be a real one.
-  """
-  first = y[0, 0, 0, 0]
-  return x * jnp.where(jnp.isnan(first), first, 1)
-
-
 def conv(x: Array, kernel: Array, geometry: Geometry) -> Array:
   """`lowerings.lax_conv`."""
   dtype, (x, kernel) = x.dtype, _wide(x, kernel)
+  features = kernel.shape[3]
   out = output_size(x.shape[1:3], geometry)
-  tiles = [-(-n // 2) for n in out]
   axes = _conv_axes(geometry)
-  tile = _Tiles(x, axes, tiles)
+  cut = _cut(x.shape[1:3], axes, [-(-n // 2) for n in out])
   # Products that go to the same outputs are one, of longer rows.
-  groups = defaultdict(list)
-  for row, p, column, q in _products(*axes):
-    term = row, p, column, q
-    groups[p.outputs, q.outputs].append((tile(*term), _weights(kernel, *term)))
-  made = []
-  for outputs, terms in groups.items():
-    seen, weights = zip(*terms, strict=True)
-    product = jnp.concatenate(seen, axis=1) @ jnp.concatenate(weights)
-    made.append((*outputs, product.reshape(len(x), *tiles, -1)))
+  classes = (_classes(filters, lambda t: t.product.outputs) for filters in axes)
+  parts = []
+  for pair in itertools.product(*classes):
+    weights = _weights(kernel, *pair, wide=False)
+    parts.append((pair, weights.reshape(*weights.shape[:2], -1, features)))
 
-  def output(i, j):
-    return _sum((row[i] * column[j], product) for row, column, product in made)
+  def multiply(x):
+    return [
+      _products(cut.gather(x, *pair, _pixels), weights, (3, 2)).reshape(
+        *weights.shape[:2], len(x), *cut.counts, features
+      )
+      for pair, weights in parts
+    ]
 
-  y = interleave([[output(i, j) for j in range(2)] for i in range(2)])
-  return y[:, : out[0], : out[1]].astype(dtype)
+  def assemble(products):
+    made = [
+      (row[0].product.outputs, column[0].product.outputs, product[g, h])
+      for (pair, _), product in zip(parts, products, strict=True)
+      for (g, row), (h, column) in itertools.product(*map(enumerate, pair))
+    ]
+
+    def output(i, j):
+      return _sum(
+        (row[i] * column[j], product) for row, column, product in made
+      )
+
+    y = interleave([[output(i, j) for j in range(2)] for i in range(2)])
+    return y[:, : out[0], : out[1]]
+
+  numbers = sum(
+    math.prod(weights.shape[:2]) * (weights.shape[2] + features)
+    for _, weights in parts
+  )
+  return _in_parts(multiply, assemble, x, cut, numbers).astype(dtype)
 
 
 def conv_transpose(x: Array, kernel: Array, geometry: Geometry) -> Array:
   """`lowerings.lax_conv_transpose`."""
   dtype, (x, kernel) = x.dtype, _wide(x, kernel)
+  channels = kernel.shape[2]
   out = transposed_output_size(x.shape[1:3], geometry)
   axes = _transposed_axes(geometry)
-  tiles = _transposed_tiles(x.shape[1:3], geometry)
-  tile = _Tiles(x, axes, tiles)
+  cut = _cut(x.shape[1:3], axes, _transposed_tiles(x.shape[1:3], geometry))
   # Products of the same pixels are one, of wider weights.
-  groups = defaultdict(list)
-  for row, p, column, q in _products(*axes):
-    groups[row.start, p.pixels, column.start, q.pixels].append(
-      (row, p, column, q)
-    )
-  made = defaultdict(list)
-  for terms in groups.values():
-    weights = jnp.concatenate([_weights(kernel, *t) for t in terms], axis=1)
-    product = tile(*terms[0]) @ weights
-    product = product.reshape(len(x), *tiles, len(terms), -1)
-    for n, (row, p, column, q) in enumerate(terms):
-      made[row.phase, column.phase].append(
-        (p.outputs, q.outputs, product[:, :, :, n])
+  classes = (
+    _classes(filters, lambda t: (t.filter.start, t.product.pixels))
+    for filters in axes
+  )
+  parts = [
+    (pair, _weights(kernel, *pair, wide=True))
+    for pair in itertools.product(*classes)
+  ]
+
+  def multiply(x):
+    products = []
+    for pair, weights in parts:
+      alone = ([group[:1] for group in groups] for groups in pair)
+      wide = weights.reshape(*weights.shape[:3], -1)
+      product = _products(cut.gather(x, *alone, _pixels), wide, (3, 2))
+      products.append(
+        product.reshape(
+          *weights.shape[:2], len(x), *cut.counts, *weights.shape[3:]
+        )
       )
-  zero = jnp.zeros((len(x), *tiles, kernel.shape[3]), x.dtype)
+    return products
 
-  def output(i, j, row_phase, column_phase):
-    total = _sum(
-      (row[i] * column[j], product)
-      for row, column, product in made[row_phase, column_phase]
+  def assemble(products):
+    made = defaultdict(list)
+    for (pair, _), product in zip(parts, products, strict=True):
+      numbered = (
+        [
+          (g, m, term)
+          for g, group in enumerate(groups)
+          for m, term in enumerate(group)
+        ]
+        for groups in pair
+      )
+      for (g, m, row), (h, n, column) in itertools.product(*numbered):
+        made[row.filter.phase, column.filter.phase].append(
+          (row.product, column.product, product[g, h, ..., m, n, :])
+        )
+    zero = jnp.zeros_like(products[0][0, 0, ..., 0, 0, :])
+
+    def output(i, j, *phase):
+      total = _sum(
+        (row.outputs[i] * column.outputs[j], product)
+        for row, column, product in made[phase]
+      )
+      return zero if total is None else total
+
+    row_parts, column_parts = (
+      list(itertools.product(range(2), range(stride)))
+      for stride in geometry.strides
     )
-    return zero if total is None else total
+    y = interleave(
+      [[output(i, j, r, c) for j, c in column_parts] for i, r in row_parts]
+    )
+    return y[:, : out[0], : out[1]]
 
-  row_parts, column_parts = (
-    list(itertools.product(range(2), range(stride)))
-    for stride in geometry.strides
+  numbers = sum(
+    math.prod(weights.shape[:2]) * channels + weights.size // channels
+    for _, weights in parts
   )
-  y = interleave(
-    [[output(i, j, r, c) for j, c in column_parts] for i, r in row_parts]
-  )
-  return y[:, : out[0], : out[1]].astype(dtype)
+  return _in_parts(multiply, assemble, x, cut, numbers).astype(dtype)
 
 
 def kernel_gradient(x: Array, cotangent: Array, geometry: Geometry) -> Array:
   """`lowerings.lax_kernel_gradient`."""
   dtype, (x, cotangent) = x.dtype, _wide(x, cotangent)
-  x, cotangent = _after(cotangent, x), _after(x, cotangent)
-  tiles = [-(-n // 2) for n in cotangent.shape[1:3]]
+  channels, features = x.shape[3], cotangent.shape[3]
+  out = cotangent.shape[1:3]
   axes = _conv_axes(geometry)
-  tile = _Tiles(x, axes, tiles)
-  cotangent = pad(
-    cotangent,
-    [(0, 2 * t - n) for t, n in zip(tiles, cotangent.shape[1:3], strict=True)],
+  cut = _cut(x.shape[1:3], axes, [-(-n // 2) for n in out])
+  pads = [(0, 2 * count - n) for count, n in zip(cut.counts, out, strict=True)]
+  cut_made = _Tiles(cut.counts, (2, 2), pads)
+  rows, columns = ([[term] for term in _terms(filters)] for filters in axes)
+
+  def some(x, cotangent):
+    seen = cut.gather(x, rows, columns, _pixels)
+    made = cut_made.gather(cotangent, rows, columns, _outputs)
+    return _products(seen, made, (2, 2))
+
+  numbers = len(rows) * len(columns) * (channels + features)
+  num = _at_once(len(x), math.prod(cut.counts), numbers)
+  if num == len(x):
+    products = some(x, cotangent)
+  else:
+    parts = tuple(a.reshape(-1, num, *a.shape[1:]) for a in (x, cotangent))
+    zero = jnp.zeros((len(rows), len(columns), channels, features), x.dtype)
+    products, _ = lax.scan(
+      lambda total, part: (total + some(*part), None), like(zero, *parts), parts
+    )
+  of_taps = (
+    _sums(
+      [[(i, dict(_taps(term)).get(tap, 0)) for i, (term,) in enumerate(terms)]]
+      for tap in range(size)
+    )
+    for terms, size in zip((rows, columns), geometry.sizes, strict=True)
   )
-  features = cotangent.shape[3]
-  taps = defaultdict(list)
-  for row, p, column, q in _products(*axes):
-    made = _weighted(
-      p.outputs, q.outputs, lambda i, j: cotangent[:, i::2, j::2]
-    )
-    product = lax.dot_general(
-      tile(row, p, column, q),
-      made.reshape(-1, features),
-      (((0,), (0,)), ((), ())),
-    )
-    for (r, row_tap), (c, column_tap) in itertools.product(
-      enumerate(row.taps), enumerate(column.taps)
-    ):
-      taps[row_tap, column_tap].append((p.taps[r] * q.taps[c], product))
-  height, width = geometry.sizes
-  kernel = [_sum(taps[i, j]) for i in range(height) for j in range(width)]
-  return jnp.stack(kernel).reshape(height, width, -1, features).astype(dtype)
+  kernel = _gather_both(products, *of_taps)
+  return kernel.reshape(*geometry.sizes, channels, features).astype(dtype)

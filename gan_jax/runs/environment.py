@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 import gan_jax
+from gan_jax.core import machine
 
 _PACKAGES = (
   'jax',
@@ -55,8 +56,8 @@ def environment(parallel: str) -> dict[str, Any]:
     'device_kind': jax.devices()[0].device_kind,
     'device_count': jax.device_count(),
     'machine': platform.machine(),
-    'processor': _processor(),
-    'instructions': _instructions(),
+    'processor': machine.processor(),
+    'instructions': machine.instructions(),
     'cores': len(os.sched_getaffinity(0))
     if hasattr(os, 'sched_getaffinity')
     else os.cpu_count(),
@@ -116,31 +117,6 @@ def _version(package: str) -> str | None:
     return importlib.metadata.version(package)
   except importlib.metadata.PackageNotFoundError:
     return None
-
-
-def _processor() -> str:
-  """The processor's model name where the system tells it."""
-  info = pathlib.Path('/proc/cpuinfo')
-  if info.is_file():
-    for line in info.read_text().splitlines():
-      if line.startswith('model name'):
-        return line.partition(':')[2].strip()
-  return platform.processor()
-
-
-def _instructions() -> str | None:
-  """The processor's vector instructions, by which XLA chooses its code.
-
-  Its name may hide them, as in virtual machines.
-  """
-  info = pathlib.Path('/proc/cpuinfo')
-  if info.is_file():
-    for line in info.read_text().splitlines():
-      if line.startswith(('flags', 'Features')):
-        words = line.partition(':')[2].split()
-        known = ('avx', 'fma', 'amx', 'sve', 'asimd')
-        return ' '.join(sorted(x for x in words if x.startswith(known)))
-  return None
 
 
 def _git_commit() -> str | None:

@@ -1,5 +1,6 @@
 """A config bound to data and devices: all that stepping needs."""
 
+import contextlib
 import functools
 import itertools
 import json
@@ -237,7 +238,10 @@ def compile_step(program: Program) -> parallel.Step:
 
 
 def advance(
-  program: Program, state: TrainState, start: int
+  program: Program,
+  state: TrainState,
+  start: int,
+  compiling: contextlib.AbstractContextManager | None = None,
 ) -> Iterator[tuple[int, TrainState, Metrics]]:
   """Trains from step `start` on, for as long as the caller asks for more.
 
@@ -245,6 +249,7 @@ def advance(
     program: what to train.
     state: the state after `start` steps; it is donated.
     start: a multiple of the plan's steps_per_dispatch.
+    compiling: a context entered for the first dispatch, which compiles.
 
   Yields:
     After each dispatch: the number of steps done, the state, and the metrics
@@ -257,6 +262,7 @@ def advance(
   step = start
   while True:
     batches = list(itertools.islice(batches_by_step, chunk))
-    state, metrics = run(state, batches, key)
+    with (compiling if step == start else None) or contextlib.nullcontext():
+      state, metrics = run(state, batches, key)
     step += chunk
     yield step, state, metrics

@@ -31,6 +31,7 @@ from gan_jax.training import loop, session
 from gan_jax.training.meter import Clock, Diverged
 from gan_jax.training.recorder import Recorder
 from gan_jax.training.signals import Stopped, StopRequest
+from gan_jax.training.waiting import compiling
 
 Outcome = dict[str, Any] | Diverged | InputError
 
@@ -184,7 +185,8 @@ def _train_together(
   )
   pending = None
   with bar:
-    for step, state, metrics in _advance(lanes, start):
+    wait = compiling(bar, request, start)
+    for step, state, metrics in _advance(lanes, start, wait):
       clock.step(plan.steps_per_dispatch)
       bar.update(plan.steps_per_dispatch)
       _read(lanes, pending)  # the device is at work on the next one
@@ -223,7 +225,9 @@ def _each(
 
 
 def _advance(
-  lanes: Sequence[_Lane], start: int
+  lanes: Sequence[_Lane],
+  start: int,
+  compiling: contextlib.AbstractContextManager,
 ) -> Iterator[tuple[int, TrainState, Any]]:
   """As `program.advance`; states have an axis of lanes, metrics a second."""
   programs = [lane.program for lane in lanes]
@@ -241,7 +245,9 @@ def _advance(
       jax.tree.map(lambda *x: np.stack(x), *each)
       for each in itertools.islice(batches, chunk)
     ]
-    state, metrics = run(state, several, keys)
+    first = step == start + chunk
+    with compiling if first else contextlib.nullcontext():
+      state, metrics = run(state, several, keys)
     yield step, state, metrics
 
 

@@ -28,6 +28,7 @@ from gan_jax.systems.state import TrainState
 from gan_jax.training import session
 from gan_jax.training.meter import Clock, Diverged, Meter
 from gan_jax.training.signals import Interrupted, Stopped, StopRequest
+from gan_jax.training.waiting import compiling
 
 
 def train(
@@ -184,7 +185,10 @@ def _train_steps(
     dynamic_ncols=True,
   )
   with bar:
-    for step, state, metrics in advance(program, state, start):  # noqa: B020
+    wait = compiling(bar, request, start)
+    for step, state, metrics in advance(  # noqa: B020
+      program, state, start, wait
+    ):
       stop = agree(request.received or 0)  # read once: it can arrive any time
       meter.add(step, metrics)
       clock.step(plan.steps_per_dispatch)

@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from gan_jax.devices import hosts
+
 
 class Stopped(Exception):
   """A signal asked the run to stop, and its state is saved."""
@@ -38,6 +40,7 @@ class StopRequest:
   def __init__(self):
     self._handlers = {}
     self._interruptible = False
+    self._saved_step: int | None = None  # while there is nothing to save
 
   def __enter__(self):
     if threading.current_thread() is not threading.main_thread():
@@ -78,6 +81,22 @@ class StopRequest:
     finally:
       self._interruptible = False
 
+  @contextlib.contextmanager
+  def nothing_to_save(self, step: int) -> Iterator[None]:
+    """In its body SIGTERM ends the process at once, as nothing would be lost.
+
+    Where there are several processes it is noted as ever: the others would wait
+    for this one.
+
+    Args:
+      step: the number of steps done, which are saved.
+    """
+    self._saved_step = None if hosts.several() else step
+    try:
+      yield
+    finally:
+      self._saved_step = None
+
   def _receive(self, signum, _):
     self.received = self.received or signum
     if self._interruptible:
@@ -92,6 +111,10 @@ class StopRequest:
       if told:
         os._exit(128 + number[0])
       told = True
+      step = self._saved_step
+      if number[0] == signal.SIGTERM and step is not None:
+        print(Stopped(signal.SIGTERM, step), file=sys.stderr, flush=True)
+        os._exit(128 + signal.SIGTERM)
       print(
         f'{signal.Signals(number[0]).name} received: saving and stopping after '
         'the current step (a compilation is finished first); a second '

@@ -95,10 +95,11 @@ def _guarded(
 ) -> int:
   """The status of `run`; what it raises becomes a line and a status."""
   # Imported late: --help should not wait for them.
-  from gan_jax.devices import hosts
+  from gan_jax.devices import compile_cache, hosts
   from gan_jax.training.meter import Diverged
   from gan_jax.training.signals import Stopped
 
+  compile_cache.enable()
   try:
     return run(values, *rest) or 0
   except Diverged as error:

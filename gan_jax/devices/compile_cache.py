@@ -1,0 +1,44 @@
+"""The persistent compilation cache: later starts do not compile again."""
+
+import hashlib
+import os
+import pathlib
+
+import jax
+
+from gan_jax.core import machine
+
+
+def enable() -> None:
+  """Keeps compiled programs in the user's cache folder, unless told otherwise.
+
+  `JAX_COMPILATION_CACHE_DIR` names another folder, and
+  `JAX_ENABLE_COMPILATION_CACHE=false` keeps none. Programs that take under a
+  second to compile are not kept. Each jaxlib and kind of processor has a folder
+  of its own: a home directory may be shared by several machines, and what is
+  compiled for one may not run on another.
+  """
+  if jax.config.jax_compilation_cache_dir:
+    return
+  folder = _folder()
+  try:
+    folder.mkdir(parents=True, exist_ok=True)
+  except OSError:
+    return  # a home that cannot be written: no cache, as without this
+  if os.access(folder, os.W_OK):
+    jax.config.update('jax_compilation_cache_dir', str(folder))
+
+
+def in_use() -> bool:
+  """Whether later starts find what this one compiles."""
+  return bool(
+    jax.config.jax_enable_compilation_cache
+    and jax.config.jax_compilation_cache_dir
+  )
+
+
+def _folder() -> pathlib.Path:
+  home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+  kind = f'{machine.processor()} {machine.instructions()}'
+  digest = hashlib.sha256(kind.encode()).hexdigest()[:8]
+  return pathlib.Path(home, 'gan_jax', f'jax-{jax.__version__}-{digest}')
