@@ -34,8 +34,8 @@ _FEW_CHANNELS = 16
 # From here on a product makes up for gathering its operands.
 _MANY_CHANNELS = 256
 _MANY_PIXELS = 2048
-# From here on a convolution keeps both cores busy by itself: its operations, one
-# after the other in a call, are no slower than side by side with others.
+# From here on a convolution keeps all cores busy by itself, and its operations
+# are no slower one after the other, in a call, than side by side with others.
 _MANY_PRODUCTS = 10**8
 # Up to here a kernel has more numbers than there are pixels for each of them.
 _FEW_PIXELS = 64

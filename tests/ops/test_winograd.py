@@ -1,4 +1,7 @@
+import functools
 import itertools
+import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +57,30 @@ def test_all_three_forms_equal_laxs(size, strides):
       assert_allclose(actual, expected, rtol=0, atol=1e-13 * scale)
 
 
+@pytest.mark.parametrize(('most', 'parts'), [(2, 3), (3, 2), (4, 2), (5, 2)])
+def test_many_images_are_worked_on_some_at_a_time(monkeypatch, most, parts):
+  """In the largest number that divides the batch."""
+  monkeypatch.setattr(winograd, '_MANY_ROWS', 4 * 4 * most)
+  monkeypatch.setattr(winograd, '_CACHE_BYTES', 1)
+  rng = np.random.default_rng(0)
+  geometry = Geometry((2, 2), ((1, 2), (1, 2)), (5, 5))
+  with jax.enable_x64(True):
+    x = jnp.asarray(rng.normal(size=(6, 16, 16, 3)))
+    kernel = jnp.asarray(rng.normal(size=(5, 5, 3, 2)))
+    made = lowerings.lax_conv(x, kernel, geometry)
+    small = x[:, ::2, ::2]  # 4 x 4 tiles, too, of the transposed one's output
+    for ours, plain, a, b in (
+      (winograd.conv, lowerings.lax_conv, x, kernel),
+      (winograd.conv_transpose, lowerings.lax_conv_transpose, small, kernel),
+      (winograd.kernel_gradient, lowerings.lax_kernel_gradient, x, made),
+    ):
+      jitted = jax.jit(functools.partial(ours, geometry=geometry))  # anew
+      assert f'tensor<{parts}x{6 // parts}x' in jitted.lower(a, b).as_text()
+      expected = plain(a, b, geometry)
+      scale = float(jnp.abs(expected).max())
+      assert_allclose(jitted(a, b), expected, rtol=0, atol=1e-13 * scale)
+
+
 def assert_close(actual, expected, tolerance):
   for a, e in zip(actual, expected, strict=True):
     assert a.dtype == e.dtype
@@ -92,11 +119,18 @@ def test_rounds_as_the_plain_forms_do(size, stride, channels, dtype, tolerance):
 
 
 def products(function, *args):
-  """How many products of matrices and convolutions the CPU's program has."""
+  """How many products of matrices and convolutions the CPU's program has.
+
+  Minimal filtering has batches of products, along two axes.
+  """
   text = jax.jit(function).lower(*args).as_text()
-  return text.count('stablehlo.dot_general'), text.count(
-    'stablehlo.convolution'
-  )
+  count = text.count('stablehlo.dot_general')
+  for shape in re.findall(
+    r'stablehlo.dot_general.*batching_dims = \[0, 1\].*-> tensor<(\d+)x(\d+)x',
+    text,
+  ):
+    count += math.prod(map(int, shape)) - 1
+  return count, text.count('stablehlo.convolution')
 
 
 @pytest.mark.parametrize(
