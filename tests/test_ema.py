@@ -64,11 +64,10 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize('decay', [0.0, 0.5, 0.999, 0.9999])
-@WRAP
-def test_the_debiased_share_is_this_expression_to_the_bit(wrap, decay):
+def test_the_debiased_share_is_this_expression_to_the_bit(decay):
   """A run that stopped goes on with the very numbers it had."""
-  share = wrap(lambda step: debiased_share(step, decay))
-  inline = wrap(lambda step: (1.0 - decay) / (1.0 - decay ** (step + 1)))
+  share = jax.jit(lambda step: debiased_share(step, decay))
+  inline = jax.jit(lambda step: (1.0 - decay) / (1.0 - decay ** (step + 1)))
   for step in (0, 1, 2, 5, 100, 12345, 10**7):
     step = jnp.int32(step)
     np.testing.assert_array_equal(share(step), inline(step))

@@ -180,9 +180,8 @@ def several_steps(train_step: Callable) -> Callable:
 def shard(steps: Callable, mesh: Mesh, *, check_vma: bool = False) -> Callable:
   """`several_steps` over the devices of a mesh, whose axis is AXIS_NAME.
 
-  The program is that of `jax.pmap`, to the bit. With `check_vma`, JAX proves
-  while tracing that the state comes out the same on every device, and the sums
-  are in another order.
+  The program is that of `jax.pmap`, up to rounding. With `check_vma`, JAX
+  proves while tracing that the state comes out the same on every device.
   """
   mapped = jax.shard_map(
     steps,

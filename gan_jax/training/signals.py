@@ -113,7 +113,12 @@ class StopRequest:
       told = True
       step = self._saved_step
       if number[0] == signal.SIGTERM and step is not None:
-        print(Stopped(signal.SIGTERM, step), file=sys.stderr, flush=True)
+        print(
+          f'stopped by SIGTERM while compiling, at step {step}; the same '
+          'command goes on from there',
+          file=sys.stderr,
+          flush=True,
+        )
         os._exit(128 + signal.SIGTERM)
       print(
         f'{signal.Signals(number[0]).name} received: saving and stopping after '

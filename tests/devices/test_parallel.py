@@ -98,14 +98,15 @@ def steps_of(config, dataset):
 
 
 @pytest.mark.parametrize('name', CASES)
-def test_pmap_is_shard_map_to_the_bit(name):
+def test_pmap_is_shard_map(name):
+  """Up to rounding: on some processors XLA sums in another order."""
   steps, run = steps_of(*tiny(name))
   pmapped = jax.pmap(
     steps, 'batch', in_axes=(None, 1, None), out_axes=(None, None)
   )
   by_pmap = run(pmapped, lambda x: x.reshape(1, 2, -1, *x.shape[1:]))
   by_shard_map = run(parallel.shard(steps, two_devices()), lambda x: x[None])
-  jax.tree.map(assert_array_equal, by_pmap, by_shard_map)
+  assert_close(by_pmap, by_shard_map, 2e-6)
 
 
 @pytest.mark.parametrize('name', CASES)
