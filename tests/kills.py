@@ -115,9 +115,9 @@ def arm(phase: str, seed: int, workdir: str) -> None:
     with killer.during('compile'):
       return init_state(program)
 
-  def hooked_advance(program, state, start):
+  def hooked_advance(program, state, start, wait):
     killer.step = start
-    dispatches = advance(program, state, start)
+    dispatches = advance(program, state, start, wait)
     with killer.during('compile'):
       first = next(dispatches)
     killer.step = first[0]

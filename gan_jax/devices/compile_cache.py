@@ -1,12 +1,18 @@
 """The persistent compilation cache: later starts do not compile again."""
 
+import contextlib
 import hashlib
 import os
 import pathlib
+import re
+import warnings
+from collections.abc import Iterator
 
 import jax
 
 from gan_jax.core import machine
+
+_OF_CACHE = re.compile('Error (reading|writing) persistent compilation cache')
 
 
 def enable() -> None:
@@ -27,6 +33,29 @@ def enable() -> None:
     return  # a home that cannot be written: no cache, as without this
   if os.access(folder, os.W_OK):
     jax.config.update('jax_compilation_cache_dir', str(folder))
+
+
+@contextlib.contextmanager
+def mended() -> Iterator[None]:
+  """In its body, what cannot be read from the cache, or written, is no matter.
+
+  jax warns and compiles. A process that is killed, or a full disk, leaves half
+  a file, which jax would never replace: then the folder is emptied, if it is
+  the one that `enable` chose.
+  """
+  with warnings.catch_warnings():
+    show = warnings.showwarning
+
+    def answer(message, *args, **kwargs):
+      if not _OF_CACHE.match(str(message)):
+        show(message, *args, **kwargs)
+      elif jax.config.jax_compilation_cache_dir == str(_folder()):
+        for entry in _folder().glob('*-cache'):
+          with contextlib.suppress(OSError):
+            entry.unlink()
+
+    warnings.showwarning = answer
+    yield
 
 
 def in_use() -> bool:

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import jax
 import pytest
 
@@ -43,3 +47,46 @@ def test_a_home_that_cannot_be_written_is_no_error(folder):
   folder.write_text('a file where the folder would be')
   compile_cache.enable()
   assert not compile_cache.in_use()
+
+
+COMPILE = """
+import jax
+from gan_jax.devices import compile_cache
+
+compile_cache.enable()
+with compile_cache.mended():
+  print(jax.jit(lambda x: x * 2 + 1)(3.0))
+"""
+
+
+def test_half_an_entry_is_replaced_in_silence(tmp_path):
+  """A process that is killed leaves one, and jax would warn for ever."""
+
+  def sizes():
+    return {
+      path.name: path.stat().st_size for path in tmp_path.rglob('*-cache')
+    }
+
+  def compile_():
+    environment = os.environ | {
+      'XDG_CACHE_HOME': str(tmp_path),
+      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
+    }
+    del environment['JAX_COMPILATION_CACHE_DIR']
+    done = subprocess.run(
+      [sys.executable, '-c', COMPILE],
+      env=environment,
+      capture_output=True,
+      text=True,
+      check=True,
+    )
+    assert done.stdout == '7.0\n'
+    assert not done.stderr
+
+  compile_()
+  whole = sizes()
+  assert whole
+  for path in tmp_path.rglob('*-cache'):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+  compile_()
+  assert sizes() == whole

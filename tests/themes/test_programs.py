@@ -55,6 +55,11 @@ def test_nor_at_full_size_where_other_forms_are_chosen(name):
   text = lowered.as_text()
   assert 'batching_dims = [0, 1] x [0, 1]' in text  # minimal filtering
   assert not re.search(r'lhs_dilate = \[(?!1, 1\])', text)
+  # XLA runs others fast at the top of a program only.
+  orders = re.findall(
+    r'stablehlo.convolution.*dim_numbers = (.*), window', text
+  )
+  assert set(orders) <= {'[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]'}
 
 
 def test_networks_passes_are_shared_by_the_two_losses():

@@ -101,7 +101,8 @@ def _guarded(
 
   compile_cache.enable()
   try:
-    return run(values, *rest) or 0
+    with compile_cache.mended():
+      return run(values, *rest) or 0
   except Diverged as error:
     return _fail(str(error), 1)
   except Stopped as stop:
