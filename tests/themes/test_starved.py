@@ -24,13 +24,11 @@ def train(workdir, *args, config='tests/toy.py', **limits):
     for name, limit in limits.items():
       resource.setrlimit(getattr(resource, f'RLIMIT_{name}'), (limit, limit))
 
-  # No compile cache, which would speak of the same lack.
-  cache = 'JAX_COMPILATION_CACHE_DIR'
   return subprocess.Popen(
     [sys.executable, '-m', 'tests.train', f'--config={config}',
      f'--workdir={workdir}', *args],
     cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-    env={name: x for name, x in os.environ.items() if name != cache},
+    env=os.environ | {'JAX_ENABLE_COMPILATION_CACHE': 'false'},
     preexec_fn=lower,
   )  # fmt: skip
 
