@@ -219,7 +219,7 @@ def _shown(figures: dict[str, Any]) -> list[str]:
 
 
 def scaling(name: str, **options: Any) -> Iterator[str]:
-  """How our step's cost grows: rows of a table, with the fitted exponents.
+  """Measures the step's growth with batch, image and width, as rows of a table.
 
   Args:
     name: of `WORKLOADS`.

@@ -1,4 +1,4 @@
-"""What is timed: the systems at their configs' sizes, on made-up images."""
+"""Workloads of the benchmark: each system at its config's sizes."""
 
 import pathlib
 from collections.abc import Mapping

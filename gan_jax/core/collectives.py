@@ -22,7 +22,7 @@ def psum(x: Array, axis_name: AxisName | None) -> Array:
 
 
 def vary(tree: Tree, axis_name: AxisName | None) -> Tree:
-  """What is the same on every replica, known as each replica's own value.
+  """Marks a replicated tree as varying over the mapped axis, for gradients.
 
   Under `jax.shard_map` with check_vma, a loss that is the same everywhere would
   be differentiated once, not once a replica, and gradients of parameters that
@@ -38,7 +38,7 @@ def vary(tree: Tree, axis_name: AxisName | None) -> Tree:
 
 
 def like(x: Array, *others: Array) -> Array:
-  """x as each replica's own where one of the others is, for `jax.shard_map`."""
+  """Marks x as varying over the mapped axes over which another array varies."""
   own = [jax.typeof(a).manual_axis_type.varying for a in (x, *others)]
   missing = frozenset.union(*own) - own[0]
   return jax.lax.pcast(x, tuple(missing), to='varying') if missing else x

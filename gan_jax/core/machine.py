@@ -1,4 +1,4 @@
-"""What the machine's processor is."""
+"""The processor's model and vector instructions."""
 
 import pathlib
 import platform

@@ -16,7 +16,7 @@ _OF_CACHE = re.compile('Error (reading|writing) persistent compilation cache')
 
 
 def enable() -> None:
-  """Keeps compiled programs in the user's cache folder, unless told otherwise.
+  """Sets jax's compilation cache to the user's cache folder, unless it is set.
 
   `JAX_COMPILATION_CACHE_DIR` names another folder, and
   `JAX_ENABLE_COMPILATION_CACHE=false` keeps none. Programs that take under a
@@ -37,7 +37,7 @@ def enable() -> None:
 
 @contextlib.contextmanager
 def mended() -> Iterator[None]:
-  """In its body, what cannot be read from the cache, or written, is no matter.
+  """Silences and mends entries of the cache that cannot be read or written.
 
   jax warns and compiles. A process that is killed, or a full disk, leaves half
   a file, which jax would never replace: then the folder is emptied, if it is
@@ -59,7 +59,7 @@ def mended() -> Iterator[None]:
 
 
 def in_use() -> bool:
-  """Whether later starts find what this one compiles."""
+  """Returns whether compiled programs are kept for later starts."""
   return bool(
     jax.config.jax_enable_compilation_cache
     and jax.config.jax_compilation_cache_dir

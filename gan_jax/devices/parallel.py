@@ -55,7 +55,7 @@ def mode_in_use(mode: str) -> str:
 
 
 def replicated(mode: str) -> NamedSharding:
-  """Where the state lives: a copy on every device that takes part."""
+  """Returns the state's sharding: a copy on every device that takes part."""
   return NamedSharding(_mesh(mode), P())
 
 

@@ -120,7 +120,7 @@ class ConvDiscriminator(nn.Module):
 
 
 def _num_layers(size: Sequence[int], base_size: int, network: str) -> int:
-  """How often `base_size` is doubled to make the image's size."""
+  """Returns the number of strided layers between base size and image size."""
   height, width = size
   num = (height // base_size).bit_length() - 1
   if height != width or num < 1 or height != base_size * 2**num:

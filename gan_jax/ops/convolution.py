@@ -113,7 +113,7 @@ def _geometry(kernel: Array, strides, padding) -> Geometry:
 
 
 def _transposed_pads(size: int, stride: int, padding: str) -> tuple[int, int]:
-  """Of the dilated input, as lax.conv_transpose pads it."""
+  """Returns the dilated input's padding, as lax.conv_transpose has it."""
   if padding == 'VALID':
     total, low = size + stride - 2 + max(size - stride, 0), size - 1
   else:
@@ -166,7 +166,7 @@ def _bilinear(
 
 
 def _backward(geometry: Geometry, to: Sequence, of: Sequence) -> Geometry:
-  """Of the map from `of` pixels back to `to` pixels."""
+  """Returns the adjoint map's geometry, from `of` pixels to `to` pixels."""
   pads = tuple(
     (size - 1 - low, n - m + low)
     for (low, _), size, n, m in zip(
@@ -181,7 +181,7 @@ def _dilated(x: Array, strides: tuple[int, int]) -> list[int]:
 
 
 def _input_gradient(x, kernel, cotangent, geometry, adjoint):
-  """Of `_conv`."""
+  """Computes the gradient of `_conv` by its input."""
   dilated = _dilated(cotangent, geometry.strides)
   back = _backward(geometry, to=x.shape[1:3], of=dilated)
   return _conv_transpose(cotangent, kernel, back, not adjoint)

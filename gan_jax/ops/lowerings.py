@@ -1,4 +1,4 @@
-"""How the three bilinear maps of `gan_jax.ops.convolution` are computed.
+"""Lowerings of the three bilinear maps of `gan_jax.ops.convolution`.
 
 For each of conv, conv_transpose and kernel_gradient: lax's own form, for GPU
 and TPU, and forms for the CPU, of which the shapes choose one.
@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from gan_jax.core.types import Array
-from gan_jax.ops import winograd
+from gan_jax.ops import filters, winograd
 from gan_jax.ops.calls import as_call
 from gan_jax.ops.geometry import (
   Geometry,
@@ -66,7 +66,7 @@ def lax_conv_transpose(x: Array, kernel: Array, geometry: Geometry) -> Array:
 def lax_kernel_gradient(
   x: Array, cotangent: Array, geometry: Geometry
 ) -> Array:
-  """What lax's differentiation of its convolution gives.
+  """Gradient of a convolution by its kernel, as lax's differentiation gives it.
 
   It is written out, since `jax.linear_transpose` would take the kernel for one
   that is the same on every replica, whose gradients `jax.shard_map` sums.
@@ -164,7 +164,7 @@ def cpu_kernel_gradient(
 
 
 def _run(form, a, b, geometry, adjoint, num_pixels, kernel) -> Array:
-  """A form's result, by a call if it is worth one.
+  """Applies a form, as a call of its own if it has much work.
 
   Args:
     form: of (a, b, geometry, adjoint).
@@ -187,7 +187,7 @@ def _shape(kernel: Array, adjoint: bool) -> tuple[int, ...]:
 
 
 def _few_pixels(num_pixels: int, kernel: Sequence[int]) -> bool:
-  """Whether reading the kernel takes longer than its products."""
+  """Returns whether reading the kernel takes longer than its products."""
   *_, channels, features = kernel
   return (
     0 < num_pixels <= _FEW_PIXELS and min(channels, features) >= _FEW_CHANNELS
@@ -199,7 +199,7 @@ def conv_form(x: Sequence[int], kernel: Sequence[int], geometry) -> Form:
   batch, *size, channels = x
   features = kernel[3]
   out = output_size(size, geometry)
-  if winograd.conv_pays(batch, out, channels, features, geometry):
+  if filters.conv_pays(batch, out, channels, features, geometry):
     return winograd.conv
   if features < _FEW_CHANNELS <= channels and max(geometry.strides) == 1:
     return product_and_sum
@@ -213,7 +213,7 @@ def conv_transpose_form(
 ) -> Form:
   """The form for arrays of these shapes; none dilates the input."""
   batch, *size, channels = x
-  if winograd.conv_transpose_pays(batch, size, channels, kernel[3], geometry):
+  if filters.conv_transpose_pays(batch, size, channels, kernel[3], geometry):
     return winograd.conv_transpose
   return by_phases if channels < _FEW_CHANNELS else product_and_sum
 
@@ -224,7 +224,7 @@ def kernel_gradient_form(
   """The form for arrays of these shapes."""
   batch, *out, features = cotangent
   channels = x[3]
-  if winograd.conv_pays(batch, out, channels, features, geometry):
+  if filters.conv_pays(batch, out, channels, features, geometry):
     return winograd.kernel_gradient
   many = batch * math.prod(out) >= _MANY_PIXELS or channels >= _MANY_CHANNELS
   return taps if many and features >= _FEW_CHANNELS else lax_kernel_gradient
@@ -240,7 +240,7 @@ def patches(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 def _windows(x: Array, geometry: Geometry) -> Array:
-  """What each tap sees, [B, pixels * taps, C]."""
+  """Gathers the pixels that each tap sees, [B, pixels * taps, C]."""
   out = output_size(x.shape[1:3], geometry)
   padded = pad(x, geometry.pads)
   batch, height, width, channels = padded.shape
@@ -371,7 +371,7 @@ def product_and_sum(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 def _shifted_sums(products: Array, x: Array, geometry: Geometry) -> Array:
-  """Of a transposed convolution's products [B, H, W, h, w, D]."""
+  """Adds up a transposed convolution's products [B, H, W, h, w, D]."""
   features = products.shape[-1]
 
   def make_phase(pairs, length):

@@ -25,7 +25,7 @@ Every function takes its two arrays and a `Geometry`, as in
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -35,193 +35,26 @@ from jax import lax
 from gan_jax.core.collectives import like
 from gan_jax.core.types import Array
 from gan_jax.ops.calls import as_call
+from gan_jax.ops.filters import (
+  Class,
+  Filter,
+  Term,
+  classes_of,
+  conv_axes,
+  terms_of,
+  transposed_axes,
+  transposed_tiles,
+)
 from gan_jax.ops.geometry import (
   Geometry,
   interleave,
   output_size,
   pad,
-  phases,
   transposed_output_size,
 )
 
-
-class Product(NamedTuple):
-  """Weights of one product: (pixels @ x) * (taps @ kernel) * outputs."""
-
-  pixels: tuple[float, ...]  # of those that the two outputs see
-  taps: tuple[float, ...]
-  outputs: tuple[float, float]
-
-
-# By the number of taps n, the products of which the two outputs are the sum.
-_MINIMAL = {
-  1: (
-    Product((1, 0, 0, 0), (1,), (1, 0)),
-    Product((0, 1, 0, 0), (1,), (0, 1)),
-  ),
-  2: (
-    Product((1, 0, -1, 0), (1, 0), (1, 0)),
-    Product((0, 1, 1, 0), (0.5, 0.5), (1, 1)),
-    Product((0, -1, 1, 0), (0.5, -0.5), (1, -1)),
-  ),
-  3: (
-    Product((1, 0, -1, 0), (1, 0, 0), (1, 0)),
-    Product((0, 1, 1, 0), (0.5, 0.5, 0.5), (1, 1)),
-    Product((0, -1, 1, 0), (0.5, -0.5, 0.5), (1, -1)),
-    Product((0, -1, 0, 1), (0, 0, 1), (0, 1)),
-  ),
-}
-
-
-class Filter(NamedTuple):
-  """At most three taps along one axis.
-
-  Output i is the sum over r of tap taps[r] times pixel start + step * (i + r).
-  """
-
-  taps: tuple[int, ...]  # of the kernel
-  start: int
-  step: int
-  phase: int = 0  # of the outputs, in a transposed convolution
-
-
-class Term(NamedTuple):
-  """A product of a filter."""
-
-  filter: Filter
-  product: Product
-
-
-def _split(taps: Sequence[int], start: int, step: int, phase: int = 0):
-  """A filter of any length as filters of at most three taps."""
-  count = -(-len(taps) // 3)
-  for part in range(count):
-    first = part * len(taps) // count
-    last = (part + 1) * len(taps) // count
-    yield Filter(tuple(taps[first:last]), start + step * first, step, phase)
-
-
-def _conv_axes(geometry: Geometry) -> list[list[Filter]]:
-  """A convolution's filters along height and along width."""
-  return [
-    _conv_filters(size, stride, low)
-    for stride, (low, _), size in zip(*geometry, strict=True)
-  ]
-
-
-def _transposed_axes(geometry: Geometry) -> list[list[Filter]]:
-  """A transposed convolution's filters along height and along width."""
-  return [
-    _transposed_filters(size, stride, low)
-    for stride, (low, _), size in zip(*geometry, strict=True)
-  ]
-
-
-def _transposed_tiles(size: Sequence[int], geometry: Geometry) -> list[int]:
-  """How many tiles of 2x2 pixels each phase of the output has, by axis."""
-  out = transposed_output_size(size, geometry)
-  return [
-    -(-n // (2 * stride))
-    for n, stride in zip(out, geometry.strides, strict=True)
-  ]
-
-
-def _conv_filters(size: int, stride: int, low: int) -> list[Filter]:
-  """Of one axis: every stride-th tap is a filter of every stride-th pixel."""
-  return [
-    part
-    for tap in range(min(stride, size))
-    for part in _split(range(tap, size, stride), tap - low, stride)
-  ]
-
-
-def _transposed_filters(size: int, stride: int, low: int) -> list[Filter]:
-  """Of one axis: a filter for each phase of the output."""
-  return [
-    part
-    for phase, pairs in enumerate(phases(size, stride, low))
-    if pairs
-    for part in _split([tap for tap, _ in pairs], pairs[0][1], 1, phase)
-  ]
-
-
-# What a sum with its move through memory costs, in products: the value at which
-# the choice agrees best with the times in docs/performance.md.
-_SUM_COST = 9.4
-
-
-def conv_pays(
-  batch: int,
-  out: Sequence[int],
-  channels: int,
-  features: int,
-  geometry: Geometry,
-) -> bool:
-  """Whether `conv` and `kernel_gradient` are faster than the plain forms.
-
-  Args:
-    batch: the number of images.
-    out: the size of the convolution's output.
-    channels: of its input.
-    features: of its output.
-    geometry: of the convolution.
-  """
-  axes = _conv_axes(geometry)
-  tiles = [-(-n // 2) for n in out]
-  return _pays(axes, tiles, batch, math.prod(out), channels, features, geometry)
-
-
-def conv_transpose_pays(
-  batch: int,
-  size: Sequence[int],
-  channels: int,
-  features: int,
-  geometry: Geometry,
-) -> bool:
-  """Whether `conv_transpose` of images of that size is faster, likewise."""
-  axes, tiles = _transposed_axes(geometry), _transposed_tiles(size, geometry)
-  return _pays(
-    axes, tiles, batch, math.prod(size), channels, features, geometry
-  )
-
-
-def _pays(axes, tiles, batch, pixels, channels, features, geometry) -> bool:
-  # The plain form has a product for each of `pixels` and each tap.
-  plain = pixels * math.prod(geometry.sizes)
-  if min(batch, *tiles, plain, channels, features) < 1:  # nothing to make
-    return False
-  products = math.prod(
-    count * sum(len(_MINIMAL[len(f.taps)]) for f in filters)
-    for count, filters in zip(tiles, axes, strict=True)
-  )
-  # Each product of matrices, [tiles, C] times [C, D], has sums to make or use
-  # of [tiles, C], [C, D] and [tiles, D].
-  sums = 1 / channels + 1 / features + 1 / (batch * math.prod(tiles))
-  return products / plain + _SUM_COST * sums < 1
-
-
-# Terms of an axis, in groups of equally many that share an operand or a result.
-Class = list[list[Term]]
 # What a term is a sum of: places along an axis, and their weights.
 Summands = Iterable[tuple[int, float]]
-
-
-def _terms(filters: Iterable[Filter]) -> list[Term]:
-  """All products of an axis."""
-  return [Term(f, p) for f in filters for p in _MINIMAL[len(f.taps)]]
-
-
-def _classes(
-  filters: Iterable[Filter], key: Callable[[Term], Hashable]
-) -> list[Class]:
-  """An axis's terms in groups of the same key, by the size of the group."""
-  groups = defaultdict(list)
-  for term in _terms(filters):
-    groups[key(term)].append(term)
-  classes = defaultdict(list)
-  for group in groups.values():
-    classes[len(group)].append(group)
-  return list(classes.values())
 
 
 class _Sums(NamedTuple):
@@ -297,7 +130,7 @@ def _gather_both(x: Array, rows: _Sums, columns: _Sums) -> Array:
 
 
 class _Tiles(NamedTuple):
-  """How images are padded, and cut into tiles."""
+  """Tiles of padded images."""
 
   counts: Sequence[int]  # along height and width
   steps: Sequence[int]  # pixels from a tile to the next
@@ -360,7 +193,7 @@ def _cut(
 def _weights(
   kernel: Array, rows: Class, columns: Class, *, wide: bool
 ) -> Array:
-  """What the products take of a kernel [h, w, C, D].
+  """Computes the weights of all products from a kernel [h, w, C, D].
 
   Returns:
     [G, H, C, m, n, D] if `wide`, else [G, H, m, n, C, D].
@@ -381,7 +214,7 @@ def _products(a: Array, b: Array, contracting: tuple[int, int]) -> Array:
 
 
 def _sum(terms: Iterable[tuple[float, Array]]) -> Array | None:
-  """The sum of weight times array; None of none."""
+  """Computes the sum of weight times array; None of none."""
   total = None
   for weight, x in terms:
     if weight:
@@ -400,7 +233,7 @@ _MANY_ROWS = 1024
 
 
 def _at_once(batch: int, tiles: int, numbers: int) -> int:
-  """How many images, a divisor of the batch, are worked on at a time.
+  """Returns the number of images to work on at a time, a divisor of the batch.
 
   Args:
     batch: the number of images.
@@ -449,10 +282,12 @@ def conv(x: Array, kernel: Array, geometry: Geometry) -> Array:
   dtype, (x, kernel) = x.dtype, _wide(x, kernel)
   features = kernel.shape[3]
   out = output_size(x.shape[1:3], geometry)
-  axes = _conv_axes(geometry)
+  axes = conv_axes(geometry)
   cut = _cut(x.shape[1:3], axes, [-(-n // 2) for n in out])
   # Products that go to the same outputs are one, of longer rows.
-  classes = (_classes(filters, lambda t: t.product.outputs) for filters in axes)
+  classes = (
+    classes_of(filters, lambda t: t.product.outputs) for filters in axes
+  )
   parts = []
   for pair in itertools.product(*classes):
     weights = _weights(kernel, *pair, wide=False)
@@ -493,11 +328,11 @@ def conv_transpose(x: Array, kernel: Array, geometry: Geometry) -> Array:
   dtype, (x, kernel) = x.dtype, _wide(x, kernel)
   channels = kernel.shape[2]
   out = transposed_output_size(x.shape[1:3], geometry)
-  axes = _transposed_axes(geometry)
-  cut = _cut(x.shape[1:3], axes, _transposed_tiles(x.shape[1:3], geometry))
+  axes = transposed_axes(geometry)
+  cut = _cut(x.shape[1:3], axes, transposed_tiles(x.shape[1:3], geometry))
   # Products of the same pixels are one, of wider weights.
   classes = (
-    _classes(filters, lambda t: (t.filter.start, t.product.pixels))
+    classes_of(filters, lambda t: (t.filter.start, t.product.pixels))
     for filters in axes
   )
   parts = [
@@ -563,11 +398,11 @@ def kernel_gradient(x: Array, cotangent: Array, geometry: Geometry) -> Array:
   dtype, (x, cotangent) = x.dtype, _wide(x, cotangent)
   channels, features = x.shape[3], cotangent.shape[3]
   out = cotangent.shape[1:3]
-  axes = _conv_axes(geometry)
+  axes = conv_axes(geometry)
   cut = _cut(x.shape[1:3], axes, [-(-n // 2) for n in out])
   pads = [(0, 2 * count - n) for count, n in zip(cut.counts, out, strict=True)]
   cut_made = _Tiles(cut.counts, (2, 2), pads)
-  rows, columns = ([[term] for term in _terms(filters)] for filters in axes)
+  rows, columns = ([[term] for term in terms_of(filters)] for filters in axes)
 
   def some(x, cotangent):
     seen = cut.gather(x, rows, columns, _pixels)

@@ -35,7 +35,7 @@ from gan_jax.systems.state import TrainState
 
 
 class Due(NamedTuple):
-  """Whether a report and a checkpoint are due at a step."""
+  """Report and checkpoint that are due at a step."""
 
   report: bool
   save: bool

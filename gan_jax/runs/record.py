@@ -1,4 +1,4 @@
-"""What a run recorded of itself: its starts, reports and checkpoints."""
+"""Record of a run: its starts, reports and checkpoints."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -131,7 +131,7 @@ def _flags(runs: list[Run]) -> list[str]:
 
 
 def score(program: Program, directory: RunDirectory) -> Finished:
-  """What a finished run is judged by, with averaged and with raw weights.
+  """Scores of a finished run, with averaged and with raw weights.
 
   The test error of a system that classifies, and else every real number of
   result.json but the speed.

@@ -37,7 +37,7 @@ _COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all')
 def compile_for(
   config: ConfigDict, topology: str, image_shape: tuple[int, int, int]
 ) -> dict[str, Any]:
-  """What the compiler says of a step on all chips of a slice.
+  """Analysis of a step by the compiler, on all chips of a slice.
 
   Returns:
     Per device and step: `flops`, `bytes`, and bytes of memory by kind; the

@@ -46,7 +46,7 @@ def check_one_device(config: ConfigDict) -> None:
 
 
 def has_convolutions(program: Program) -> bool:
-  """Whether a network has one: they alone have weights of four dimensions."""
+  """Returns whether a network has convolutions: weights of four dimensions."""
   shapes = state_shapes(program.system, program.data.spec)
   weights = shapes.generator.params, shapes.discriminator.params
   return any(leaf.ndim >= 4 for leaf in jax.tree.leaves(weights))

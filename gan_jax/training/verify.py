@@ -146,7 +146,7 @@ def _compare_checkpoints(
 
 
 class _Past:
-  """What each step of a run owed: a `Plan` by its record.
+  """Plan of a run as it was carried out, by its record.
 
   The interval of reports is free to change within a run, so that the config
   alone does not tell at which steps the meter began anew.

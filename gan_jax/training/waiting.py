@@ -1,4 +1,4 @@
-"""What is said and done while the first step compiles."""
+"""Progress and signals while the first step compiles."""
 
 import contextlib
 import sys

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.ops import lowerings, winograd
+from gan_jax.ops import filters, lowerings, winograd
 from gan_jax.ops.convolution import conv, conv_transpose
 from gan_jax.ops.geometry import Geometry
 from tests.tiers import in_systems
@@ -20,12 +20,12 @@ def test_minimal_filters_are_filters(taps):
   rng = np.random.default_rng(taps)
   pixels, kernel = rng.normal(size=4), rng.normal(size=taps)
   outputs = np.zeros(2)
-  for product in winograd._MINIMAL[taps]:
+  for product in filters.MINIMAL[taps]:
     value = np.dot(product.pixels, pixels) * np.dot(product.taps, kernel)
     outputs += value * np.array(product.outputs)
   expected = [np.dot(kernel, pixels[i : i + taps]) for i in range(2)]
   assert_allclose(outputs, expected, rtol=1e-13)
-  assert len(winograd._MINIMAL[taps]) == taps + 1
+  assert len(filters.MINIMAL[taps]) == taps + 1
 
 
 FAST = [(3, (1, 1)), (5, (2, 2)), (4, (3, 2))]

@@ -1,0 +1,192 @@
+"""Minimal filters: the products of which a convolution along one axis is made.
+
+Two neighbouring outputs of a filter with three taps are sums of four products,
+of a filter with two taps sums of three; see `gan_jax.ops.winograd`. A strided
+or larger filter is taken apart into filters of at most three taps.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import NamedTuple
+
+from gan_jax.ops.geometry import Geometry, phases, transposed_output_size
+
+
+class Product(NamedTuple):
+  """Weights of one product: (pixels @ x) * (taps @ kernel) * outputs."""
+
+  pixels: tuple[float, ...]  # of those that the two outputs see
+  taps: tuple[float, ...]
+  outputs: tuple[float, float]
+
+
+# By the number of taps n, the products of which the two outputs are the sum.
+MINIMAL = {
+  1: (
+    Product((1, 0, 0, 0), (1,), (1, 0)),
+    Product((0, 1, 0, 0), (1,), (0, 1)),
+  ),
+  2: (
+    Product((1, 0, -1, 0), (1, 0), (1, 0)),
+    Product((0, 1, 1, 0), (0.5, 0.5), (1, 1)),
+    Product((0, -1, 1, 0), (0.5, -0.5), (1, -1)),
+  ),
+  3: (
+    Product((1, 0, -1, 0), (1, 0, 0), (1, 0)),
+    Product((0, 1, 1, 0), (0.5, 0.5, 0.5), (1, 1)),
+    Product((0, -1, 1, 0), (0.5, -0.5, 0.5), (1, -1)),
+    Product((0, -1, 0, 1), (0, 0, 1), (0, 1)),
+  ),
+}
+
+
+class Filter(NamedTuple):
+  """At most three taps along one axis.
+
+  Output i is the sum over r of tap taps[r] times pixel start + step * (i + r).
+  """
+
+  taps: tuple[int, ...]  # of the kernel
+  start: int
+  step: int
+  phase: int = 0  # of the outputs, in a transposed convolution
+
+
+class Term(NamedTuple):
+  """A product of a filter."""
+
+  filter: Filter
+  product: Product
+
+
+def _split(taps: Sequence[int], start: int, step: int, phase: int = 0):
+  """A filter of any length as filters of at most three taps."""
+  count = -(-len(taps) // 3)
+  for part in range(count):
+    first = part * len(taps) // count
+    last = (part + 1) * len(taps) // count
+    yield Filter(tuple(taps[first:last]), start + step * first, step, phase)
+
+
+def conv_axes(geometry: Geometry) -> list[list[Filter]]:
+  """A convolution's filters along height and along width."""
+  return [
+    _conv_filters(size, stride, low)
+    for stride, (low, _), size in zip(*geometry, strict=True)
+  ]
+
+
+def transposed_axes(geometry: Geometry) -> list[list[Filter]]:
+  """A transposed convolution's filters along height and along width."""
+  return [
+    _transposed_filters(size, stride, low)
+    for stride, (low, _), size in zip(*geometry, strict=True)
+  ]
+
+
+def transposed_tiles(size: Sequence[int], geometry: Geometry) -> list[int]:
+  """Counts the tiles of 2x2 pixels of each phase of the output, by axis."""
+  out = transposed_output_size(size, geometry)
+  return [
+    -(-n // (2 * stride))
+    for n, stride in zip(out, geometry.strides, strict=True)
+  ]
+
+
+def _conv_filters(size: int, stride: int, low: int) -> list[Filter]:
+  """An axis's filters: every stride-th tap, of every stride-th pixel."""
+  return [
+    part
+    for tap in range(min(stride, size))
+    for part in _split(range(tap, size, stride), tap - low, stride)
+  ]
+
+
+def _transposed_filters(size: int, stride: int, low: int) -> list[Filter]:
+  """An axis's filters: one for each phase of the output."""
+  return [
+    part
+    for phase, pairs in enumerate(phases(size, stride, low))
+    if pairs
+    for part in _split([tap for tap, _ in pairs], pairs[0][1], 1, phase)
+  ]
+
+
+# What a sum with its move through memory costs, in products: the value at which
+# the choice agrees best with the times in docs/performance.md.
+_SUM_COST = 9.4
+
+
+def conv_pays(
+  batch: int,
+  out: Sequence[int],
+  channels: int,
+  features: int,
+  geometry: Geometry,
+) -> bool:
+  """Estimates whether minimal filtering makes a convolution faster.
+
+  The estimate is that of its kernel's gradient, too.
+
+  Args:
+    batch: the number of images.
+    out: the size of the convolution's output.
+    channels: of its input.
+    features: of its output.
+    geometry: of the convolution.
+  """
+  axes = conv_axes(geometry)
+  tiles = [-(-n // 2) for n in out]
+  return _pays(axes, tiles, batch, math.prod(out), channels, features, geometry)
+
+
+def conv_transpose_pays(
+  batch: int,
+  size: Sequence[int],
+  channels: int,
+  features: int,
+  geometry: Geometry,
+) -> bool:
+  """Estimates whether it makes a transposed convolution faster, likewise."""
+  axes, tiles = transposed_axes(geometry), transposed_tiles(size, geometry)
+  return _pays(
+    axes, tiles, batch, math.prod(size), channels, features, geometry
+  )
+
+
+def _pays(axes, tiles, batch, pixels, channels, features, geometry) -> bool:
+  # The plain form has a product for each of `pixels` and each tap.
+  plain = pixels * math.prod(geometry.sizes)
+  if min(batch, *tiles, plain, channels, features) < 1:  # nothing to make
+    return False
+  products = math.prod(
+    count * sum(len(MINIMAL[len(f.taps)]) for f in filters)
+    for count, filters in zip(tiles, axes, strict=True)
+  )
+  # Each product of matrices, [tiles, C] times [C, D], has sums to make or use
+  # of [tiles, C], [C, D] and [tiles, D].
+  sums = 1 / channels + 1 / features + 1 / (batch * math.prod(tiles))
+  return products / plain + _SUM_COST * sums < 1
+
+
+# Terms of an axis, in groups of equally many that share an operand or a result.
+Class = list[list[Term]]
+
+
+def terms_of(filters: Iterable[Filter]) -> list[Term]:
+  """All products of an axis."""
+  return [Term(f, p) for f in filters for p in MINIMAL[len(f.taps)]]
+
+
+def classes_of(
+  filters: Iterable[Filter], key: Callable[[Term], Hashable]
+) -> list[Class]:
+  """An axis's terms in groups of the same key, by the size of the group."""
+  groups = defaultdict(list)
+  for term in terms_of(filters):
+    groups[key(term)].append(term)
+  classes = defaultdict(list)
+  for group in groups.values():
+    classes[len(group)].append(group)
+  return list(classes.values())
