@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import ShapeDtypeStruct
 
+from gan_jax.core import trees
 from gan_jax.core.errors import InputError, choice
 from gan_jax.core.files import replacing
 from gan_jax.core.rng import row_keys
@@ -194,17 +195,9 @@ def _open(
   return restore.load_run(workdir, checkpoint)
 
 
-def _by_name(tree) -> dict[str, Array]:
-  """A tree's leaves, in its order, by names such as 'params/dense/kernel'."""
-  return {
-    jax.tree_util.keystr(path, simple=True, separator='/'): leaf
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-  }
-
-
 def _used_weights(network: Network) -> dict[str, Array]:
   """By name, without those of the translator of the other direction."""
-  weights = _by_name(network.player.averaged)
+  weights = trees.by_path(network.player.averaged)
   function, specs = _as_function(network, weights)
   jaxpr = jax.make_jaxpr(function)(*specs).jaxpr
   read = {id(x) for equation in jaxpr.eqns for x in equation.invars}
@@ -224,7 +217,7 @@ def _as_function(
   """
   averaged = network.player.averaged
   structure = jax.tree.structure(averaged)
-  constants = _by_name(averaged)
+  constants = trees.by_path(averaged)
 
   def of_weights(given, *inputs):
     leaves = (constants | given).values()

@@ -20,7 +20,7 @@ import jax
 from orbax.checkpoint import v1 as ocp
 
 import gan_jax
-from gan_jax.core import os_errors
+from gan_jax.core import os_errors, trees
 from gan_jax.core.errors import InputError, enumeration
 from gan_jax.runs import formats
 from gan_jax.runs.fingerprint import part_fingerprints, sha256_of_json
@@ -66,8 +66,8 @@ def folders(state: TrainState) -> dict[str, Any]:
 def _structure(tree: Any) -> dict[str, str]:
   """The dtype and shape of each leaf by its path, e.g. 'params/w'."""
   return {
-    _leaf(path): (f'{leaf.dtype}{list(leaf.shape)}')
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    path: f'{leaf.dtype}{list(leaf.shape)}'
+    for path, leaf in trees.by_path(tree).items()
   }
 
 
@@ -174,48 +174,40 @@ def _without(
   }
 
 
-def _leaf(path: Any) -> str:
-  """A leaf of a state by its path, e.g. 'generator/params/w'."""
-  return jax.tree_util.keystr(path, simple=True, separator='/')
-
-
 def _read_without(
   path: pathlib.Path, template: TrainState, leaves: Collection[str]
 ) -> TrainState:
   """The state as it was saved: None where a leaf was not there yet."""
   kept = jax.tree_util.tree_map_with_path(
-    lambda at, x: None if _leaf(at) in leaves else x, template
+    lambda at, x: None if trees.name(at) in leaves else x, template
   )
-  by_path = {
-    _leaf(at): x for at, x in jax.tree_util.tree_leaves_with_path(kept)
-  }
+  by_path = trees.by_path(kept)
   saved = {  # orbax wants the saved tree, not one with holes
     name: jax.tree_util.tree_map_with_path(
       lambda at, _, name=name: by_path[
-        '/'.join(filter(None, (name, _leaf(at))))
+        '/'.join(filter(None, (name, trees.name(at))))
       ],
       ocp.metadata(path, name).metadata,
     )
     for name in folders(kept)
   }
   read = {
-    '/'.join(filter(None, (name, _leaf(at)))): x
+    '/'.join(filter(None, (name, at))): x
     for name, tree in ocp.load_checkpointables(path, saved).items()
-    for at, x in jax.tree_util.tree_leaves_with_path(tree)
+    for at, x in trees.by_path(tree).items()
   }
-  return jax.tree_util.tree_map_with_path(lambda at, _: read[_leaf(at)], kept)
+  return jax.tree_util.tree_map_with_path(
+    lambda at, _: read[trees.name(at)], kept
+  )
 
 
 def _filled(
   template: TrainState, state: TrainState, initial: TrainState
 ) -> TrainState:
   """The state with the initial leaves where it has none."""
-  read, new = (
-    {_leaf(at): x for at, x in jax.tree_util.tree_leaves_with_path(tree)}
-    for tree in (state, initial)
-  )
+  read, new = trees.by_path(state), trees.by_path(initial)
   return jax.tree_util.tree_map_with_path(
-    lambda at, _: read.get(_leaf(at), new[_leaf(at)]), template
+    lambda at, _: read.get(trees.name(at), new[trees.name(at)]), template
   )
 
 

@@ -60,7 +60,7 @@ def write_run(name, workdir):
     config = load_config(str(ROOT / f'configs/{name}.py:smoke'))
   config.parallel = 'jit'
   for optimizer in config.optimizer.values():
-    optimizer.ema_decay = 0.5
+    optimizer.ema = {'name': 'debiased', 'decay': 0.5}
   if 'crop_size' in config.data:
     dataset = made_up.two_domains(config.data)
   else:
@@ -537,7 +537,7 @@ def test_a_broken_run(toy_dir, path, tmp_path):
 
 
 def test_weights_are_named_as_in_the_state():
-  from gan_jax.inference.export import _by_name
+  from gan_jax.core.trees import by_path
 
-  named = _by_name(Weights({'b': {'c': 1}, 'a': 2}, {'d': 3}))
+  named = by_path(Weights({'b': {'c': 1}, 'a': 2}, {'d': 3}))
   assert named == {'params/a': 2, 'params/b/c': 1, 'model_state/d': 3}
