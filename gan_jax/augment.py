@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.core import checks
-from gan_jax.core.rng import key_for, row_keys, uniform_rows
+from gan_jax.core.rng import key_for, row_keys
 from gan_jax.core.types import Array, AxisName, PRNGKey
 
 
@@ -59,8 +59,12 @@ def random_color(
   (True, True)
   """
   images = _images(images)
-  key = key_for(key, 'color')
-  u = uniform_rows(key, len(images), (3,), 0.0, 1.0, axis_name).T
+  keys = row_keys(key_for(key, 'color'), len(images), axis_name)
+  return _color(images, keys)
+
+
+def _color(images: Array, keys: PRNGKey) -> Array:
+  u = jax.vmap(lambda k: jax.random.uniform(k, (3,)))(keys).T
   u = u[..., None, None, None]  # [3, B, 1, 1, 1]
   x = checks.floating('images', images) + (u[0] - 0.5)
   mean = x.mean(axis=3, keepdims=True)
@@ -100,14 +104,18 @@ def random_translation(
   True
   """
   images = _images(images)
-  num_rows, height, width, _ = images.shape
+  keys = row_keys(key_for(key, 'translation'), len(images), axis_name)
+  return _translation(images, keys)
+
+
+def _translation(images: Array, keys: PRNGKey) -> Array:
+  _, height, width, _ = images.shape
   most = jnp.array([height // 8, width // 8])
 
   def shift(image, key):
     top, left = jax.random.randint(key, (2,), 0, 2 * most + 1)
     return jax.lax.dynamic_slice(image, (top, left, 0), images.shape[1:])
 
-  keys = row_keys(key_for(key, 'translation'), num_rows, axis_name)
   margins = [(size // 8, size // 8) for size in (height, width)]
   padded = jnp.pad(images, [(0, 0), *margins, (0, 0)])
   return jax.vmap(shift)(padded, keys)
@@ -144,8 +152,12 @@ def random_cutout(
   True
   """
   images = _images(images)
-  num_rows, height, width, _ = images.shape
-  keys = row_keys(key_for(key, 'cutout'), num_rows, axis_name)
+  keys = row_keys(key_for(key, 'cutout'), len(images), axis_name)
+  return _cutout(images, keys)
+
+
+def _cutout(images: Array, keys: PRNGKey) -> Array:
+  _, height, width, _ = images.shape
 
   def start(key):
     size = jnp.array([height, width])
@@ -161,18 +173,15 @@ def random_cutout(
   return jnp.where(box[..., None], 0.0, images)
 
 
-_STEPS = {
-  'color': random_color,
-  'translation': random_translation,
-  'cutout': random_cutout,
-}
+_OPERATIONS = {'color': _color, 'translation': _translation, 'cutout': _cutout}
+OPERATIONS = tuple(_OPERATIONS)
 
 
 def diff_augment(
   images: Array,
   key: PRNGKey,
   *,
-  policy: Sequence[str] = ('color', 'translation', 'cutout'),
+  policy: Sequence[str] | str = OPERATIONS,
   axis_name: AxisName | None = None,
 ) -> Array:
   """DiffAugment: `random_color`, `random_translation` and `random_cutout`.
@@ -181,7 +190,8 @@ def diff_augment(
     images: [B, H, W, C], floating point, in [-1, 1].
     key: the same on every replica.
     policy: which of the three, in the order in which they follow, each once at
-      most. The paper uses all three when data are few, otherwise fewer.
+      most; or as text, 'color,translation'. The paper uses all three when data
+      are few, otherwise fewer.
     axis_name: the mapped axis over which the batch is split, if any.
 
   Returns:
@@ -196,14 +206,79 @@ def diff_augment(
 
   >>> import jax
   >>> images = jax.numpy.ones((2, 16, 16, 3))
-  >>> diff_augment(images, jax.random.key(0), policy=('cutout',)).shape
+  >>> diff_augment(images, jax.random.key(0), policy='cutout').shape
   (2, 16, 16, 3)
   """
-  if not set(policy) <= set(_STEPS) or len(set(policy)) < len(policy):
-    raise ValueError(
-      f'policy must be some of {tuple(_STEPS)}, each once, got {policy!r}'
-    )
-  images = _images(images)
+  policy, images = _policy(policy), _images(images)
   for name in policy:
-    images = _STEPS[name](images, key, axis_name=axis_name)
+    keys = row_keys(key_for(key, name), len(images), axis_name)
+    images = _OPERATIONS[name](images, keys)
   return images
+
+
+def augment_rows(
+  images: Array,
+  keys: PRNGKey,
+  *,
+  policy: Sequence[str] | str = OPERATIONS,
+  probability: float | Array = 1.0,
+) -> Array:
+  """`diff_augment` with a key for each row, and with a probability.
+
+  Each operation acts on each image with the given probability, whether the
+  others do or not.
+
+  Args:
+    images: [B, H, W, C], floating point, in [-1, 1].
+    keys: [B], one for each row.
+    policy: as for `diff_augment`.
+    probability: in [0, 1]; 1 for DiffAugment.
+
+  Returns:
+    Images of the same shape and dtype.
+
+  Raises:
+    TypeError: images that are not floating point.
+    ValueError: another shape, an empty batch, another policy, a probability out
+      of range, or another number of keys than of rows.
+
+  References:
+    Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3.2; Karras et
+    al. 2020, https://arxiv.org/abs/2006.06676, section 2.2, for the
+    probability.
+
+  >>> import jax
+  >>> keys = jax.random.split(jax.random.key(0))
+  >>> x = jax.numpy.ones((2, 8, 8, 1))
+  >>> bool((augment_rows(x, keys, probability=0.0) == x).all())
+  True
+  """
+  policy, images = _policy(policy), _images(images)
+  checks.number('probability', probability)
+  known = not isinstance(probability, jax.core.Tracer)
+  if known and not 0.0 <= probability <= 1.0:
+    raise ValueError(f'probability must lie in [0, 1], got {probability}')
+  if keys.shape != images.shape[:1]:
+    raise ValueError(
+      f'keys must be one for each of the {len(images)} images, got {keys.shape}'
+    )
+  for name in policy:
+    own = jax.vmap(lambda k, name=name: key_for(k, name))(keys)
+    changed = _OPERATIONS[name](images, own)
+    if known and probability == 1.0:
+      images = changed
+      continue
+    draw = jax.vmap(lambda k: jax.random.uniform(key_for(k, 'chance')))(own)
+    acts = draw[:, None, None, None] < probability
+    images = jnp.where(acts, changed, images)
+  return images
+
+
+def _policy(policy: Sequence[str] | str) -> tuple[str, ...]:
+  """The operations of a policy, or an error if it is none."""
+  names = tuple(policy.split(',') if isinstance(policy, str) else policy)
+  if not set(names) <= set(_OPERATIONS) or len(set(names)) < len(names):
+    raise ValueError(
+      f'policy must be some of {OPERATIONS}, each once, got {policy!r}'
+    )
+  return names

@@ -1,14 +1,14 @@
-"""Penalties on a discriminator: on its slope at its inputs, on its constancy.
+"""Penalties on a discriminator: on its slope, its constancy, its logits.
 
-They know a function `d_fn` from a batch of inputs [B, ...] to logits [B, ...],
-not its parameters: close over those, and differentiate the penalty with respect
-to them. The values come per row; the mean over the batch and the weight (gamma,
-lambda) are the caller's.
+Those on slope and constancy know a function `d_fn` from a batch of inputs
+[B, ...] to logits [B, ...], not its parameters: close over those, and
+differentiate the penalty with respect to them. The values come per row; the
+mean over the batch and the weight (gamma, lambda) are the caller's.
 
 A row's logits must depend on that row alone. All rows' slopes come from one
 gradient of the sum of all logits, and batch normalisation in training mode, or
 any other statistic of the batch, would mix into each what a row does to the
-others' logits: a discriminator under a penalty has no such layer.
+others' logits: a discriminator under such a penalty has no such layer.
 """
 
 import math
@@ -267,3 +267,47 @@ def consistency_penalty(d_fn: DFn, images: Array, augmented: Array) -> Array:
   change = _logits(d_fn, images) - _logits(d_fn, augmented)
   dtype = checks.result_type(images, augmented)
   return _sum_of_squares(change).astype(dtype)
+
+
+def lecam_penalty(
+  real_logits: Array,
+  fake_logits: Array,
+  real_average: Array | float,
+  fake_average: Array | float,
+) -> Array:
+  r"""LeCam regularisation: how far logits are beyond the others' average.
+
+  .. math:: \max(D(x) - \alpha_F, 0)^2 + \max(\alpha_R - D(G(z)), 0)^2
+
+  where the anchors alpha_R and alpha_F are moving averages of the logits on
+  data and on samples. The paper's equation squares both differences whatever
+  their sign; this is what the authors' code computes.
+
+  Args:
+    real_logits: D(x), [...], floating point.
+    fake_logits: D(G(z)), the same shape.
+    real_average: alpha_R, a scalar, from earlier steps.
+    fake_average: alpha_F, likewise.
+
+  Returns:
+    The penalty element by element, of the logits' shape and dtype, >= 0.
+
+  Raises:
+    TypeError: logits that are not floating point, averages that are no numbers.
+    ValueError: logits of different shapes or empty, averages that are no
+      scalars.
+
+  References:
+    Tseng et al. 2021, https://arxiv.org/abs/2104.03310, equation 4 and the
+    authors' code.
+
+  >>> import jax.numpy as jnp
+  >>> real, fake = jnp.array([2.0, -3.0]), jnp.array([0.0, 4.0])
+  >>> print(lecam_penalty(real, fake, 1.0, -1.0))
+  [10.  0.]
+  """
+  real, fake, dtype = checks.logits(real_logits, fake_logits)
+  checks.number('real_average', real_average)
+  checks.number('fake_average', fake_average)
+  beyond = jax.nn.relu(real - fake_average), jax.nn.relu(real_average - fake)
+  return (jnp.square(beyond[0]) + jnp.square(beyond[1])).astype(dtype)

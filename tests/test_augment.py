@@ -8,6 +8,8 @@ from jax.test_util import check_grads
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.augment import (
+  OPERATIONS,
+  augment_rows,
   diff_augment,
   random_color,
   random_cutout,
@@ -282,7 +284,7 @@ def test_bad_images_fail_while_tracing(wrap, augment, images, error, message):
 
 
 @pytest.mark.parametrize(
-  'policy', [('colour',), 'color,translation', ('color', 'color')]
+  'policy', [('colour',), 'cutout,colour', ('color', 'color')]
 )
 def test_bad_policies_fail(policy):
   with pytest.raises(ValueError, match=f'policy must be .* got .*{policy[0]}'):
@@ -292,3 +294,73 @@ def test_bad_policies_fail(policy):
 def test_images_without_a_policy_are_checked():
   with pytest.raises(TypeError, match='images must be floating point'):
     diff_augment(np.zeros((2, 8, 8, 3), 'u1'), KEY, policy=())
+
+
+def split(num, seed=1):
+  return jax.random.split(jax.random.key(seed), num)
+
+
+def test_a_policy_as_text():
+  x = normal(4, 16, 16, 3)
+  want = diff_augment(x, KEY, policy=('color', 'cutout'))
+  assert_array_equal(diff_augment(x, KEY, policy='color,cutout'), want)
+  for policy in ('color,color', 'colour', '', 'color, cutout'):
+    with pytest.raises(ValueError, match='policy must be some of'):
+      diff_augment(x, KEY, policy=policy)
+
+
+@pytest.mark.parametrize('policy', [*OPERATIONS, OPERATIONS])
+def test_a_row_is_augmented_by_its_own_key(policy):
+  x, keys = normal(6, 16, 16, 3), split(6)
+  apply = functools.partial(augment_rows, policy=policy, probability=0.6)
+  out = apply(x, keys)
+  order = jnp.array([3, 0, 5, 1, 2, 4])
+  assert_array_equal(apply(x[order], keys[order]), out[order])
+  assert abs(out - apply(x, split(6, seed=2))).max() > 0.1
+
+
+def test_what_a_key_does_diff_augment_does():
+  """The same distribution: mean and variance of each pixel over many draws."""
+  x = jnp.tile(ramp(1, 8, 8) / 64, (20_000, 1, 1, 1))
+  theirs, ours = ALL(x, KEY), jax.jit(augment_rows)(x, split(len(x)))
+  for moment in (jnp.mean, jnp.std):
+    got, want = moment(ours, axis=0), moment(theirs, axis=0)
+    assert_allclose(got, want, atol=5 * 0.6 / np.sqrt(len(x)) * 2)
+
+
+@pytest.mark.parametrize('probability', [0.0, 0.3, 1.0])
+def test_each_operation_acts_with_its_probability(probability):
+  """Independently of the others: cutout shows in zeros, colour in values."""
+  num = 4000
+  x = jnp.ones((num, 8, 8, 1))
+  out = jax.jit(
+    functools.partial(augment_rows, policy=('color', 'cutout'))
+  )(x, split(num), probability=probability)  # fmt: skip
+  cut = (out == 0.0).any(axis=(1, 2, 3))
+  coloured = (out.max(axis=(1, 2, 3)) != 1.0) & (out != 0.0).any(axis=(1, 2, 3))
+  spread = 4 * np.sqrt(probability * (1 - probability) / num)
+  assert abs(cut.mean() - probability) <= spread
+  assert abs(coloured.mean() - probability) <= spread
+  both = (cut & coloured).mean()
+  assert abs(both - probability**2) <= 4 * 0.5 / np.sqrt(num)
+
+
+def test_gradients_pass_through_what_acts():
+  x, keys = normal(3, 8, 8, 2).astype(float), split(3)
+  check_grads(
+    lambda x: augment_rows(x, keys, probability=0.5), (x,), 1, eps=1e-2,
+    rtol=1e-2,
+  )  # fmt: skip
+
+
+@WRAP
+@pytest.mark.parametrize('probability', [-0.1, 1.5, jnp.nan])
+def test_probabilities_out_of_range(wrap, probability):
+  augment = wrap(lambda x, k: augment_rows(x, k, probability=probability))
+  with pytest.raises(ValueError, match=r'probability must lie in \[0, 1\]'):
+    augment(jnp.ones((2, 8, 8, 1)), split(2))
+
+
+def test_as_many_keys_as_rows():
+  with pytest.raises(ValueError, match='one for each of the 2 images'):
+    augment_rows(jnp.ones((2, 8, 8, 1)), split(3))

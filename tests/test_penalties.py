@@ -10,6 +10,7 @@ from gan_jax.penalties import (
   consistency_penalty,
   dragan_penalty,
   gradient_penalty,
+  lecam_penalty,
   r1_penalty,
   r2_penalty,
 )
@@ -431,3 +432,44 @@ def test_bad_targets_fail_while_tracing(wrap, penalty, target):
   x = jnp.zeros((4, 2))
   with pytest.raises(ValueError, match=rf'target .* {target}'):
     wrap(penalty)(x, x)
+
+
+def test_lecam_in_float64():
+  rng = np.random.default_rng(0)
+  real, fake = rng.normal(scale=3.0, size=(2, 50)).astype('float32')
+  for a, b in ((0.5, -0.25), (-1.0, 2.0), (0.0, 0.0)):
+    want = (
+      np.maximum(real.astype('float64') - b, 0) ** 2
+      + np.maximum(a - fake.astype('float64'), 0) ** 2
+    )
+    np.testing.assert_allclose(
+      lecam_penalty(real, fake, a, b), want, rtol=1e-6, atol=1e-7
+    )
+
+
+def test_lecam_pulls_logits_to_the_others_average_only():
+  """A gradient of 2 (D - anchor) where a logit is beyond it, else of 0."""
+
+  def total(real, fake):
+    return lecam_penalty(real, fake, 1.0, -1.0).sum()
+
+  real, fake = jnp.array([2.0, -3.0, -1.0]), jnp.array([-2.0, 3.0, 1.0])
+  on_real, on_fake = jax.grad(total, argnums=(0, 1))(real, fake)
+  np.testing.assert_allclose(on_real, [6.0, 0.0, 0.0])
+  np.testing.assert_allclose(on_fake, [-6.0, 0.0, 0.0])
+  check_grads(total, (real[:2], fake[:2]), order=2, eps=1e-2, rtol=1e-2)
+
+
+@WRAP
+def test_lecam_refuses(wrap):
+  x = jnp.zeros(3)
+  penalty = wrap(lambda *args: lecam_penalty(*args))
+  with pytest.raises(ValueError, match='same shape'):
+    penalty(x, jnp.zeros((3, 1)), 0.0, 0.0)
+  with pytest.raises(TypeError, match='real_logits must be floating'):
+    penalty(jnp.zeros(3, int), x, 0.0, 0.0)
+  with pytest.raises(ValueError, match='real_average must be a scalar'):
+    penalty(x, x, jnp.zeros(3), 0.0)
+  assert lecam_penalty(x.astype('bfloat16'), x, 0.0, 0.0).dtype == 'float32'
+  half = x.astype('bfloat16')
+  assert lecam_penalty(half, half, 0.0, 0.0).dtype == 'bfloat16'
