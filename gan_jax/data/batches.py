@@ -75,6 +75,7 @@ class Sampler(Shuffles):
     batch_spec: the streams that the system wants.
     seed: of the shuffles.
     part: which of how many equal parts of each batch is wanted.
+    flip: whether an image is mirrored half of the time.
   """
 
   def __init__(
@@ -84,7 +85,10 @@ class Sampler(Shuffles):
     batch_spec: Mapping[str, Stream],
     seed: int,
     part: tuple[int, int] = (0, 1),
+    *,
+    flip: bool = False,
   ):
+    self._seed, self._flip = seed, flip
     self._columns = {
       'image': examples.image,
       # Masked labels are not passed on at all.
@@ -103,8 +107,13 @@ class Sampler(Shuffles):
   def __call__(self, step: int) -> dict[str, dict[str, np.ndarray]]:
     batch = {}
     for name in self._streams:
-      index = self.indices(name, step)[self.places(name)]
-      batch[name] = {k: column[index] for k, column in self._columns.items()}
+      index, places = self.indices(name, step), self.places(name)
+      rows = {k: x[index[places]] for k, x in self._columns.items()}
+      if self._flip:
+        rng = random_generator(self._seed, f'{name} flip', step)
+        mirrored = (rng.random(len(index)) < 0.5)[places]
+        rows['image'][mirrored] = rows['image'][mirrored, :, ::-1]
+      batch[name] = rows
     return batch
 
 

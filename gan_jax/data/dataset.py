@@ -102,6 +102,56 @@ def hold_out_validation(
   return Dataset(name, train, validation, test, num_classes, size)
 
 
+def select(
+  dataset: Dataset, classes: tuple[int, ...] | None, num_train: int | None
+) -> Dataset:
+  """Keeps some classes of a data set, and some of its training images.
+
+  Args:
+    dataset: of any classes.
+    classes: the labels that are kept in all parts; the first becomes 0, the
+      second 1, ...; None: all, as they are.
+    num_train: training images that are kept, as many of each class, always the
+      same; None: all.
+
+  Raises:
+    InputError: no such class, one named twice, a class without images in a
+      part, or fewer training images than asked for.
+  """
+  if classes is not None:
+    if not set(classes) <= set(range(dataset.num_classes)):
+      raise InputError(
+        f'config.data.classes = {classes}, but the classes of {dataset.name} '
+        f'are 0..{dataset.num_classes - 1}'
+      )
+    if len(set(classes)) < len(classes):
+      raise InputError(f'config.data.classes = {classes} names a class twice')
+    parts = {}
+    for part in ('train', 'validation', 'test'):
+      image, label = getattr(dataset, part)
+      kept = np.isin(label, classes)
+      if not kept.any():
+        raise InputError(
+          f'{dataset.name} has no {part} images of config.data.classes = '
+          f'{classes}; raise config.data.num_validation'
+          if part == 'validation'
+          else f'{dataset.name} has no {part} images of class {classes}'
+        )
+      new = np.argsort(classes)[np.searchsorted(sorted(classes), label[kept])]
+      parts[part] = Examples(image[kept], new.astype(np.int32))
+    dataset = dataset._replace(**parts, num_classes=len(classes))
+  if num_train is not None:
+    train = dataset.train
+    try:
+      kept = class_balanced(
+        train.label, num_train, dataset.num_classes, _SPLIT_SEED
+      )
+    except InputError as error:
+      raise InputError(f'config.data.num_train: {error}') from None
+    dataset = dataset._replace(train=Examples(*(x[kept] for x in train)))
+  return dataset
+
+
 def label_mask(labels: np.ndarray, config, num_classes: int) -> np.ndarray:
   """Which training labels are kept, bool [N]: `data.num_labels`, balanced."""
   if config.num_labels is None:

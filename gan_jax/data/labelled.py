@@ -6,11 +6,18 @@ from typing import Any, ClassVar
 import numpy as np
 from ml_collections import ConfigDict
 
-from gan_jax.config import integer, key, optional, string
+from gan_jax.config import (
+  boolean,
+  integer,
+  integers,
+  key,
+  optional,
+  string,
+)
 from gan_jax.core.errors import choice
 from gan_jax.data import digits, folders, published, tfds_images
 from gan_jax.data.batches import Sampler
-from gan_jax.data.dataset import Dataset, label_mask, prepare
+from gan_jax.data.dataset import Dataset, label_mask, prepare, select
 from gan_jax.data.random_images import made_up_like
 from gan_jax.data.spec import DataSpec, Stream
 
@@ -40,6 +47,25 @@ class LabelledData:
 
   OPTIONS: ClassVar = {
     'data.name': key('digits', string, f'one of: {", ".join(DATASETS)}'),
+    'data.classes': key(
+      None,
+      optional(integers(0)),
+      'labels of the classes that are kept, numbered anew in this order; None: '
+      'all',
+      since=3,
+    ),
+    'data.num_train': key(
+      None,
+      optional(integer(1)),
+      'training images that are kept, as many of each class; None: all',
+      since=3,
+    ),
+    'data.flip': key(
+      False,
+      boolean,
+      'whether half of the training images are mirrored',
+      since=3,
+    ),
     'data.num_labels': key(
       None, optional(integer(1)), 'labels that are kept; None: all'
     ),
@@ -54,6 +80,7 @@ class LabelledData:
   }
   SMOKE: ClassVar = {
     'data.batch_size': 10,
+    'data.num_train': 20,
     'data.num_labels': 20,
     'data.num_validation': 20,
   }
@@ -67,6 +94,7 @@ class LabelledData:
     epoch_rows: int | None = None,
   ):
     self.dataset = _load(config) if dataset is None else dataset
+    self._flip = config.flip
     train = self.dataset.train
     self.mask = label_mask(train.label, config, self.dataset.num_classes)
     self.num_train = len(train.label)
@@ -86,7 +114,8 @@ class LabelledData:
     part: tuple[int, int] = (0, 1),
   ) -> Sampler:
     """Maps a step to the batch of that step, or to one of its parts."""
-    return Sampler(self.dataset.train, self.mask, batch_spec, seed, part)
+    train = self.dataset.train
+    return Sampler(train, self.mask, batch_spec, seed, part, flip=self._flip)
 
   def contents(self) -> dict[str, Any]:
     """All that results depend on, as pytrees: a run records their hashes."""
@@ -109,4 +138,5 @@ def _load(config: ConfigDict) -> Dataset:
   if config.name not in DATASETS:
     raise choice('data set', config.name, DATASETS)
   load = made_up_like if config.made_up else DATASETS[config.name]
-  return prepare(load(config), config.image_size)
+  dataset = select(load(config), config.classes, config.num_train)
+  return prepare(dataset, config.image_size)

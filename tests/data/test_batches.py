@@ -90,3 +90,24 @@ def test_the_parts_of_a_batch_are_the_batch(count):
   ]
   together = jax.tree.map(lambda *x: np.concatenate(x), *parts)
   jax.tree.map(np.testing.assert_array_equal, together, whole)
+
+
+def test_half_of_the_images_are_mirrored():
+  """By the step and the row's place, the same in every part of a batch."""
+  num, image = 64, np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
+  examples = Examples(np.repeat(image, num, 0), np.zeros(num, np.int32))
+  mask, spec = np.ones(num, bool), {'train': Stream('all', 32)}
+
+  def images(step, part=(0, 1), flip=True):
+    sampler = Sampler(examples, mask, spec, 0, part, flip=flip)
+    return sampler(step)['train']['image']
+
+  plain, flipped = images(0, flip=False), images(0)
+  mirrored = (flipped != plain).any(axis=(1, 2, 3))
+  assert 8 < mirrored.sum() < 24
+  assert_array_equal(flipped[mirrored], plain[mirrored, :, ::-1])
+  assert_array_equal(images(0), flipped)
+  assert (images(1) != flipped).any()
+  halves = [images(0, (i, 2)) for i in (0, 1)]
+  assert_array_equal(np.concatenate(halves), flipped)
+  assert_array_equal(examples.image, np.repeat(image, num, 0))

@@ -10,6 +10,7 @@ from gan_jax.data.dataset import (
   crop_to_native,
   label_mask,
   prepare,
+  select,
 )
 
 LABELS = np.repeat(np.arange(4), [10, 20, 30, 5])
@@ -82,3 +83,56 @@ def test_padding_is_zero_all_around_and_can_be_undone():
 def test_images_are_never_shrunk():
   with pytest.raises(InputError, match=r'image_size = 5 is smaller than'):
     prepare(dataset(), 5)
+
+
+def numbered():
+  """Images that hold their row's number; 12 of four classes in each part."""
+
+  def examples(start):
+    image = np.arange(start, start + 12, dtype=np.uint8).reshape(12, 1, 1, 1)
+    return Examples(image, (np.arange(12) % 4).astype(np.int32))
+
+  return Dataset('some', examples(0), examples(50), examples(100), 4, (1, 1))
+
+
+def test_some_classes_are_numbered_anew():
+  whole, kept = numbered(), select(numbered(), (3, 1), None)
+  assert kept.num_classes == 2
+  for part in ('train', 'validation', 'test'):
+    before, after = getattr(whole, part), getattr(kept, part)
+    rows = np.isin(before.label, (1, 3))
+    assert_array_equal(after.image, before.image[rows])
+    assert_array_equal(after.label, np.where(before.label[rows] == 3, 0, 1))
+    assert after.label.dtype == np.int32
+
+
+def test_some_training_images_are_kept_class_by_class():
+  whole, kept = numbered(), select(numbered(), None, 8)
+  assert_array_equal(np.bincount(kept.train.label), [2, 2, 2, 2])
+  assert_array_equal(kept.train.image, select(numbered(), None, 8).train.image)
+  for part in ('validation', 'test'):
+    assert_array_equal(getattr(kept, part).image, getattr(whole, part).image)
+  one = select(numbered(), (2,), 2)
+  assert (len(one.train.label), one.num_classes) == (2, 1)
+
+
+@pytest.mark.parametrize(
+  ('classes', 'num_train', 'message'),
+  [
+    ((4,), None, r'classes = \(4,\), but the classes of some are 0\.\.3'),
+    ((1, 1), None, 'names a class twice'),
+    (None, 7, r'data\.num_train: 7 examples cannot be balanced over 4'),
+    (None, 16, r'data\.num_train: class 0 has 3 examples, fewer than the 4'),
+    ((2,), 4, r'data\.num_train: class 0 has 3 examples'),
+  ],
+)
+def test_selections_that_cannot_be(classes, num_train, message):
+  with pytest.raises(InputError, match=message):
+    select(numbered(), classes, num_train)
+
+
+def test_a_class_that_validation_lacks():
+  whole = numbered()
+  few = Examples(*(x[:2] for x in whole.validation))
+  with pytest.raises(InputError, match=r'raise config\.data\.num_validation'):
+    select(whole._replace(validation=few), (3,), None)
