@@ -31,7 +31,7 @@ def get_config(arg=''):
   config.model.discriminator.dropout_rate = 0.3
   for player in config.optimizer.values():
     player.learning_rate, player.b1 = 1e-3, 0.5
-  config.optimizer.discriminator.ema_decay = 0.99
+  config.optimizer.discriminator.ema = {'name': 'debiased', 'decay': 0.99}
   config.train.num_steps = 2250
   config.checkpoint.save_every_steps = 250
   config.eval.batch_size = 540

@@ -39,8 +39,8 @@ def get_config(arg=''):
     player.b1 = 0.5  # 0.5, of the authors' code
     player.schedule = {
       'name': 'linear',
-      'constant_epochs': 100,  # 100
-      'decay_epochs': 100,  # 100
+      'hold': 100,  # 100
+      'length': 100,  # 100
     }
   config.train.num_epochs = 200  # 200
   config.checkpoint.keep = 1

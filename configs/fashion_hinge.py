@@ -36,6 +36,7 @@ def get_config(arg=''):
   config.loss.n_critic = 1  # 1
   for player in config.optimizer.values():
     player.learning_rate, player.b1, player.b2 = 2e-4, 0.5, 0.999  # the same
-  config.optimizer.generator.ema_decay = 0.999  # no average
+  # No average.
+  config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.999}
   config.train.num_epochs = 25
   return sized(config, arg)

@@ -39,6 +39,7 @@ def get_config(arg=''):
   for player in config.optimizer.values():
     player.learning_rate = 2e-4  # 2e-4 to 5e-5
     player.b1, player.b2 = 0.0, 0.99  # 0, 0.9 to 0.99
-  config.optimizer.generator.ema_decay = 0.999  # half-life to 5M images
+  # A half-life that grows to 5M images.
+  config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.999}
   config.train.num_epochs = 25
   return sized(config, arg)

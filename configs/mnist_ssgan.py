@@ -38,6 +38,7 @@ def get_config(arg=''):
   for player in config.optimizer.values():
     player.learning_rate, player.b1 = 0.003, 0.5  # the same, constant
     player.eps, player.eps_root = 0.0, 1e-8  # 1e-8, inside the square root
-  config.optimizer.discriminator.ema_decay = 0.9999  # 0.9999
+  config.optimizer.discriminator.ema.name = 'debiased'
+  config.optimizer.discriminator.ema.decay = 0.9999  # 0.9999
   config.train.num_epochs = 300  # 300
   return sized(config, arg)

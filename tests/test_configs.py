@@ -34,6 +34,7 @@ SIZES_AND_COUNTS = (
   'num_epochs',
   'num_labels',
   'num_steps',
+  'num_train',
   'num_validation',
   'patch_size',
   'pool_size',
@@ -91,8 +92,8 @@ DCGAN = both(learning_rate=2e-4, b1=0.5) | {
 }
 CYCLEGAN = both(learning_rate=2e-4, b1=0.5, **{
   'schedule.name': 'linear',
-  'schedule.constant_epochs': 100,
-  'schedule.decay_epochs': 100,
+  'schedule.hold': 100,
+  'schedule.length': 100,
 }) | {
   'data.batch_size': 1,
   'data.flip': True,
@@ -130,7 +131,8 @@ SPECIFIED = {
     'model.discriminator.input_noise': 0.3,
     'model.discriminator.hidden_noise': 0.5,
     'model.init_rows': 500,
-    'optimizer.discriminator.ema_decay': 0.9999,
+    'optimizer.discriminator.ema.name': 'debiased',
+    'optimizer.discriminator.ema.decay': 0.9999,
     'train.num_epochs': 300,
   },
   'fashion_hinge': {
@@ -206,6 +208,9 @@ def test_the_baseline_has_the_same_classifier_labels_and_steps():
     'system',
     'model.z_dim',
     'model.extra_class',
+    'augment.policy',
+    'augment.probability',
+    'augment.schedule.name',
     'model.discriminator.dropout_rate',  # chosen on validation for each
   }
   assert ours.train == baseline.train

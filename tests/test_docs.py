@@ -14,7 +14,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from gan_jax import augment, ema, losses, penalties
+from gan_jax.config.table import all_rows
 from gan_jax.models import batch_layers
+from gan_jax.systems import SYSTEMS, options
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / 'docs/losses.md').read_text()
@@ -213,6 +215,28 @@ def test_every_name_has_its_row_and_signature(header):
   )
 
 
+def test_everything_is_a_config_option_or_library_only():
+  rows = table('what')
+  listed = [name for row in rows for name in re.findall(r'\w+', row)]
+  for _, names in list(TABLES.values())[:-1]:
+    for name in names:
+      assert listed.count(name) == 1, name
+  keys = {key.partition('.')[0] for s in SYSTEMS for key in options(s)}
+  for _, cell in rows.values():
+    stated = re.findall('`([^`]+)`', cell)
+    assert (
+      'library only: ' in cell
+      or {x.partition('.')[0] for x in stated} <= keys | SYSTEMS.keys()
+    )
+    for key in stated:
+      if '.' in key and key.partition('.')[0] in keys:
+        assert any(
+          k == key or k.startswith(f'{key}.')
+          for s in SYSTEMS
+          for k, *_ in all_rows(options(s))
+        ), key
+
+
 LOGITS = {
   'real_class_logits': normal(4, 3, seed=0),
   'fake_class_logits': normal(4, 3, seed=1),
@@ -255,6 +279,10 @@ EXAMPLES = {
   'dragan_penalty': {'d_fn': d_fn, 'real': ROWS, 'perturbation': OTHER_ROWS},
   'consistency_penalty': {
     'd_fn': d_fn, 'images': ROWS, 'augmented': OTHER_ROWS,
+  },
+  'lecam_penalty': {
+    'real_logits': ROWS, 'fake_logits': OTHER_ROWS, 'real_average': 0.5,
+    'fake_average': -0.2,
   },
   'debiased_share': {'step': 3, 'decay': 0.9},
   'warmup_share': {'step': 3, 'decay': 0.9},

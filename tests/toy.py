@@ -50,7 +50,7 @@ def get_config(arg=''):
   config.data.batch_size = config.data.num_labels = 6
   config.data.num_validation = 3
   for player in config.optimizer.values():
-    player.ema_decay = 0.99
+    player.ema = {'name': 'debiased', 'decay': 0.99}
   config.train.num_steps = 8
   config.checkpoint.save_every_steps = 2
   config.eval.batch_size = 540
@@ -105,7 +105,7 @@ def make_parts(config, spec, axis_name=None):
       (jnp.zeros((1, *spec.image_shape)),),
       uses_batch_statistics=True,
     ),
-    *make_optimizers(config.optimizer, spec.steps_per_epoch),
+    *make_optimizers(config, spec),
     normal_prior(config.model.z_dim),
     axis_name,
   )

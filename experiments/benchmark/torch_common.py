@@ -153,8 +153,8 @@ class Peer:
       network.to(memory_format=self.format)
       settings = config.optimizer[name]
       self.optimizers[name] = make_optimizer(self.trained(name), settings)
-      if settings.ema_decay:
-        self.averages[name] = average(network, settings.ema_decay)
+      if settings.ema.name != 'none':
+        self.averages[name] = average(network, settings.ema.decay)
 
   def trained(self, name: str) -> list[nn.Parameter]:
     """The parameters that a player learns."""

@@ -11,8 +11,17 @@ from gan_jax.config.ranges import (
   integers,
   one_of,
   optional,
+  pattern,
   real,
+  some_of,
   string,
+)
+from gan_jax.config.schedules import (
+  Schedule,
+  Units,
+  changes,
+  make_schedule,
+  schedule,
 )
 from gan_jax.config.table import Key, Table, Variants, key
 from gan_jax.config.values import (
@@ -28,9 +37,12 @@ __all__ = [
   'COMMON',
   'Check',
   'Key',
+  'Schedule',
   'Table',
+  'Units',
   'Variants',
   'boolean',
+  'changes',
   'differences',
   'flatten',
   'from_json',
@@ -39,10 +51,14 @@ __all__ = [
   'integers',
   'key',
   'load_config',
+  'make_schedule',
   'one_of',
   'optimizer',
   'optional',
+  'pattern',
   'real',
+  'schedule',
+  'some_of',
   'string',
   'to_json',
 ]

@@ -6,9 +6,11 @@ from gan_jax.config.ranges import (
   integers,
   one_of,
   optional,
+  pattern,
   real,
   string,
 )
+from gan_jax.config.schedules import schedule
 from gan_jax.config.table import Table, Variants, key
 
 COMMON: Table = {
@@ -26,6 +28,26 @@ COMMON: Table = {
     'float32',
     one_of('float32', 'bfloat16'),
     'number format in which the networks compute',
+  ),
+  'init.source': key(
+    None,
+    optional(string),
+    'another run whose parameters this one starts with, RUN[@latest|best|STEP]'
+    '[:generator|discriminator|all][,ema][,optimizer]; None: fresh ones',
+    since=3,
+  ),
+  'init.rename': key(
+    None,
+    optional(string),
+    'what paths in RUN become here: OLD=NEW;OLD=NEW, regular expressions; '
+    'None: they are the same',
+    since=3,
+  ),
+  'init.sha256': key(
+    None,
+    optional(string),
+    'of what is taken; written when the run starts, then checked',
+    since=3,
   ),
   'data.name': key('digits', string, 'the data set'),
   'data.data_dir': key(
@@ -110,20 +132,56 @@ COMMON: Table = {
 }  # fmt: skip
 
 
+def _averages() -> Variants:
+  """The row of a player's moving average."""
+  decay = key(0.999, real(0.0, 1.0, exclusive=True), 'decay per step', since=3)
+  half_life = real(0.0)
+  return Variants(
+    'none',
+    {
+      'none': {},
+      'debiased': {'decay': decay},
+      'warmup': {'decay': decay},
+      'half_life': {
+        'half_life': key(
+          10_000.0,
+          half_life,
+          'images after which a weight counts half',
+          since=3,
+        ),
+        'ramp_up': key(
+          None,
+          optional(real(1e-6)),
+          'limit of the half-life as a share of the images so far; None: none',
+          since=3,
+        ),
+        **schedule('schedule', 'the half-life', 10_000.0, half_life),
+      },
+      'power': {
+        'gamma': key(
+          6.94, real(0.0), 'the power with which memory grows', since=3
+        )
+      },
+    },
+    'the moving average of the weights, by its function in gan_jax.ema',
+    since=3,
+  )
+
+
 def optimizer(
   player: str, *, learning_rate: float = 2e-4, b1: float = 0.5
 ) -> Table:
   """The rows of `optimizer.PLAYER`, with a system's own defaults."""
   group = f'optimizer.{player}'
+  decay = real(0.0, 1.0, exclusive=True)
   return {
     group: Variants(
       'adam',
       {
         'adam': {
-          'b1': key(b1, real(0.0, 1.0, exclusive=True), 'decay of the mean'),
-          'b2': key(
-            0.999, real(0.0, 1.0, exclusive=True), 'decay of the variance'
-          ),
+          'b1': key(b1, decay, 'decay of the mean'),
+          'b2': key(0.999, decay, 'decay of the variance'),
+          **schedule('b2_schedule', 'b2', 0.999, decay),
           'eps': key(1e-8, real(0.0), 'added outside of the square root'),
           'eps_root': key(0.0, real(0.0), 'added inside of the square root'),
         },
@@ -134,28 +192,15 @@ def optimizer(
     f'{group}.learning_rate': key(
       learning_rate, real(0.0), 'learning rate before the schedule'
     ),
-    f'{group}.schedule': Variants(
-      'constant',
-      {
-        'constant': {},
-        'exponential': {
-          'decay_rate': key(0.9, real(0.0, 1.0), 'factor of each decay'),
-          'decay_every_steps': key(
-            None, optional(integer(1)), 'steps between decays; None: an epoch'
-          ),
-        },
-        'linear': {
-          'constant_epochs': key(100, integer(0), 'epochs before the decay'),
-          'decay_epochs': key(
-            100, integer(1), 'epochs of the decay to 0, step by step'
-          ),
-        },
-      },
-      'how the learning rate changes',
+    **schedule(
+      f'{group}.schedule', 'the learning rate', 0.0, real(0.0), since=1
     ),
-    f'{group}.ema_decay': key(
-      0.0,
-      real(0.0, 1.0, exclusive=True),
-      'decay of the moving average of the weights, per step; 0: no average',
+    f'{group}.ema': _averages(),
+    f'{group}.freeze': key(
+      None,
+      optional(pattern),
+      'parameters that stay as they are: a regular expression that their paths '
+      'match, such as Conv_[01]/; None: all learn',
+      since=3,
     ),
   }  # fmt: skip

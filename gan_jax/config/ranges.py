@@ -1,6 +1,7 @@
 """Ranges of config values: integers, reals, choices, tuples."""
 
 import math
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -82,6 +83,28 @@ string = Check(
   'a non-empty string',
   str,
 )
+
+
+def _is_pattern(value: Any) -> bool:
+  try:
+    re.compile(value)
+  except (re.error, TypeError):
+    return False
+  return value != ''
+
+
+pattern = Check(_is_pattern, 'a regular expression', str)
+
+
+def some_of(*choices: str) -> Check:
+  """One or more of the given words, each once, as 'one,another'."""
+
+  def accepts(value):
+    words = value.split(',') if isinstance(value, str) else [None]
+    return set(words) <= set(choices) and len(set(words)) == len(words)
+
+  wish = f'some of {",".join(choices)}, each once, with commas'
+  return Check(accepts, wish, str)
 
 
 def optional(check: Check) -> Check:

@@ -12,7 +12,7 @@ lacks the key, it has the value that means "as before".
 import ast
 import contextlib
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gan_jax.config.ranges import Check, one_of
@@ -62,7 +62,7 @@ class Variants(NamedTuple):
   """A row that is a group: which keys it has depends on its `name`."""
 
   default: str
-  choices: Mapping[str, Mapping[str, Key]]  # rows by name
+  choices: Mapping[str, 'Table']  # rows by name, groups among them
   meaning: str
   since: int = 1
   was: str | None = None  # None: the default
@@ -105,8 +105,13 @@ def resolve(
     if wish := name_row.check(name):
       raise InputError(f'config.{path}.name must be {wish}, not {name!r}')
     keys[f'{path}.name'] = name_row
-    keys |= {f'{path}.{k}': row for k, row in row.choices[name].items()}
+    keys |= resolve(_inside(path, row, name), values, before=before)
   return keys
+
+
+def _inside(path: str, variants: Variants, name: str) -> Table:
+  """Returns the rows of a group's variant, by whole keys."""
+  return {f'{path}.{k}': row for k, row in variants.choices[name].items()}
 
 
 def all_rows(table: Table) -> list[tuple[str, str | None, Key]]:
@@ -117,11 +122,11 @@ def all_rows(table: Table) -> list[tuple[str, str | None, Key]]:
       rows.append((path, None, row))
       continue
     rows.append((f'{path}.name', None, _name(row)))
-    rows += [
-      (f'{path}.{k}', name, each)
-      for name, choice in row.choices.items()
-      for k, each in choice.items()
-    ]
+    for name in row.choices:
+      rows += [
+        (key, owner or name, each)
+        for key, owner, each in all_rows(_inside(path, row, name))
+      ]
   return rows
 
 
@@ -132,17 +137,42 @@ def unknown(key: str, known: Iterable[str]) -> InputError:
   return InputError(f'unknown config key config.{key}{hint}')
 
 
+def _groups(table: Table) -> Iterator[tuple[str, Variants]]:
+  """Yields every group with a `name`, by its path; those inside others too."""
+  for path, row in table.items():
+    if isinstance(row, Variants):
+      yield path, row
+      for name in row.choices:
+        yield from _groups(_inside(path, row, name))
+
+
+def _chosen_otherwise(
+  table: Table, key: str, values: Values
+) -> tuple[str, str, list[str]] | None:
+  """The choice by which a config lacks a key: a group, its name, its owners."""
+  for path, row in _groups(table):
+    name = values.get(f'{path}.name')
+    owners = [
+      name
+      for name in row.choices
+      if any(key == k for k, *_ in all_rows(_inside(path, row, name)))
+    ]
+    if owners and name is not None and name not in owners:
+      return path, name, owners
+  return None
+
+
 def _no_such_key(
   table: Table, key: str, keys: Mapping[str, Key], values: Values
 ):
   """The error for a key that a config does not have, whatever it is."""
-  owners = [name for path, name, _ in all_rows(table) if path == key and name]
-  if not owners:
+  found = _chosen_otherwise(table, key, values)
+  if found is None:
     return unknown(key, keys)
-  group = key.rpartition('.')[0]
+  group, name, owners = found
   return InputError(
     f'config.{key} is a key of config.{group}.name={" or ".join(owners)}, not '
-    f'of {values[f"{group}.name"]}'
+    f'of {name}'
   )
 
 
@@ -214,11 +244,11 @@ def override(
   }
   keys, before = resolve(table, named), resolve(table, values)
   notes = [
-    f'config.{path} = {value!r} is dropped: config.{group}.name='
-    f'{named[f"{group}.name"]} has no such key'
+    f'config.{path} = {value!r} is dropped: config.{group}.name={name} has no '
+    'such key'
     for path, value in values.items()
     if path not in keys and path in before and value != before[path].default
-    for group in [path.rpartition('.')[0]]
+    for group, name, _ in [_chosen_otherwise(table, path, named)]
   ]
   whole = {path: row.default for path, row in keys.items()} | {
     path: value

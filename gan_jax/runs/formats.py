@@ -18,7 +18,7 @@ from gan_jax.config.table import all_rows, check, resolve
 from gan_jax.core.errors import InputError
 from gan_jax.systems import SYSTEMS, options
 
-_CHANGED = 2  # the last format in which more than a key was added
+_CHANGED = 3  # the last format in which more than a key was added
 
 # Leaves of the state that an older one may lack, since the initial value means
 # "as before": the path's pattern, such as r'generator/ema/.*', and the format
@@ -80,6 +80,8 @@ def read_config(
   try:
     if number < 2:
       flat = _config_to_2(flat, steps_per_epoch)
+    if number < 3:
+      flat = _config_to_3(flat)
     rows = options(flat.get('system'))
     keys = resolve(rows, flat, before=True)
     added = {k: row.was for k, row in keys.items() if row.since > number}
@@ -172,6 +174,28 @@ def _config_to_2(
     ]
     for key in every:
       flat[key] = flat.get(key) or steps_per_epoch
+  return flat
+
+
+def _config_to_3(flat: Mapping[str, Any]) -> dict[str, Any]:
+  """Format 3: schedules have a unit; an average has a group of its own."""
+  flat = dict(flat)
+  for player in ('generator', 'discriminator'):
+    group = f'optimizer.{player}'
+    decay = flat.pop(f'{group}.ema_decay', None)
+    if decay is not None:
+      flat[f'{group}.ema.name'] = 'debiased' if decay else 'none'
+    if decay:
+      flat[f'{group}.ema.decay'] = decay
+    schedule = f'{group}.schedule'
+    if flat.get(f'{schedule}.name') == 'linear':
+      for old, new in (('constant_epochs', 'hold'), ('decay_epochs', 'length')):
+        if f'{schedule}.{old}' in flat:
+          flat[f'{schedule}.{new}'] = flat.pop(f'{schedule}.{old}')
+    if f'{schedule}.decay_every_steps' in flat:
+      every = flat.pop(f'{schedule}.decay_every_steps')
+      flat[f'{schedule}.unit'] = 'epochs' if every is None else 'steps'
+      flat[f'{schedule}.every'] = 1 if every is None else every
   return flat
 
 

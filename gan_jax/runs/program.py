@@ -6,7 +6,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -61,6 +61,13 @@ class Plan(NamedTuple):
     )
 
 
+class Origin(Protocol):
+  """Protocol of what a run starts with instead of freshly drawn parameters."""
+
+  def apply(self, state: TrainState) -> TrainState:
+    """The state at step 0 with what was taken from elsewhere."""
+
+
 class Program(NamedTuple):
   """Made by `build`; `system` is free of any mapped axis."""
 
@@ -68,6 +75,7 @@ class Program(NamedTuple):
   data: Data
   plan: Plan
   system: System
+  origin: Origin | None = None  # of a run that starts from another one
 
   def key(self, purpose: str) -> PRNGKey:
     return key_for(jax.random.key(self.config.seed), purpose)
@@ -194,7 +202,8 @@ def init_state(program: Program) -> TrainState:
     rows = {'init': Stream('all', program.system.init_rows)}
     sampler = program.data.sampler(rows, program.config.seed)
     image = sampler(0)['init']['image']
-  return new_state(program.system, program.config, image)
+  state = new_state(program.system, program.config, image)
+  return state if program.origin is None else program.origin.apply(state)
 
 
 def new_state(

@@ -154,9 +154,10 @@ def free_keys(name: str) -> set[str]:
 def epoch_rows(config: ConfigDict) -> int:
   """The images that a step takes from the training set, whose pass is an epoch.
 
-  A batch, for each of the discriminator's updates.
+  A batch, for each update that has one of its own.
   """
-  turns = config.loss.n_critic if 'n_critic' in config.get('loss', {}) else 1
+  has_turns = 'n_critic' in config.get('loss', {})
+  turns = gan.num_turns(config.loss) if has_turns else 1
   return turns * config.data.batch_size
 
 
@@ -171,7 +172,13 @@ def make_system(
   if config.system not in SYSTEMS:
     raise choice('system', config.system, SYSTEMS)
   values = config.to_dict()
-  for key in ('seed', 'log', 'checkpoint', 'eval'):  # no system knows them
+  for key in (
+    'seed',
+    'log',
+    'checkpoint',
+    'eval',
+    'init',
+  ):  # no system knows them
     values.pop(key, None)
   values['data'].pop('label_seed', None)
   make = SYSTEMS[config.system].make_system

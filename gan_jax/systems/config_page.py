@@ -13,7 +13,7 @@ A config file states what its result depends on; every other key has the default
 that stands here. `--config.KEY=VALUE` sets one on the command line, and
 `--vary=KEY=VALUE,VALUE` of `gan-jax sweep` several. A group with a `name` has
 the keys of that name: `--config.optimizer.generator.schedule.name=linear
---config.optimizer.generator.schedule.decay_epochs=10`, in any order.
+--config.optimizer.generator.schedule.length=10`, in any order.
 
 If choosing a name removes a key that the config file had set, a note says so;
 if the key was set on the command line together with the name, it is an error.

@@ -17,7 +17,14 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gan_jax import losses
-from gan_jax.config import boolean, integer, key, one_of, optimizer, real
+from gan_jax.config import (
+  boolean,
+  integer,
+  key,
+  one_of,
+  optimizer,
+  real,
+)
 from gan_jax.core.collectives import vary
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
@@ -27,7 +34,7 @@ from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.image_pool import empty_pool, query_pool
 from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
 from gan_jax.models.resnet import MULTIPLE, ResNetGenerator
-from gan_jax.systems import objectives
+from gan_jax.systems import objectives, view
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
 from gan_jax.systems.update import (
@@ -40,6 +47,7 @@ from gan_jax.systems.update import (
   new_player,
   prefixed,
 )
+from gan_jax.systems.view import See, View, unchanged
 
 OPTIONS = {
   'model.generator.width': key(64, integer(1), 'channels of the first layer'),
@@ -68,6 +76,7 @@ OPTIONS = {
     10.0, real(0.0), 'weight of the cycle-consistency loss'
   ),
   'loss.lambda_identity': key(5.0, real(0.0), 'weight of the identity loss'),
+  **view.OPTIONS,
   **optimizer('generator'),
   **optimizer('discriminator'),
 }
@@ -94,6 +103,7 @@ class Parts(NamedTuple):
   g_objective: Callable[[Array, Array], Array]
   loss: ConfigDict  # config.loss
   pool_size: int
+  view: View
   num_pieces: int
   axis_name: str | None
 
@@ -127,10 +137,11 @@ def make_parts(
   return Parts(
     generators,
     discriminators,
-    *make_optimizers(config.optimizer, spec.steps_per_epoch),
+    *make_optimizers(config, spec),
     *objectives.make_losses(config.loss.adversarial, axis_name),
     config.loss,
     model.pool_size,
+    view.make_view(config, spec, axis_name),
     config.train.num_microbatches,
     axis_name,
   )
@@ -170,7 +181,11 @@ def judge(parts: Parts, params: Params, domain: str, image: Array) -> Array:
 
 
 def g_loss(
-  parts: Parts, params: Params, d: Player, real: Mapping[str, Array]
+  parts: Parts,
+  params: Params,
+  d: Player,
+  real: Mapping[str, Array],
+  see: See = unchanged,
 ) -> tuple[Array, tuple[Aux, dict[str, Array]]]:
   """The generators' loss (equation 3, and the identity term of section 5.2).
 
@@ -179,6 +194,7 @@ def g_loss(
     params: both generators'.
     d: the discriminators.
     real: images of 'a' and 'b' [B, H, W, C].
+    see: how the discriminators see images.
 
   Returns:
     The loss; and beside it what is reported, and the fakes by domain.
@@ -188,8 +204,8 @@ def g_loss(
     source, target = way.split('2')
     fake = fakes[target] = generate(parts, params, way, real[source])
     value = parts.g_objective(
-      judge(parts, d.params, target, real[target]),
-      judge(parts, d.params, target, fake),
+      judge(parts, d.params, target, see(real[target], f'real {target}')),
+      judge(parts, d.params, target, see(fake, f'fake {target}')),
     ).mean()
     again = generate(parts, params, back, fake)
     cycle = losses.l1_loss(again, real[source]).mean()
@@ -208,12 +224,15 @@ def d_loss(
   params: Params,
   real: Mapping[str, Array],
   shown: Mapping[str, Array],
+  see: See = unchanged,
 ) -> tuple[Array, Aux]:
   """The discriminators' loss, of data and of what the pools show them."""
   metrics, total = {}, 0.0
   for domain in 'ab':
-    on_real = judge(parts, params, domain, real[domain])
-    on_fake = judge(parts, params, domain, shown[domain])
+    on_real, on_fake = (
+      judge(parts, params, domain, see(images[domain], f'{name} {domain}'))
+      for images, name in ((real, 'real'), (shown, 'fake'))
+    )
     # Less than 1, it slows D down relative to G (appendix 7.1).
     weight = parts.loss.lambda_discriminator
     value = weight * parts.d_objective(on_real, on_fake).mean()
@@ -235,13 +254,16 @@ def train_step(
   key = jax.random.fold_in(key, state.step)
   g, d, axis_name = state.generator, state.discriminator, parts.axis_name
 
-  def g_gradients(real):
+  rows = {'real': real, **parts.view.rows(len(real['a']))}
+
+  def g_gradients(rows):
     params = vary(g.params, axis_name)
+    see = parts.view.at(key_for(key, 'g'), rows, state.step)
     gradient = jax.grad(g_loss, argnums=1, has_aux=True)
-    gradients, (aux, fakes) = gradient(parts, params, d, real)
+    gradients, (aux, fakes) = gradient(parts, params, d, rows['real'], see)
     return (gradients, aux), fakes
 
-  (gradients, aux), fakes = in_pieces(g_gradients, real, parts.num_pieces)
+  (gradients, aux), fakes = in_pieces(g_gradients, rows, parts.num_pieces)
   new_g, g_metrics = apply_gradients(
     g, parts.g_optimizer, gradients, aux, state.step, axis_name=axis_name
   )
@@ -254,10 +276,11 @@ def train_step(
 
   def d_gradients(rows):
     params = vary(d.params, axis_name)
+    see = parts.view.at(key_for(key, 'd'), rows, state.step)
     gradient = jax.grad(d_loss, argnums=1, has_aux=True)
-    return gradient(parts, params, rows['real'], rows['shown']), {}
+    return gradient(parts, params, rows['real'], rows['shown'], see), {}
 
-  rows = {'real': real, 'shown': shown}
+  rows |= {'shown': shown}
   (gradients, aux), _ = in_pieces(d_gradients, rows, parts.num_pieces)
   new_d, d_metrics = apply_gradients(
     d, parts.d_optimizer, gradients, aux, state.step, axis_name=axis_name

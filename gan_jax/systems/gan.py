@@ -3,7 +3,8 @@
 Goodfellow et al. 2014, "Generative Adversarial Nets",
 https://arxiv.org/abs/1406.2661, algorithm 1: D moves `n_critic` times, then G
 on the new D, with the samples that D has seen last (the algorithm draws new
-ones; made once, they cost a pass of G less). The loss, the penalties and the
+ones, as `config.loss.g_batch = 'fresh'` does; made once, they cost a pass of G
+less). The loss, the penalties and the
 networks make it a DCGAN, a WGAN-GP, an SNGAN, an R3GAN, ...
 """
 
@@ -17,14 +18,19 @@ from ml_collections import ConfigDict
 
 from gan_jax import penalties
 from gan_jax.config import (
+  Schedule,
+  Units,
   Variants,
   boolean,
+  changes,
   integer,
   key,
+  make_schedule,
   one_of,
   optimizer,
   optional,
   real,
+  schedule,
 )
 from gan_jax.core.collectives import vary
 from gan_jax.core.errors import InputError
@@ -32,9 +38,10 @@ from gan_jax.core.rng import key_for, uniform_rows
 from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
+from gan_jax.ema import debiased_share
 from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
 from gan_jax.models.mlp import MLPDiscriminator, MLPGenerator
-from gan_jax.systems import objectives
+from gan_jax.systems import objectives, view
 from gan_jax.systems.prior import Prior, normal_prior, uniform_prior
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import LOGITS, Network, Panel, System
@@ -48,6 +55,7 @@ from gan_jax.systems.update import (
   new_state,
   prefixed,
 )
+from gan_jax.systems.view import See, View, unchanged
 
 
 def _without_name(group: ConfigDict) -> dict[str, Any]:
@@ -134,9 +142,29 @@ OPTIONS = {
   'loss.n_critic': key(
     1, integer(1), 'updates of D per update of G, each on a batch of its own'
   ),
+  'loss.g_batch': key(
+    'shared',
+    one_of('shared', 'fresh'),
+    "whether G is updated on D's last batch and samples, or on new ones",
+    since=3,
+  ),
   'loss.r1_gamma': key(0.0, real(0.0), 'weight of R1, on real images'),
+  **schedule('loss.r1_schedule', 'r1_gamma', 0.0, real(0.0)),
   'loss.r2_gamma': key(0.0, real(0.0), 'weight of R2, on generated images'),
+  **schedule('loss.r2_schedule', 'r2_gamma', 0.0, real(0.0)),
   'loss.lambda_gp': key(0.0, real(0.0), "weight of WGAN-GP's gradient penalty"),
+  **schedule('loss.gp_schedule', 'lambda_gp', 0.0, real(0.0)),
+  'loss.lambda_lecam': key(
+    0.0, real(0.0), 'weight of LeCam regularisation', since=3
+  ),
+  **schedule('loss.lecam_schedule', 'lambda_lecam', 0.0, real(0.0)),
+  'loss.lecam_decay': key(
+    0.99,
+    real(0.0, 1.0, exclusive=True),
+    "decay of LeCam's averages of the logits, per update of D",
+    since=3,
+  ),
+  **view.OPTIONS,
   **optimizer('generator'),
   **optimizer('discriminator'),
 }
@@ -161,6 +189,8 @@ class Parts(NamedTuple):
   g_objective: Callable[[Array, Array], Array]
   prior: Prior
   loss: ConfigDict  # config.loss
+  weights: Mapping[str, Schedule]  # of the penalties that are on, by metric
+  view: View
   num_pieces: int
   axis_name: str | None
 
@@ -177,13 +207,14 @@ def make_parts(
   discriminator = DISCRIMINATORS[model.discriminator.name](
     model, spec.image_shape, norm_axis
   )._replace(dtype=config.dtype)
-  if config.optimizer.discriminator.ema_decay and loss.n_critic > 1:
+  averaged = config.optimizer.discriminator.ema.name != 'none'
+  if averaged and loss.n_critic > 1:
     raise InputError(
       'the average of a discriminator that moves n_critic times a step is not '
-      'defined; set config.optimizer.discriminator.ema_decay to 0'
+      'defined; set config.optimizer.discriminator.ema.name to none'
     )
-  penalised = loss.r1_gamma or loss.r2_gamma or loss.lambda_gp
-  if penalised and discriminator.uses_batch_statistics:
+  weights = penalty_weights(config, spec)
+  if weights.keys() - {'lecam'} and discriminator.uses_batch_statistics:
     raise InputError(
       'a gradient penalty (config.loss.r1_gamma, r2_gamma, lambda_gp) is on '
       "each image's own gradient, but BatchNorm lets all images of a batch act "
@@ -199,13 +230,31 @@ def make_parts(
   return Parts(
     generator,
     discriminator,
-    *make_optimizers(config.optimizer, spec.steps_per_epoch),
+    *make_optimizers(config, spec),
     *objectives.make_losses(loss.adversarial, axis_name),
     prior,
     loss,
+    weights,
+    view.make_view(config, spec, axis_name),
     config.train.num_microbatches,
     axis_name,
   )
+
+
+def penalty_weights(config: ConfigDict, spec: DataSpec) -> dict[str, Schedule]:
+  """The weights of the penalties that are on, at any step."""
+  loss = config.loss
+  units = Units(spec.steps_per_epoch, config.data.batch_size)
+  return {
+    name: make_schedule(group, value, units)
+    for name, value, group in (
+      ('r1', loss.r1_gamma, loss.r1_schedule),
+      ('r2', loss.r2_gamma, loss.r2_schedule),
+      ('gp', loss.lambda_gp, loss.gp_schedule),
+      ('lecam', loss.lambda_lecam, loss.lecam_schedule),
+    )
+    if value or changes(group)
+  }
 
 
 def judge(
@@ -232,6 +281,10 @@ def d_loss(
   model_state: Params,
   rows: Mapping[str, Array],
   fake: Array,
+  *,
+  step: Array | int = 0,
+  see: See = unchanged,
+  averages: Mapping[str, Array] | None = None,
 ) -> tuple[Array, Aux]:
   """D's loss on data and samples, with its penalties.
 
@@ -242,55 +295,76 @@ def d_loss(
     rows: 'real', images [B, H, W, C], and 'epsilon' [B] in [0, 1], which says
       where between the two the gradient penalty is taken.
     fake: samples [B, H, W, C].
+    step: of the training, from which the penalties' weights follow.
+    see: how D sees the images.
+    averages: of the logits on 'real' and 'fake', which LeCam needs.
   """
-  loss, real = parts.loss, rows['real']
+  real = rows['real']
+
+  def seen(image, name):
+    return judge(parts, params, model_state, see(image, name))
+
+  def on(name):  # with respect to the images as they are before D sees them
+    return lambda image: seen(image, name)[0]
+
   # Each in a pass of its own: BatchNorm sees data or samples, never both.
-  on_real, new_model_state = judge(parts, params, model_state, real)
-  on_fake, _ = judge(parts, params, model_state, fake)
+  on_real, new_model_state = seen(real, 'real')
+  on_fake, _ = seen(fake, 'fake')
   adversarial = parts.d_objective(on_real, on_fake).mean()
+  penalty = {
+    'r1': lambda: penalties.r1_penalty(on('real'), real),
+    'r2': lambda: penalties.r2_penalty(on('fake'), fake),
+    'gp': lambda: penalties.gradient_penalty(
+      on('real'), real, fake, rows['epsilon']
+    ),
+    'lecam': lambda: penalties.lecam_penalty(
+      on_real, on_fake, averages['real'], averages['fake']
+    ),
+  }
   metrics = {
     'loss_adversarial': adversarial,
     'real_logit': on_real.mean(),
     'fake_logit': on_fake.mean(),
     'win_rate': jnp.mean(on_real > on_fake),
   }
-
-  def d_fn(image):
-    return judge(parts, params, model_state, image)[0]
-
   total = adversarial
-  if loss.r1_gamma:
-    metrics['r1'] = penalties.r1_penalty(d_fn, real).mean()
-    total += loss.r1_gamma * metrics['r1']
-  if loss.r2_gamma:
-    metrics['r2'] = penalties.r2_penalty(d_fn, fake).mean()
-    total += loss.r2_gamma * metrics['r2']
-  if loss.lambda_gp:
-    epsilon = rows['epsilon']
-    metrics['gp'] = penalties.gradient_penalty(d_fn, real, fake, epsilon).mean()
-    total += loss.lambda_gp * metrics['gp']
+  for name, weight in parts.weights.items():
+    metrics[name] = penalty[name]().mean()
+    total += weight(step) * metrics[name]
   return total, Aux(metrics | {'loss': total}, new_model_state)
 
 
-def g_loss(parts: Parts, d: Player, real: Array, fake: Array) -> Array:
+def g_loss(
+  parts: Parts,
+  d: Player,
+  real: Array,
+  fake: Array,
+  see: See = unchanged,
+) -> Array:
   """G's loss: what D says of its samples, and where the loss asks, of data."""
-  on_real, _ = judge(parts, d.params, d.model_state, real)
-  on_fake, _ = judge(parts, d.params, d.model_state, fake)
+  on_real, _ = judge(parts, d.params, d.model_state, see(real, 'real'))
+  on_fake, _ = judge(parts, d.params, d.model_state, see(fake, 'fake'))
   return parts.g_objective(on_real, on_fake).mean()
+
+
+def num_turns(loss: ConfigDict) -> int:
+  """The batches of a step: one for each update on images of its own."""
+  return loss.n_critic + (loss.g_batch == 'fresh')
 
 
 def rows_of_turn(
   parts: Parts, image: Array, turn: int, key: PRNGKey
 ) -> dict[str, Array]:
-  """What a turn of D sees of a step's images, the same on any devices."""
-  num = len(image) // parts.loss.n_critic
-  key = jax.random.fold_in(key, turn)
+  """What a player's turn sees of a step's images, the same on any devices."""
+  turns = num_turns(parts.loss)
+  num = len(image) // turns
   return {
-    'real': image[turn :: parts.loss.n_critic],
+    'real': image[turn::turns],
     'z': parts.prior.sample(key_for(key, 'z'), num, parts.axis_name),
     'epsilon': uniform_rows(
       key_for(key, 'epsilon'), num, (), 0.0, 1.0, parts.axis_name
     ),
+    **parts.view.rows(num),
   }
 
 
@@ -299,17 +373,27 @@ def train_step(
 ) -> tuple[TrainState, Metrics]:
   """D moves `n_critic` times, then G on the new D."""
   key = jax.random.fold_in(key, state.step)
-  g, d = state.generator, state.discriminator
+  g, d, averages = state.generator, state.discriminator, state.extra
   for turn in range(parts.loss.n_critic):
-    rows = rows_of_turn(parts, batch['train']['image'], turn, key)
+    turn_key = jax.random.fold_in(key, turn)
+    rows = rows_of_turn(parts, batch['train']['image'], turn, turn_key)
     # Made once for both players, where memory allows.
     made = make(parts, g, rows['z']) if parts.num_pieces == 1 else None
 
-    def d_gradients(rows, d=d, made=made):
+    def d_gradients(rows, d=d, made=made, key=turn_key, averages=averages):
       fake, *_ = made or make(parts, g, rows['z'])
       params = vary(d.params, parts.axis_name)
       gradient = jax.grad(d_loss, argnums=1, has_aux=True)
-      return gradient(parts, params, d.model_state, rows, fake), {}
+      return gradient(
+        parts,
+        params,
+        d.model_state,
+        rows,
+        fake,
+        step=state.step,
+        see=parts.view.at(key_for(key, 'd'), rows, state.step),
+        averages=averages,
+      ), {}
 
     (gradients, aux), _ = in_pieces(d_gradients, rows, parts.num_pieces)
     d, d_metrics = apply_gradients(
@@ -320,12 +404,20 @@ def train_step(
       state.step,
       axis_name=parts.axis_name,
     )
+    averages = new_averages(parts, averages, d_metrics, state.step, turn)
+
+  if parts.loss.g_batch == 'fresh':
+    turn_key = jax.random.fold_in(key, parts.loss.n_critic)
+    rows = rows_of_turn(
+      parts, batch['train']['image'], parts.loss.n_critic, turn_key
+    )
+    made = None
 
   def g_gradients(rows):
-    # G answers with the samples that D has just seen.
     fake, to_g, model_state = made or make(parts, g, rows['z'])
     gradient = jax.value_and_grad(g_loss, argnums=3)
-    value, at_fake = gradient(parts, d, rows['real'], fake)
+    see = parts.view.at(key_for(turn_key, 'g'), rows, state.step)
+    value, at_fake = gradient(parts, d, rows['real'], fake, see)
     (gradients,) = to_g(at_fake)
     return (gradients, Aux({'loss': value}, model_state)), {}
 
@@ -333,8 +425,35 @@ def train_step(
   g, g_metrics = apply_gradients(
     g, parts.g_optimizer, gradients, aux, state.step, axis_name=parts.axis_name
   )
-  state = state.replace(step=state.step + 1, generator=g, discriminator=d)
+  state = TrainState(state.step + 1, g, d, averages)
   return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
+
+
+def new_averages(
+  parts: Parts,
+  averages: Mapping[str, Array],
+  d_metrics: Metrics,
+  step: Array,
+  turn: int,
+) -> dict[str, Array]:
+  """LeCam's averages of the logits after an update of D; {} without them."""
+  if not averages:
+    return averages
+  updates = parts.loss.n_critic * step + turn
+  share = debiased_share(updates, parts.loss.lecam_decay)
+  return {
+    name: average + share * (d_metrics[f'{name}_logit'] - average)
+    for name, average in averages.items()
+  }
+
+
+def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
+  """The state at step 0; with LeCam's averages, if it is on."""
+  del image  # nothing depends on the data
+  names = ('real', 'fake') if 'lecam' in parts.weights else ()
+  return new_state(key, parts).replace(
+    extra={name: jnp.float32(0.0) for name in names}
+  )
 
 
 def make_system(
@@ -342,7 +461,7 @@ def make_system(
 ) -> System:
   """The system that `config` describes; see `OPTIONS` for its keys."""
   parts = make_parts(config, spec, axis_name)
-  rows = config.loss.n_critic * config.data.batch_size
+  rows = num_turns(config.loss) * config.data.batch_size
 
   def generate(weights, latents):
     fake, _ = parts.generator.apply(weights, latents.z, train=False)
@@ -350,13 +469,16 @@ def make_system(
 
   return System(
     batch_spec={'train': Stream('all', rows)},
-    init=lambda key, image: new_state(key, parts),
+    init=functools.partial(init, parts),
     train_step=functools.partial(train_step, parts),
     networks={
       'generator': parts.generator,
       'discriminator': parts.discriminator,
     },
     sampler=parts.prior.sampler(generate),
-    panels=(Panel("D's penalties", 'squared norm', r'd_(r1|r2|gp)$'), LOGITS),
+    panels=(
+      Panel("D's penalties", 'squared norm', r'd_(r1|r2|gp|lecam)$'),
+      LOGITS,
+    ),
     d_may_win=config.loss.adversarial.name == 'wasserstein',
   )

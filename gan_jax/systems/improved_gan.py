@@ -102,7 +102,7 @@ def make_parts(
   return Parts(
     generator,
     discriminator,
-    *make_optimizers(config.optimizer, spec.steps_per_epoch),
+    *make_optimizers(config, spec),
     uniform_prior(model.z_dim, 0.0, 1.0),
     config.loss.unlabelled_weight,
     axis_name,

@@ -33,7 +33,7 @@ from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
 from gan_jax.models.unet import UNetGenerator, count_levels
-from gan_jax.systems import objectives
+from gan_jax.systems import objectives, view
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
 from gan_jax.systems.update import (
@@ -46,6 +46,7 @@ from gan_jax.systems.update import (
   prefixed,
   update_player,
 )
+from gan_jax.systems.view import See, View, unchanged
 
 OPTIONS = {
   'data.name': DomainData.OPTIONS['data.name']._replace(default='pairs'),
@@ -86,6 +87,7 @@ OPTIONS = {
   'loss.lambda_l1': key(
     100.0, real(0.0), 'weight of the L1 distance to the target'
   ),
+  **view.OPTIONS,
   **optimizer('generator'),
   **optimizer('discriminator'),
 }
@@ -108,6 +110,7 @@ class Parts(NamedTuple):
   g_objective: Callable[[Array, Array], Array]
   loss: ConfigDict  # config.loss
   direction: str  # 'a2b' or 'b2a'
+  view: View
   axis_name: str | None
 
 
@@ -148,10 +151,11 @@ def make_parts(
   check_pieces(config, *networks)
   return Parts(
     *networks,
-    *make_optimizers(config.optimizer, spec.steps_per_epoch),
+    *make_optimizers(config, spec),
     *objectives.make_losses(config.loss.adversarial, axis_name),
     config.loss,
     config.data.direction,
+    view.make_view(config, spec, axis_name),
     axis_name,
   )
 
@@ -162,9 +166,10 @@ def judge(
   model_state: Params,
   given: Array,
   image: Array,
+  see: Callable[[Array], Array] = lambda image: image,
 ) -> tuple[Array, Params]:
   """D's logits of patches, given an image's source; its model state."""
-  pair = jnp.concatenate([given, image], axis=-1)
+  pair = jnp.concatenate([see(given), see(image)], axis=-1)  # moved alike
   weights = Weights(params, model_state)
   return parts.discriminator.apply(weights, pair, train=True)
 
@@ -176,11 +181,18 @@ def d_loss(
   given: Array,
   real: Array,
   fake: Array,
+  see: See = unchanged,
 ) -> tuple[Array, Aux]:
   """D's loss on real pairs and on generated ones (equation 1)."""
+
+  def on(image, name):
+    return judge(
+      parts, params, model_state, given, image, lambda x: see(x, name)
+    )
+
   # Each in a pass of its own: BatchNorm sees data or samples, never both.
-  on_real, new_model_state = judge(parts, params, model_state, given, real)
-  on_fake, _ = judge(parts, params, model_state, given, fake)
+  on_real, new_model_state = on(real, 'real')
+  on_fake, _ = on(fake, 'fake')
   # Less than 1, it slows D down relative to G (section 3.3).
   weight = parts.loss.lambda_discriminator
   value = weight * parts.d_objective(on_real, on_fake).mean()
@@ -194,11 +206,18 @@ def d_loss(
 
 
 def g_loss(
-  parts: Parts, d: Player, given: Array, real: Array, fake: Array
+  parts: Parts,
+  d: Player,
+  given: Array,
+  real: Array,
+  fake: Array,
+  see: See = unchanged,
 ) -> tuple[Array, Metrics]:
   """G's loss: against D, and L1 to the target (equations 3 and 4)."""
-  on_real, _ = judge(parts, d.params, d.model_state, given, real)
-  on_fake, _ = judge(parts, d.params, d.model_state, given, fake)
+  on_real, on_fake = (
+    judge(parts, *d.weights, given, image, lambda x, name=name: see(x, name))[0]
+    for image, name in ((real, 'real'), (fake, 'fake'))
+  )
   value = parts.g_objective(on_real, on_fake).mean()
   l1 = losses.l1_loss(fake, real).mean()
   total = parts.loss.lambda_adversarial * value + parts.loss.lambda_l1 * l1
@@ -225,15 +244,18 @@ def train_step(
   fake, to_g, g_model_state = jax.vjp(
     make_fake, vary(g.params, axis_name), has_aux=True
   )
+  rows = parts.view.rows(len(given))
+  see = parts.view.at(key_for(key, 'd'), rows, state.step)
   new_d, d_metrics = update_player(
     d,
     parts.d_optimizer,
-    lambda params: d_loss(parts, params, d.model_state, given, real, fake),
+    lambda params: d_loss(parts, params, d.model_state, given, real, fake, see),
     state.step,
     axis_name=axis_name,
   )
   gradient = jax.grad(g_loss, argnums=4, has_aux=True)
-  at_fake, metrics = gradient(parts, new_d, given, real, fake)
+  see = parts.view.at(key_for(key, 'g'), rows, state.step)
+  at_fake, metrics = gradient(parts, new_d, given, real, fake, see)
   (gradients,) = to_g(at_fake)
   aux = Aux(metrics, g_model_state)
   new_g, g_metrics = apply_gradients(

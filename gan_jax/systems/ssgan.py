@@ -30,6 +30,7 @@ from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ClassifierOutput, ConvClassifier
 from gan_jax.models.dcgan import DeconvGenerator
+from gan_jax.systems import view
 from gan_jax.systems.prior import Prior, normal_prior
 from gan_jax.systems.state import TrainState, Weights
 from gan_jax.systems.system import Classifier, Network, Panel, System
@@ -42,6 +43,7 @@ from gan_jax.systems.update import (
   new_state,
   prefixed,
 )
+from gan_jax.systems.view import View
 
 CLASSIFIER = {
   'model.discriminator.width': key(
@@ -81,6 +83,7 @@ OPTIONS = {
     one_of('simultaneous', 'alternating'),
     'whether G answers the old D or the new one',
   ),
+  **view.OPTIONS,
   **optimizer('generator', learning_rate=3e-4),
   **optimizer('discriminator', learning_rate=3e-4),
 }
@@ -98,6 +101,7 @@ class Parts(NamedTuple):
   prior: Prior
   loss: ConfigDict  # config.loss
   extra_class: bool
+  view: View
   axis_name: str | None
 
 
@@ -123,10 +127,11 @@ def make_parts(
   return Parts(
     generator,
     discriminator,
-    *make_optimizers(config.optimizer, spec.steps_per_epoch),
+    *make_optimizers(config, spec),
     normal_prior(model.z_dim),
     config.loss,
     model.extra_class,
+    view.make_view(config, spec, axis_name),
     axis_name,
   )
 
@@ -145,7 +150,7 @@ def judge(
     parts: of the system.
     params: D's, and
     model_state: its model state.
-    images: real and fake [B, H, W, C].
+    images: real and fake [B, H, W, C], as D sees them.
     rows: their places [B] in the global batch, for the dropout.
     key: of the dropout.
   """
@@ -232,9 +237,10 @@ def train_step(
     return parts.generator.apply(weights, z, train=True)
 
   places = global_rows(len(real), axis_name)
+  see = parts.view.at(key, parts.view.rows(len(real)), state.step)
 
   def judged(params, fake):
-    images = real, fake
+    images = see(real, 'real'), see(fake, 'fake')
     return judge(parts, params, d.model_state, images, places, key)
 
   # One forward pass of each network serves both players: the gradients are

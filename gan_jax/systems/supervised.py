@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gan_jax import losses
+from gan_jax.config import Units
 from gan_jax.config import optimizer as optimizer_options
 from gan_jax.core.rng import global_rows, key_for
 from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
@@ -58,7 +59,8 @@ def make_parts(
   )
   check_pieces(config, classifier)
   learning = config.optimizer.discriminator
-  optimizer = make_optimizer(learning, spec.steps_per_epoch)
+  units = Units(spec.steps_per_epoch, config.data.batch_size)
+  optimizer = make_optimizer(learning, units)
   return Parts(classifier, optimizer, axis_name)
 
 

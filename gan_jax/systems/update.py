@@ -1,17 +1,22 @@
 """How one player is updated and averaged: the verbs all systems share."""
 
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
+from gan_jax import ema
+from gan_jax.config import Schedule, Units, changes, make_schedule
+from gan_jax.core import trees
 from gan_jax.core.collectives import vary
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
 from gan_jax.core.types import Array, Metrics, Params, PRNGKey
-from gan_jax.ema import debiased_share
+from gan_jax.data.spec import DataSpec, DomainSpec
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import Network
 
@@ -26,64 +31,116 @@ class Aux(NamedTuple):
 class Optimizer(NamedTuple):
   """How a player learns: constant over a run."""
 
-  tx: optax.GradientTransformation  # without the learning rate
-  learning_rate: Callable[[Array], Array]  # of the training step
-  ema_decay: float  # 0 for no average
+  # Of the training step: the update rule, without the learning rate.
+  rule: Callable[[Array | int], optax.GradientTransformation]
+  learning_rate: Schedule
+  # Of the training step: the share of the new weights in their moving average;
+  # None for no average.
+  share: Callable[[Array], Array] | None
+  # Of the parameters: for each whether it learns; None if all do.
+  learns: Callable[[Params], Any] | None = None
 
 
-def make_optimizer(config: Any, steps_per_epoch: int) -> Optimizer:
+def make_optimizer(config: Any, units: Units) -> Optimizer:
   """The optimiser that a config group `optimizer.{generator, ...}` describes.
 
-  The learning rate is a function of the training step, not of the optimiser's
-  own count, which runs faster in a player that is updated several times.
+  Everything that changes is a function of the training step, not of the
+  optimiser's own count, which runs faster in a player that is updated several
+  times.
   """
-  if config.name == 'adam':
-    tx = optax.scale_by_adam(
-      b1=config.b1, b2=config.b2, eps=config.eps, eps_root=config.eps_root
-    )
-  else:
-    tx = optax.identity()  # sgd
-  learning_rate = _schedule(config, steps_per_epoch)
-  return Optimizer(tx, learning_rate, config.ema_decay)
+  return Optimizer(
+    _rule(config, units),
+    make_schedule(config.schedule, config.learning_rate, units),
+    _share(config.ema, units),
+    None if config.freeze is None else _unmatched(re.compile(config.freeze)),
+  )
 
 
-def _schedule(config: Any, steps_per_epoch: int) -> Callable[[Array], Array]:
-  rate, schedule = config.learning_rate, config.schedule
-  if schedule.name == 'exponential':
-    return optax.exponential_decay(
-      rate,
-      schedule.decay_every_steps or steps_per_epoch,
-      schedule.decay_rate,
-      staircase=True,
+def _rule(
+  config: Any, units: Units
+) -> Callable[[Array | int], optax.GradientTransformation]:
+  if config.name == 'sgd':
+    return lambda step: optax.identity()
+  b2 = make_schedule(config.b2_schedule, config.b2, units)
+  return lambda step: optax.scale_by_adam(
+    b1=config.b1, b2=b2(step), eps=config.eps, eps_root=config.eps_root
+  )
+
+
+def _share(config: Any, units: Units) -> Callable[[Array], Array] | None:
+  if config.name == 'none':
+    return None
+  if config.name == 'half_life':
+    half_life = make_schedule(config.schedule, config.half_life, units)
+    if not config.half_life and not changes(config.schedule):
+      raise InputError(
+        'config.optimizer has an average whose half-life is 0 and stays so; '
+        'set ema.half_life, its schedule, or ema.name to none'
+      )
+    return lambda step: ema.half_life_share(
+      step,
+      batch_size=units.batch_size,
+      # It may grow from nothing, where the share is 1.
+      half_life=jnp.maximum(half_life(step), 1e-3),
+      ramp_up=config.ramp_up,
     )
-  if schedule.name == 'linear':
-    return optax.linear_schedule(
-      rate,
-      0.0,
-      transition_steps=schedule.decay_epochs * steps_per_epoch,
-      transition_begin=schedule.constant_epochs * steps_per_epoch,
-    )
-  return optax.constant_schedule(rate)
+  if config.name == 'power':
+    return lambda step: ema.power_share(step, config.gamma)
+  share = {'debiased': ema.debiased_share, 'warmup': ema.warmup_share}
+  return lambda step: share[config.name](step, config.decay)
+
+
+def _unmatched(frozen: re.Pattern) -> Callable[[Params], Any]:
+  """Maps parameters to whether their paths do not match the pattern."""
+  return lambda params: jax.tree_util.tree_map_with_path(
+    lambda path, _: frozen.search(trees.name(path)) is None, params
+  )
 
 
 def make_optimizers(
-  config: Any, steps_per_epoch: int
+  config: ConfigDict, spec: DataSpec | DomainSpec
 ) -> tuple[Optimizer, Optimizer]:
   """Those of G and D, of a config's group `optimizer`."""
+  units = Units(spec.steps_per_epoch, config.data.batch_size)
   return (
-    make_optimizer(config.generator, steps_per_epoch),
-    make_optimizer(config.discriminator, steps_per_epoch),
+    make_optimizer(config.optimizer.generator, units),
+    make_optimizer(config.optimizer.discriminator, units),
   )
 
 
 def new_player(
   params: Params, model_state: Params, optimizer: Optimizer
 ) -> Player:
-  """A player at the start."""
-  ema = None
-  if optimizer.ema_decay:  # A copy: one buffer cannot be donated twice.
-    ema = jax.tree.map(jnp.copy, Weights(params, model_state))
-  return Player(params, optimizer.tx.init(params), model_state, ema)
+  """A player at the start.
+
+  Raises:
+    InputError: nothing is frozen where a pattern says that something is.
+  """
+  tx = optimizer.rule(0)
+  if optimizer.learns is not None:
+    learns = optimizer.learns(params)
+    if all(jax.tree.leaves(learns)):
+      raise InputError(
+        'config.optimizer has a freeze that no parameter matches; they are: '
+        f'{", ".join(trees.by_path(params))}'
+      )
+    tx = optax.masked(tx, learns)
+  return Player(
+    params,
+    tx.init(params),
+    model_state,
+    new_average(params, model_state, optimizer),
+  )
+
+
+def new_average(
+  params: Params, model_state: Params, optimizer: Optimizer
+) -> Weights | None:
+  """The moving average at the start: the weights; None if it is off."""
+  if optimizer.share is None:
+    return None
+  # A copy: one buffer cannot be donated twice.
+  return jax.tree.map(jnp.copy, Weights(params, model_state))
 
 
 def new_state(key: PRNGKey, parts: Any) -> TrainState:
@@ -154,21 +211,25 @@ def apply_gradients(
   Returns:
     The player after the step, and the loss's metrics with `grad_norm` added.
   """
+  tx = optimizer.rule(step)
+  if optimizer.learns is not None:
+    learns = optimizer.learns(player.params)
+    tx = optax.masked(tx, learns)
+    # Nobody reads a frozen parameter's gradient, so that XLA does not make it.
+    gradients = jax.tree.map(
+      lambda g, learns: g if learns else jnp.zeros_like(g), gradients, learns
+    )
   if axis_name is not None:
     gradients, aux = jax.lax.pmean((gradients, aux), axis_name)
-  updates, opt_state = optimizer.tx.update(
-    gradients, player.opt_state, player.params
-  )
+  updates, opt_state = tx.update(gradients, player.opt_state, player.params)
   rate = optimizer.learning_rate(step)
   params = jax.tree.map(lambda p, u: p - rate * u, player.params, updates)
   weights = Weights(params, aux.model_state)
-  ema = player.ema
-  if ema is not None:
-    # Debiased, as Adam's averages are: the first step's weights count in full.
-    share = debiased_share(step, optimizer.ema_decay)
-    ema = optax.incremental_update(weights, ema, share)
+  average = player.ema
+  if average is not None:
+    average = optax.incremental_update(weights, average, optimizer.share(step))
   metrics = aux.metrics | {'grad_norm': optax.tree.norm(gradients)}
-  return Player(params, opt_state, aux.model_state, ema), metrics
+  return Player(params, opt_state, aux.model_state, average), metrics
 
 
 def in_pieces(

@@ -62,8 +62,8 @@ ROWS = {
     ({'optimizer.generator.name': None}, r'one of: adam, sgd, not None'),
     ({'data.bach_size': 3}, r'data\.bach_size; did you mean .*\.batch_size'),
     (
-      {'optimizer.generator.schedule.decay_epochs': 3},
-      r'decay_epochs is a key of .*\.schedule\.name=linear, not of constant',
+      {'optimizer.generator.schedule.length': 3},
+      r'length is a key of .*\.schedule\.name=linear or cosine, not of con',
     ),
   ],
 )
@@ -76,7 +76,7 @@ def test_bad_values_are_named(smoke_config, changes, message):
       group, _, name = key.rpartition('.')
       if value is not None and name == 'bach_size':
         config[group][name] = value
-      if name == 'decay_epochs':
+      if name == 'length':
         config.optimizer.generator.schedule[name] = value
   with pytest.raises(InputError, match=message):
     check(config)
@@ -275,3 +275,71 @@ def test_every_row_says_what_it_is():
       assert 0 < len(row.meaning) < 320, key
       assert row.check(row.default) is None, key
       assert row.check(row.was) is None, key
+
+
+NESTED = {
+  'g': cfg.Variants(
+    'plain',
+    {
+      'plain': {},
+      'fancy': {
+        'x': cfg.key(1, cfg.integer(0), 'a number'),
+        'inner': cfg.Variants(
+          'off',
+          {'off': {}, 'on': {'y': cfg.key(2, cfg.integer(0), 'a number')}},
+          'a choice in a choice',
+        ),
+      },
+    },
+    'a choice',
+  )
+}  # fmt: skip
+
+
+def test_a_group_in_a_group():
+  whole = {'g.name': 'fancy', 'g.x': 1, 'g.inner.name': 'on', 'g.inner.y': 2}
+  stated = {'g.name': 'fancy', 'g.inner.name': 'on'}
+  assert table.complete(NESTED, stated) == whole
+  assert table.complete(NESTED, {}) == {'g.name': 'plain'}
+  keys = [(key, of) for key, of, _ in table.all_rows(NESTED)]
+  assert keys == [
+    ('g.name', None),
+    ('g.x', 'fancy'),
+    ('g.inner.name', 'fancy'),
+    ('g.inner.y', 'on'),
+  ]
+
+
+@pytest.mark.parametrize(
+  ('values', 'message'),
+  [
+    (
+      {'g.inner.y': 3},
+      r'g\.inner\.y is a key of .*g\.name=fancy, not of plain',
+    ),
+    (
+      {'g.name': 'fancy', 'g.inner.y': 3},
+      r'g\.inner\.y is a key of config\.g\.inner\.name=on, not of off',
+    ),
+    (
+      {'g.name': 'fancy', 'g.inner.z': 3},
+      r'unknown config key config\.g\.inner',
+    ),
+  ],
+)
+def test_keys_that_a_choice_in_a_choice_lacks(values, message):
+  with pytest.raises(InputError, match=message):
+    table.complete(NESTED, values)
+
+
+def test_what_an_outer_name_drops():
+  whole = table.complete(
+    NESTED, {'g.name': 'fancy', 'g.inner.name': 'on', 'g.inner.y': 5}
+  )
+  new, notes = table.override(NESTED, whole, {'g.name': 'plain'})
+  assert new == {'g.name': 'plain'}
+  assert [note.partition(' is dropped')[0] for note in notes] == [
+    "config.g.inner.name = 'on'",
+    'config.g.inner.y = 5',
+  ]
+  assert all('config.g.name=plain has no such key' in note for note in notes)

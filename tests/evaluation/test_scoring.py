@@ -29,7 +29,7 @@ from tests.toy import without
 def config(toy_config):
   toy_config.train.num_steps = 6
   toy_config.log.report_every_steps = 2
-  toy_config.optimizer.generator.ema_decay = 0.0
+  toy_config.optimizer.generator.ema = {'name': 'none'}
   toy_config.eval.metrics = 'fid,prdc'
   toy_config.eval.extractor = 'random'
   toy_config.eval.num_samples = 8

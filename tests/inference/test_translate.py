@@ -42,7 +42,8 @@ def train(name, root, /, **data):
   config.log.tensorboard = False
   config.data.update(data, data_dir=str(root / 'data'))
   # So that averaged weights are far from the last ones.
-  config.optimizer.generator.update(learning_rate=0.005, ema_decay=0.9)
+  config.optimizer.generator.learning_rate = 0.005
+  config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.9}
   loop.train(config, root / 'run')
   return root / 'run'
 

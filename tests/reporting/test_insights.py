@@ -50,7 +50,7 @@ def program():
   dataset = Dataset('tiny', examples(30), examples(13), examples(12), 3, (6, 4))
   dataset.validation.image[5] = dataset.train.image[7]
   config = toy.get_config()
-  config.optimizer.generator.ema_decay = 0.0
+  config.optimizer.generator.ema = {'name': 'none'}
   config.eval.batch_size = 5
   return build(config, dataset)
 

@@ -1,6 +1,8 @@
 """Files of older and newer versions, as plain dicts."""
 
+import ast
 import json
+import pathlib
 import types
 
 import jax
@@ -11,11 +13,11 @@ from numpy.testing import assert_array_equal
 
 import gan_jax
 from gan_jax.config import flatten, integer, key
-from gan_jax.config.table import all_rows
+from gan_jax.config.table import all_rows, resolve
 from gan_jax.core.errors import InputError
 from gan_jax.runs import formats, restore
 from gan_jax.runs.configs import load_config
-from gan_jax.runs.directory import RunDirectory, config_text
+from gan_jax.runs.directory import RunDirectory
 from gan_jax.runs.fingerprint import fingerprints
 from gan_jax.runs.stored_state import OtherStructure
 from gan_jax.systems import SYSTEMS, base, check, options
@@ -26,7 +28,29 @@ from tests.changes import changed
 
 def stored(config, number=1):
   """The contents of a config.json of that format; of 1 as 0.1.0 wrote them."""
-  values = json.loads(config_text(config)) | {'format': number}
+  flat = dict(flatten(config))
+  if number < 3:
+    for path in [k for k in flat if '_schedule.' in k or '.ema.' in k]:
+      value = flat.pop(path)
+      if path.endswith(('.ema.name', '.ema.decay')):
+        player = path.partition('.ema.')[0]
+        flat.setdefault(f'{player}.ema_decay', 0.0)
+        if path.endswith('.ema.decay'):
+          flat[f'{player}.ema_decay'] = value
+    for player in ('generator', 'discriminator'):
+      schedule = f'optimizer.{player}.schedule'
+      unit = flat.pop(f'{schedule}.unit', None)
+      for old, new in (('constant_epochs', 'hold'), ('decay_epochs', 'length')):
+        if f'{schedule}.{new}' in flat:
+          flat[f'{schedule}.{old}'] = flat.pop(f'{schedule}.{new}')
+      if f'{schedule}.every' in flat:
+        every = flat.pop(f'{schedule}.every')
+        flat[f'{schedule}.decay_every_steps'] = (
+          None if unit == 'epochs' else every
+        )
+    rows = resolve(options(config.system), dict(flatten(config)))
+    flat = {k: v for k, v in flat.items() if k not in rows or rows[k].since < 3}
+  values = json.loads(json.dumps(nested(flat))) | {'format': number}
   if number == 1:
     del values['format'], values['data']['made_up']
     if 'adversarial' in values.get('loss', {}):
@@ -42,6 +66,18 @@ def stored(config, number=1):
   return values
 
 
+def nested(flat):
+  """Flat values as a config.json has them."""
+  whole = {}
+  for path, value in flat.items():
+    *groups, name = path.split('.')
+    group = whole
+    for part in groups:
+      group = group.setdefault(part, {})
+    group[name] = value
+  return whole
+
+
 def gan(**changes):
   config = base('gan')
   config.train.num_epochs = 4
@@ -55,7 +91,7 @@ def migrated(values, steps_per_epoch=None):
 
 
 @pytest.mark.parametrize('name', sorted(SYSTEMS))
-@pytest.mark.parametrize('number', [1, 2])
+@pytest.mark.parametrize('number', [1, 2, 3])
 def test_a_config_comes_back(name, number):
   config = base(name)
   config.train.num_steps = 3
@@ -107,7 +143,8 @@ def test_steps_stay_steps():
   new = migrated(stored(gan(**changes)), steps_per_epoch=3)
   assert (new.train.num_steps, new.train.num_epochs) == (7, None)
   assert new.checkpoint.save_every_steps == 2
-  assert new.optimizer.generator.schedule.decay_every_steps == 3
+  schedule = new.optimizer.generator.schedule
+  assert (schedule.every, schedule.unit) == (3, 'steps')
 
 
 @pytest.mark.parametrize('turns', [0, -1, '5', None, 2.0, [5]])
@@ -124,12 +161,12 @@ def test_a_linear_schedule_of_several_turns():
   changes = {
     'loss.n_critic': 2,
     'optimizer.generator.schedule.name': 'linear',
-    'optimizer.generator.schedule.decay_epochs': 3,
+    'optimizer.generator.schedule.length': 3,
   }
   old = stored(gan(**changes))
   new = migrated(old, steps_per_epoch=10)
-  assert new.optimizer.generator.schedule.decay_epochs == 6
-  assert new.optimizer.generator.schedule.constant_epochs == 200
+  assert new.optimizer.generator.schedule.length == 6
+  assert new.optimizer.generator.schedule.hold == 200
   with pytest.raises(InputError, match=r'0\.1\.0 reads it'):
     migrated(old, steps_per_epoch=11)
 
@@ -273,23 +310,94 @@ def test_a_leaf_that_is_lost_is_not_made_anew(monkeypatch, toy_run):
     restore.load_run(toy_run)
 
 
-def test_a_table_changes_with_its_format_only(request):
+# The keys of each system's configs by format, and what means "as before".
+KEYS = json.loads(pathlib.Path(__file__).with_name('formats.json').read_text())
+
+
+def test_a_table_changes_with_its_format_only():
   """A key that comes, goes or means another default needs a new format.
 
   formats.json holds the keys of each format, and what means "as before". A row
   whose `since` is one higher is all right: it is added there with a release.
   """
-  path = request.path.with_name('formats.json')
-  known = json.loads(path.read_text())
-  for number, systems in known.items():
-    for name, keys in systems.items():
-      now = {
-        f'{k} ({variant})' if variant else k: repr(row.was)
-        for k, variant, row in all_rows(options(name))
-        if row.since <= int(number)
-      }
-      assert now == keys, f'{name}, format {number}'
-  assert {*known['2']} == SYSTEMS.keys() - {'toy'}
+  latest = max(map(int, KEYS))
+  known = KEYS[str(latest)]
+  for name, keys in known.items():
+    now = {
+      f'{k} ({variant})' if variant else k: repr(row.was)
+      for k, variant, row in all_rows(options(name))
+      if row.since <= latest
+    }
+    assert now == keys, name
+  assert {*known} == SYSTEMS.keys() - {'toy'}
+
+
+def test_the_keys_of_format_2():
+  """A config of all keys that it had, and no other, is today's base."""
+  for name, rows in KEYS['2'].items():
+    flat = {k: ast.literal_eval(v) for k, v in rows.items() if ' ' not in k}
+    for row, value in rows.items():
+      path, _, variant = row.partition(' (')
+      group = path.rpartition('.')[0]
+      if variant and flat.get(f'{group}.name') == variant.rstrip(')'):
+        flat[path] = ast.literal_eval(value)
+    data = base(name).data.name  # whose default is the system's own
+    values = nested(flat | {'system': name, 'data.name': data})
+    values |= {'format': 2}
+    now = dict(flatten(formats.read_config(values, 'config.json')))
+    assert now == dict(flatten(base(name))), name
+
+
+@pytest.mark.parametrize(
+  ('number', 'old', 'new'),
+  [
+    (2, {'ema_decay': 0.9}, {'ema.name': 'debiased', 'ema.decay': 0.9}),
+    (2, {'ema_decay': 0.0}, {'ema.name': 'none'}),
+    (
+      1,
+      {
+        'schedule.name': 'linear',
+        'schedule.constant_epochs': 3,
+        'schedule.decay_epochs': 4,
+      },
+      {
+        'schedule.name': 'linear',
+        'schedule.unit': 'epochs',
+        'schedule.warmup': 0,
+        'schedule.hold': 3,
+        'schedule.length': 4,
+        'schedule.final': 0.0,
+      },
+    ),
+    (
+      2,
+      {
+        'schedule.name': 'exponential',
+        'schedule.decay_rate': 0.5,
+        'schedule.decay_every_steps': 7,
+      },
+      {
+        'schedule.name': 'exponential',
+        'schedule.unit': 'steps',
+        'schedule.warmup': 0,
+        'schedule.every': 7,
+        'schedule.decay_rate': 0.5,
+      },
+    ),
+  ],
+)
+def test_averages_and_schedules_before_format_3(number, old, new):
+  group = 'optimizer.generator'
+  values = stored(gan(), number)
+  flat = dict(flatten(values))
+  flat |= {f'{group}.{key}': value for key, value in old.items()}
+  read = dict(flatten(formats.read_config(nested(flat), 'config.json')))
+  assert {f'{group}.{key}': value for key, value in new.items()}.items() <= (
+    read.items()
+  )
+  assert read.keys() == dict(flatten(gan(**{
+    f'{group}.{key}': value for key, value in new.items()
+  }))).keys()  # fmt: skip
 
 
 @pytest.mark.parametrize('text', ['[', '[]', '{}'])

@@ -64,9 +64,10 @@ def test_each_update_of_d_has_its_rows_and_the_rate_of_the_training_step(
   """
   config.loss.n_critic = 2
   for player in config.optimizer.values():
-    player.schedule = ConfigDict(
-      {'name': 'exponential', 'decay_rate': 0.5, 'decay_every_steps': 1}
-    )
+    player.schedule = ConfigDict({
+      'name': 'exponential', 'unit': 'steps', 'warmup': 0, 'every': 1,
+      'decay_rate': 0.5,
+    })  # fmt: skip
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(program, step=3)
   image = batch_of(program)['train']['image']
@@ -248,10 +249,10 @@ def test_a_penalty_on_batch_norm_is_refused(config, tiny_dataset, key):
 
 
 def test_the_average_of_a_critic_is_refused(config, tiny_dataset):
-  config.optimizer.discriminator.ema_decay = 0.9
+  config.optimizer.discriminator.ema = {'name': 'debiased', 'decay': 0.9}
   build(config, tiny_dataset)
   config.loss.n_critic = 2
-  with pytest.raises(InputError, match=r'discriminator\.ema_decay to 0'):
+  with pytest.raises(InputError, match=r'discriminator\.ema\.name to none'):
     build(config, tiny_dataset)
 
 
@@ -281,7 +282,7 @@ def test_each_loss_is_the_one_of_its_name(config, tiny_dataset, name):
 
 
 def test_samples_come_from_the_averaged_generator(config, tiny_dataset):
-  config.optimizer.generator.ema_decay = 0.9
+  config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.9}
   config.optimizer.generator.learning_rate = 5.0
   program = build(config, tiny_dataset)
   state, _ = train(config, tiny_dataset, 'jit', 3)
@@ -295,3 +296,95 @@ def test_samples_come_from_the_averaged_generator(config, tiny_dataset):
   score = Evaluator(program).scores(state)['samples_std']
   assert_allclose(score, averaged, rtol=1e-5)
   assert abs(in_play / averaged - 1) > 1e-3
+
+
+def test_g_answers_on_a_batch_of_its_own(config, tiny_dataset):
+  """R3GAN's order: three batches a step, one of them G's, with a new z."""
+  config.loss.n_critic, config.loss.g_batch = 2, 'fresh'
+  config = changed(config, {'loss.adversarial.name': 'relativistic'})
+  program = build(config, tiny_dataset)
+  old, new, metrics = one_step(program)
+  image = batch_of(program)['train']['image']
+  assert len(image) == 18
+  assert program.plan.steps_per_epoch == program.data.num_train // 18
+  generate, judge = (
+    by_hand(program, player) for player in ('generator', 'discriminator')
+  )
+  z = uniform_rows(
+    key_for(draw_key(program, 0, 2), 'z'), 6, (config.model.z_dim,), -1.0, 1.0
+  )
+
+  def g_loss(params):
+    on_fake, _ = judge(new.discriminator.params, {}, generate(params, {}, z)[0])
+    on_real, _ = judge(new.discriminator.params, {}, image[2::3])
+    return jnp.mean(jax.nn.softplus(on_real - on_fake))
+
+  value, gradients = jax.jit(jax.value_and_grad(g_loss))(old.generator.params)
+  assert_allclose(metrics['g_loss'], value, rtol=1e-5)
+  close(
+    new.generator.params,
+    jax.tree.map(lambda p, g: p - RATE * g, old.generator.params, gradients),
+  )
+
+
+def test_lecam_by_hand(config, tiny_dataset):
+  config.loss.lambda_lecam = 0.5
+  config.loss.n_critic = 1
+  program = build(config, tiny_dataset)
+  state = init_state(program).replace(
+    step=jnp.int32(4),
+    extra={'real': jnp.float32(0.3), 'fake': jnp.float32(-0.2)},
+  )
+  new, metrics = jax.jit(program.system.train_step)(
+    state, batch_of(program), program.key('train')
+  )
+  generate, judge = (
+    by_hand(program, player) for player in ('generator', 'discriminator')
+  )
+  z = uniform_rows(
+    key_for(draw_key(program, 4, 0), 'z'), 6, (config.model.z_dim,), -1.0, 1.0
+  )
+  d = state.discriminator.params
+  on_real, _ = judge(d, {}, batch_of(program)['train']['image'])
+  on_fake, _ = judge(d, {}, generate(state.generator.params, {}, z)[0])
+  want = np.maximum(on_real + 0.2, 0) ** 2 + np.maximum(0.3 - on_fake, 0) ** 2
+  assert_allclose(metrics['d_lecam'], want.mean(), rtol=1e-5)
+  share = 0.01 / (1 - 0.99**5)
+  assert_allclose(
+    new.extra['real'], 0.3 + share * (on_real.mean() - 0.3), rtol=1e-5
+  )
+  assert_allclose(
+    new.extra['fake'], -0.2 + share * (on_fake.mean() + 0.2), rtol=1e-5
+  )
+
+
+@pytest.mark.parametrize(
+  ('weight', 'schedule', 'metric'),
+  [
+    ('r1_gamma', 'r1_schedule', 'r1'),
+    ('r2_gamma', 'r2_schedule', 'r2'),
+    ('lambda_gp', 'gp_schedule', 'gp'),
+    ('lambda_lecam', 'lecam_schedule', 'lecam'),
+  ],
+)
+def test_the_weight_of_a_penalty_changes(
+  config, tiny_dataset, weight, schedule, metric
+):
+  """From nothing to 3 at step 4: at step 2 a cosine is half-way."""
+  group = f'loss.{schedule}'
+  config = changed(
+    config,
+    {
+      f'loss.{weight}': 0.0,
+      f'{group}.name': 'cosine',
+      f'{group}.unit': 'steps',
+      f'{group}.hold': 0,
+      f'{group}.length': 4,
+      f'{group}.final': 3.0,
+    },
+  )
+  program = build(config, tiny_dataset)
+  for step, want in ((0, 0.0), (2, 1.5), (9, 3.0)):
+    _, _, metrics = one_step(program, step=step)
+    rest = metrics['d_loss'] - metrics['d_loss_adversarial']
+    assert_allclose(rest, want * metrics[f'd_{metric}'], rtol=1e-4, atol=1e-6)

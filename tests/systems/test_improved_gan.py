@@ -199,7 +199,7 @@ def test_zero_to_one_inside_and_minus_one_to_one_outside(config, tiny_dataset):
 def test_two_devices_agree_with_one(config, tiny_dataset):
   config.model.discriminator.input_noise = 0.3
   config.model.discriminator.hidden_noise = 0.5
-  config.optimizer.discriminator.ema_decay = 0.9
+  config.optimizer.discriminator.ema = {'name': 'debiased', 'decay': 0.9}
   one, two = (train(config, tiny_dataset, m, 3) for m in ('jit', 'pmap'))
   jax.tree.map(
     lambda a, b: assert_allclose(a, b, atol=1e-5, rtol=1e-5),

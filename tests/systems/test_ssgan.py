@@ -157,10 +157,10 @@ def test_both_parameterisations_train(
 
 @pytest.mark.systems
 def test_the_average_classifies_when_it_is_on(config, tiny_dataset):
-  config.optimizer.discriminator.ema_decay = 0.9
+  config.optimizer.discriminator.ema = {'name': 'debiased', 'decay': 0.9}
   _, new, _ = one_step(build(config, tiny_dataset))
   assert new.discriminator.averaged is new.discriminator.ema
-  config.optimizer.discriminator.ema_decay = 0.0
+  config.optimizer.discriminator.ema = {'name': 'none'}
   _, new, _ = one_step(build(config, tiny_dataset))
   jax.tree.map(
     assert_array_equal, new.discriminator.averaged, new.discriminator.weights

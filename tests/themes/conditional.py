@@ -96,7 +96,7 @@ def make_system(config, spec, axis_name=None):
   d = Network(Discriminator(num_classes), (image, label))
   parts = SimpleNamespace(generator=g, discriminator=d, axis_name=axis_name)
   parts.prior, parts.num_classes = normal_prior(z_dim), num_classes
-  optimizers = update.make_optimizers(config.optimizer, spec.steps_per_epoch)
+  optimizers = update.make_optimizers(config, spec)
   parts.g_optimizer, parts.d_optimizer = optimizers
 
   def interpolate(a, b, t):  # from class to class half way

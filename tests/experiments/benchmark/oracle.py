@@ -15,7 +15,7 @@ def descend(config):
 
   That they do to the parameters' rounding, at a rate of 1.
   """
-  return with_sgd(config, 1.0, ema_decay=0.0)
+  return with_sgd(config, 1.0, **{'ema.name': 'none'})
 
 
 def weights_of(state):

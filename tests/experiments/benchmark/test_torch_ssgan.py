@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
+from gan_jax.config import Units
 from gan_jax.core.rng import key_for, normal_rows
 from gan_jax.runs.program import build, init_state
 from gan_jax.systems.update import (
@@ -54,21 +55,21 @@ def test_losses_gradients_and_the_step_agree(setting):
 def test_adam_and_the_moving_average_are_pytorchs(setting, eps, eps_root):
   program, *_ = setting
   values = {
-    'name': 'adam', 'b1': 0.5, 'ema_decay': 0.9, 'eps': eps,
-    'eps_root': eps_root,
+    'name': 'adam', 'b1': 0.5, 'ema.name': 'debiased', 'ema.decay': 0.9,
+    'eps': eps, 'eps_root': eps_root,
   }  # fmt: skip
   config = changed(
     program.config,
     {f'optimizer.generator.{key}': value for key, value in values.items()},
   ).optimizer.generator
-  optimizer = make_optimizer(config, 1)
+  optimizer = make_optimizer(config, Units(1, 1))
   rng = np.random.default_rng(0)
   p = rng.normal(size=(1, 7)).astype(np.float32)
   ours = new_player({'p': p}, {}, optimizer)
   network = torch.nn.Linear(7, 1, bias=False)
   network.weight.data = torch.tensor(p)
   adam = torch_common.make_optimizer(list(network.parameters()), config)
-  average = torch_common.average(network, config.ema_decay)
+  average = torch_common.average(network, config.ema.decay)
   for step in range(5):
     gradient = rng.normal(size=(1, 7)).astype(np.float32)
     ours, _ = apply_gradients(

@@ -1,0 +1,119 @@
+"""Schedules: numbers of a config that change with the training step.
+
+A number `x` that may change has a group `x_schedule` (the learning rate's is
+`schedule`), which says how it gets from its value to a final one.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gan_jax.config.ranges import Check, integer, one_of, real
+from gan_jax.config.table import Table, Variants, key
+
+# The value at a training step; a plain number where it never changes.
+Schedule = Callable[[jax.Array | int], jax.Array | float]
+
+_UNIT = key(
+  'epochs',
+  one_of('steps', 'epochs', 'images'),
+  'what warmup, hold, length and every count; images: batch_size a step',
+  since=3,
+)
+_WARMUP = key(
+  0, integer(0), 'duration of the linear rise from 0 to the value', since=3
+)
+
+
+class Units(NamedTuple):
+  """Steps in each unit that a schedule may count in."""
+
+  steps_per_epoch: int
+  batch_size: int  # images of one update of D, over all devices
+
+  def steps(self, number: int, unit: str) -> int:
+    """Converts a number of `unit` to steps, rounded; at least one if not 0."""
+    if unit == 'epochs':
+      return number * self.steps_per_epoch
+    if unit == 'images':
+      return max(round(number / self.batch_size), int(number > 0))
+    return number
+
+
+def schedule(
+  path: str, of: str, final: float, check: Check, *, since: int = 3
+) -> Table:
+  """The row of a group that says how a number changes.
+
+  Args:
+    path: of the group.
+    of: the number's name, for docs/config.md.
+    final: default of the final value.
+    check: what the final value may be.
+    since: the format of config.json that the group came with.
+  """
+  decay = {
+    'unit': _UNIT,
+    'warmup': _WARMUP,
+    'hold': key(100, integer(0), 'duration of the value', since=3),
+    'length': key(100, integer(1), 'duration of the change', since=3),
+    'final': key(final, check, 'the value after the change', since=3),
+  }
+  exponential = {
+    'unit': _UNIT,
+    'warmup': _WARMUP,
+    'every': key(1, integer(1), 'duration between decays', since=3),
+    'decay_rate': key(0.9, real(0.0, 1.0), 'factor of each decay'),
+  }
+  choices = {
+    'constant': {},
+    'exponential': exponential,
+    'linear': decay,
+    'cosine': decay,
+  }
+  return {path: Variants('constant', choices, f'how {of} changes', since)}
+
+
+def make_schedule(group: Any, value: float, units: Units) -> Schedule:
+  """The schedule that a config group describes.
+
+  Args:
+    group: the config group, see `schedule`.
+    value: the number before the change.
+    units: what its durations count.
+  """
+  if group.name == 'constant':
+    return optax.constant_schedule(value)
+
+  def steps(number):
+    return units.steps(number, group.unit)
+
+  if group.name == 'exponential':
+    change = optax.exponential_decay(
+      value, steps(group.every), group.decay_rate, staircase=True
+    )
+  else:
+    hold, length = steps(group.hold), steps(group.length)
+    if group.name == 'linear':
+      change = optax.linear_schedule(value, group.final, length, hold)
+    else:
+      share = optax.cosine_decay_schedule(1.0, length)
+
+      def change(step):
+        return group.final + (value - group.final) * share(
+          jnp.maximum(step - hold, 0)
+        )
+
+  if not group.warmup:
+    return change
+  warmup = steps(group.warmup)
+  rise = optax.linear_schedule(0.0, value, warmup)
+  return optax.join_schedules([rise, change], [warmup])
+
+
+def changes(group: Any) -> bool:
+  """Tells whether a config group describes a number that changes."""
+  return group.name != 'constant'

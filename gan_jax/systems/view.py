@@ -1,0 +1,90 @@
+"""What a discriminator sees of images: their differentiable augmentation."""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from gan_jax import augment
+from gan_jax.config import (
+  Schedule,
+  Units,
+  key,
+  make_schedule,
+  optional,
+  real,
+  schedule,
+  some_of,
+)
+from gan_jax.core.rng import global_rows, key_for, keys_of
+from gan_jax.core.types import Array, PRNGKey
+from gan_jax.data.spec import DataSpec, DomainSpec
+
+_PROBABILITY = real(0.0, 1.0)
+OPTIONS = {
+  'augment.policy': key(
+    None,
+    optional(some_of(*augment.OPERATIONS)),
+    'differentiable augmentation of all that D sees, real and generated, such '
+    'as color,translation; None: none',
+    since=3,
+  ),
+  'augment.probability': key(
+    1.0, _PROBABILITY, 'with which each of its operations acts', since=3
+  ),
+  **schedule('augment.schedule', 'the probability', 1.0, _PROBABILITY),
+}
+
+# Of images [B, H, W, C], and a name of what they are, such as 'real': the
+# images as D sees them. What has the same name is seen through the same view.
+See = Callable[[Array, str], Array]
+
+
+def unchanged(images: Array, name: str) -> Array:
+  """The view without augmentation."""
+  del name
+  return images
+
+
+class View(NamedTuple):
+  """How a discriminator sees images; constant over a run."""
+
+  policy: tuple[str, ...]  # of `augment.diff_augment`
+  probability: Schedule
+  axis_name: str | None
+
+  def rows(self, num: int) -> dict[str, Array]:
+    """What `at` needs of `num` rows, to be split along with them."""
+    return {'place': global_rows(num, self.axis_name)} if self.policy else {}
+
+  def at(self, key: PRNGKey, rows: Mapping[str, Array], step: Array) -> See:
+    """The view of some rows at a step.
+
+    Args:
+      key: the same on every replica; another for each player's turn.
+      rows: with what `rows` gave of them.
+      step: of the training.
+    """
+    if not self.policy:
+      return unchanged
+
+    def see(images, name):
+      return augment.augment_rows(
+        images,
+        keys_of(key_for(key, f'view of {name}'), rows['place']),
+        policy=self.policy,
+        probability=self.probability(step),
+      )
+
+    return see
+
+
+def make_view(
+  config: ConfigDict, spec: DataSpec | DomainSpec, axis_name: str | None
+) -> View:
+  """The view that a config's group `augment` describes."""
+  group = config.augment
+  policy = tuple(group.policy.split(',')) if group.policy else ()
+  units = Units(spec.steps_per_epoch, config.data.batch_size)
+  probability = make_schedule(group.schedule, group.probability, units)
+  return View(policy, probability, axis_name)

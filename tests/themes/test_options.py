@@ -1,0 +1,142 @@
+"""Options of the GAN's step, in pairs: each works with each other one.
+
+Six configs hold all four settings (off, on) of every two options. Each resumes
+to the bit, computes on two devices and in pieces what it computes on one, and
+works in bfloat16.
+"""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gan_jax.runs.program import advance, build, init_state
+from tests.changes import changed
+from tests.devices.test_parallel import tiny
+from tests.themes.test_accumulation import assert_pieces_are_the_whole
+from tests.tiers import in_systems
+
+
+def rise(group, final):
+  return {
+    f'{group}.name': 'cosine', f'{group}.unit': 'images', f'{group}.hold': 0,
+    f'{group}.length': 64, f'{group}.final': final,
+  }  # fmt: skip
+
+
+OPTIONS = {
+  'views': {'augment.policy': 'color,translation,cutout'},
+  'their probability': {
+    'augment.policy': 'translation', 'augment.probability': 0.2,
+    **rise('augment.schedule', 0.9),
+  },
+  'penalties that change': {
+    'loss.r1_gamma': 1.0, 'loss.r2_gamma': 1.0, **rise('loss.r1_schedule', 0.1),
+  },
+  'Adam whose b2 changes': {
+    'optimizer.discriminator.name': 'adam',
+    'optimizer.discriminator.learning_rate': 1e-3,
+    'optimizer.discriminator.eps': 1e-3,
+    'optimizer.discriminator.b2': 0.9,
+    **rise('optimizer.discriminator.b2_schedule', 0.99),
+  },
+  'an average by half-life': {
+    'optimizer.generator.ema.name': 'half_life',
+    'optimizer.generator.ema.half_life': 0.0,
+    **rise('optimizer.generator.ema.schedule', 100.0),
+  },
+  'a batch for G': {'loss.g_batch': 'fresh'},
+  'frozen layers': {
+    'optimizer.discriminator.freeze': 'dense1/',
+    'optimizer.generator.freeze': 'bias',
+  },
+  'LeCam': {'loss.lambda_lecam': 0.3},
+  'mirrored images': {'data.flip': True},
+  'two updates of D': {'loss.n_critic': 2},
+}  # fmt: skip
+# Distinct triples of five: any two options share a row, each is without the
+# other in one, and row 0 has neither.
+TRIPLES = dict(
+  zip(OPTIONS, itertools.combinations(range(1, 6), 3), strict=True)
+)
+ROWS = [[x for x, on in TRIPLES.items() if row in on] for row in range(6)]
+
+
+def config_of(row):
+  """The smallest GAN with a row's options, and made-up images."""
+  config, dataset = tiny('mnist_gan')
+  config.data.batch_size = 8
+  config.model.z_dim = 4
+  for option in ROWS[row]:
+    config = changed(config, OPTIONS[option])
+  return config, dataset
+
+
+def states(config, dataset, num_steps, start=0, state=None):
+  """The states after each step."""
+  program = build(config, dataset)
+  state = init_state(program) if state is None else state
+  found = []
+  for step, state, metrics in advance(program, state, start):  # noqa: B020
+    found.append(jax.device_get((state, metrics)))
+    if step == num_steps:
+      return found
+
+
+EACH = pytest.mark.parametrize('row', range(6))
+FAST = pytest.mark.parametrize('row', [1, *in_systems(0, 2, 3, 4, 5)])
+
+
+def test_every_pair_of_options_is_tried():
+  for a, b in itertools.combinations(OPTIONS, 2):
+    assert {(a in row, b in row) for row in ROWS} == {
+      (x, y) for x in (False, True) for y in (False, True)
+    }
+
+
+@FAST
+def test_resuming_is_to_the_bit(row):
+  """From the host's copy of a state, whatever is not in it is forgotten."""
+  config, dataset = config_of(row)
+  whole = states(config, dataset, 4)
+  rest = states(config, dataset, 4, start=2, state=whole[1][0])
+  jax.tree.map(assert_array_equal, rest, whole[2:])
+  moved = jax.tree.map(
+    lambda a, b: abs(np.float64(a) - b).max(), whole[0][0], whole[3][0]
+  )
+  for player in (moved.generator, moved.discriminator):
+    assert max(jax.tree.leaves(player.params)) > 1e-4
+
+
+@pytest.mark.systems
+@EACH
+@pytest.mark.parametrize('mode', ['pmap', 'shard_map'])
+def test_two_devices_are_one(row, mode):
+  config, dataset = config_of(row)
+  one = states(config, dataset, 3)
+  config.parallel = mode
+  two = states(config, dataset, 3)
+  jax.tree.map(
+    lambda a, b: assert_allclose(a, b, rtol=1e-5, atol=2e-6), two, one
+  )
+
+
+@pytest.mark.systems
+@EACH
+def test_pieces_are_the_whole(row):
+  config, dataset = config_of(row)
+  assert_pieces_are_the_whole(config, dataset, 4)
+
+
+@pytest.mark.systems
+@EACH
+def test_bfloat16_is_near_float32(row):
+  config, dataset = config_of(row)
+  exact = states(config, dataset, 3)[-1]
+  config.dtype = 'bfloat16'
+  (state, metrics) = states(config, dataset, 3)[-1]
+  assert {str(x.dtype) for x in jax.tree.leaves(state)} <= {'float32', 'int32'}
+  for name in ('d_loss', 'g_loss'):
+    assert_allclose(metrics[name], exact[1][name], rtol=0.05, atol=0.02)
