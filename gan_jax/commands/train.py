@@ -3,6 +3,7 @@
   gan-jax train --config=configs/digits_ssgan.py --workdir=runs/a
   gan-jax train --workdir=runs/a                 goes on, by its own config
   gan-jax train --config=runs/a --workdir=runs/b    the same once more
+  gan-jax train --config=FILE --init_from=runs/a --workdir=runs/c    fine-tunes
 
 `gan-jax config SYSTEM` lists the keys of a config, as docs/config.md does.
 """
@@ -26,6 +27,22 @@ def define(values: cli.Flags) -> None:
     'workdir',
     'Run directory: made, or resumed if it is of this config. Without '
     '--config, resumed with its own.',
+  )
+  flags.DEFINE_string(
+    'init_from',
+    None,
+    'Start a new run with the parameters of another: RUN[@latest|best|STEP]'
+    '[:generator|discriminator|all][,ema][,optimizer], e.g. '
+    'runs/a@best:generator,ema. What does not fit by path and shape is made '
+    'anew, and listed. The same as --config.init.source.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'init_rename',
+    None,
+    'What paths in that run become here: OLD=NEW;OLD=NEW, regular expressions. '
+    'The same as --config.init.rename.',
+    flag_values=values,
   )
   flags.DEFINE_bool(
     'dry_run',
@@ -58,6 +75,12 @@ def define(values: cli.Flags) -> None:
 
 def run(values: cli.Flags) -> int | None:
   config = cli.config_of(values, run=values.workdir)
+  for key, value in (
+    ('source', values.init_from),
+    ('rename', values.init_rename),
+  ):
+    if value is not None:
+      config.init[key] = value
   from gan_jax.devices import hosts
 
   hosts.initialize(
@@ -66,7 +89,7 @@ def run(values: cli.Flags) -> int | None:
   from gan_jax.training import describe, loop
 
   if values.dry_run:
-    print(describe.describe(config))
+    print(describe.describe(config, values.workdir))
     return
   if not values.workdir:
     raise cli.InputError('give --workdir=DIR, where the run is to be kept')

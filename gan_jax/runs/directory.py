@@ -1,6 +1,7 @@
 """A run's directory: its lock, its config, and what it may continue with.
 
     config.json         the config, complete, and its format
+    init.json, .npz     what it started from, if from another run's parameters
     data.json           shapes and sha256 of the data, and of the kept labels
     environment.json    versions, devices and commit, once per start
     metrics.jsonl       a line per report, and one per checkpoint with its hash
@@ -37,6 +38,8 @@ from gan_jax.runs.record import Record
 from gan_jax.systems import free_keys
 
 _LOCK = '.lock'
+# What a kill may have left of a run that is not one yet: see `define`.
+_BEFORE_CONFIG = (_LOCK, 'init.npz', 'init.json', 'data.json')
 _ABSENT = (
   'every run writes it before its first step, so it was removed, or not copied '
   'along: bring it back'
@@ -58,6 +61,7 @@ class RunDirectory:
     self.path = expand(path)
     self.config = self.path / 'config.json'
     self.data = self.path / 'data.json'
+    self.init = self.path / 'init.json'
     self.environment = self.path / 'environment.json'
     self.metrics = self.path / 'metrics.jsonl'
     self.samples = self.path / 'samples'
@@ -161,7 +165,7 @@ class RunDirectory:
     try:
       self.path.mkdir(parents=True, exist_ok=True)
       foreign = not self.config.exists() and any(
-        entry.name not in (_LOCK, 'data.json') and entry.suffix != '.tmp'
+        entry.name not in _BEFORE_CONFIG and entry.suffix != '.tmp'
         for entry in self.path.iterdir()
       )
       if foreign:

@@ -7,16 +7,20 @@ from gan_jax import config as cfg
 from gan_jax.config.table import resolve
 from gan_jax.devices import parallel
 from gan_jax.evaluation.evaluator import Evaluator
+from gan_jax.runs.directory import RunDirectory
 from gan_jax.runs.program import build
 from gan_jax.systems import options
+from gan_jax.training import origin
 
 
-def describe(config: ConfigDict) -> str:
+def describe(config: ConfigDict, workdir: str | None = None) -> str:
   """What a config will do; trains nothing.
 
   What differs from the defaults, the whole, each network's table, the plan.
   """
-  program = build(config)
+  directory = RunDirectory(workdir) if workdir else None
+  program = origin.bind(build(config), directory)
+  config = program.config
   Evaluator(program)  # refuses metrics that cannot be computed
   stated = '\n'.join(_changed(config)) or '  nothing'
   parts = [
@@ -49,6 +53,8 @@ def describe(config: ConfigDict) -> str:
     f'{plan.save_every}\n'
     f'  devices: {devices} ({jax.devices()[0].device_kind})\n'
   )
+  if program.origin is not None:
+    parts.append(f'{program.origin}\n')
   return '\n'.join(parts)
 
 

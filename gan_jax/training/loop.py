@@ -65,11 +65,14 @@ def train(
 def _lead(program: Program, workdir: str) -> dict[str, Any]:
   """Trains, and does all that is done once for all processes."""
   with session.opened(program, workdir) as run:
-    directory, start, plan = run.directory, run.start, program.plan
+    program, directory, start = run.program, run.directory, run.start
+    plan = program.plan
     hosts.from_first(run.finished)  # the others have read it
     if run.finished:
       print(f'{directory.path} is finished: {plan.num_steps} steps')
       return directory.read_result()
+    if program.origin is not None and start == 0:
+      print(program.origin, flush=True)
     state = run.take_state()
     how = mode_in_use(program.config.parallel)
     if start:

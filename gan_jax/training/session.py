@@ -21,6 +21,7 @@ from gan_jax.runs.program import Program, init_state, state_template
 from gan_jax.runs.record import told
 from gan_jax.runs.stored_state import Restored
 from gan_jax.systems.state import TrainState
+from gan_jax.training import origin
 from gan_jax.training.meter import Meter
 from gan_jax.training.recorder import Recorder
 from gan_jax.training.signals import StopRequest
@@ -41,8 +42,8 @@ class Session:
   def __init__(
     self, program: Program, evaluator: Evaluator, directory: RunDirectory
   ):
-    self.program, self.evaluator = program, evaluator
-    self.directory = directory
+    self.program = program = origin.bind(program, directory)
+    self.evaluator, self.directory = evaluator, directory
     self._data = program.describe_data()
     directory.check(program.config, self._data)
     directory.check_folders()
@@ -112,6 +113,7 @@ class Session:
     self.checkpoints.set_aside(after=self.start)
     for folder in (directory.path, directory.samples):
       remove_temporary(folder)
+    origin.keep(self.program, directory)
     directory.define(config, self._data)
     directory.result.unlink(missing_ok=True)
     for change in directory.record_environment(
@@ -168,8 +170,9 @@ class Follower:
   """
 
   def __init__(self, program: Program, workdir: str | os.PathLike):
-    self._program = program
-    data, directory = program.describe_data(), RunDirectory(workdir)
+    directory = RunDirectory(workdir)
+    self._program = program = origin.bind(program, directory)
+    data = program.describe_data()
     hosts.from_first()  # has checked the directory
     self.checkpoints, self._restored = _newest(
       program, data, directory, report=lambda _: None

@@ -27,6 +27,7 @@ from gan_jax.runs.program import (
 )
 from gan_jax.runs.record import Record, told
 from gan_jax.systems.state import TrainState
+from gan_jax.training import origin
 from gan_jax.training.meter import Clock, Meter
 
 
@@ -69,7 +70,7 @@ def verify(
   result = directory.read_result() if directory.result.exists() else None
   causes = _edited(directory, config, result)
   config.data.data_dir = data_dir or config.data.data_dir
-  program = build(config, dataset)
+  program = origin.bind(build(config, dataset), directory)
   record = directory.record()
   if not record.hashes:
     raise InputError(f'{directory.path} has no recorded checkpoint yet')

@@ -112,7 +112,7 @@ def test_a_run_of_0_1_0_is_a_config_too(command, run, tmp_path):
 def test_names_and_keys_in_any_order(command, flip):
   overrides = [
     f'--{SCHEDULE}.name=linear',
-    f'--{SCHEDULE}.decay_epochs=10',
+    f'--{SCHEDULE}.length=10',
   ]
   out = command(
     'train', *TOY, '--dry_run', *(overrides[::-1] if flip else overrides)
@@ -120,9 +120,9 @@ def test_names_and_keys_in_any_order(command, flip):
   stated, _, rest = out.partition('\nConfig\n')
   assert stated.startswith('Differs from the defaults\n')
   assert "optimizer.generator.schedule.name = 'linear'  (default 'con" in stated
-  assert 'optimizer.generator.schedule.decay_epochs = 10  (def' in stated
-  assert 'constant_epochs' not in stated
-  assert '"constant_epochs": 100' in rest
+  assert 'optimizer.generator.schedule.length = 10  (def' in stated
+  assert 'hold' not in stated
+  assert '"hold": 100' in rest
 
 
 def test_what_a_name_drops(command, refused):
@@ -146,14 +146,12 @@ def test_a_sweep_over_names(command, tmp_path):
   out = command(
     'sweep', *TOY, f'--workdir={tmp_path}/sweep', '--seeds=0',
     '--vary=optimizer.generator.schedule.name=linear',
-    '--vary=optimizer.generator.schedule.decay_epochs=5,10',
+    '--vary=optimizer.generator.schedule.length=5,10',
   ).stdout  # fmt: skip
   assert '2/2' in out
   runs = sorted(x for x in (tmp_path / 'sweep').iterdir() if x.is_dir())
   decays = {
-    read(x / 'config.json')['optimizer']['generator']['schedule'][
-      'decay_epochs'
-    ]
+    read(x / 'config.json')['optimizer']['generator']['schedule']['length']
     for x in runs
   }
   assert decays == {5, 10}
@@ -191,8 +189,58 @@ def test_the_keys_of_a_system(command, refused):
     "data.direction = 'b2a'\n    from which domain to which; one of: a2b"
     in (out)
   )
-  assert 'decay_epochs = 100  (of linear)\n' in out
+  assert 'length = 100  (of linear, cosine)\n' in out
   assert 'z_dim' not in out
   refused("unknown system 'dcgan'; choose one of", 'config', 'dcgan')
   refused('name one system, or none', 'config', 'gan', 'ssgan')
   assert 'gan-jax config SYSTEM' in command('train', '--help').stdout
+
+
+def test_a_run_from_another(command, refused, run, tmp_path):
+  """The plan lists what is taken; the new run says so, and goes on alone."""
+  other = tmp_path / 'other'
+  args = (*TOY, '--config.model.z_dim=7', f'--workdir={other}')
+  start = f'--init_from={run}@6:all,ema'
+  out = command('train', *args, start, '--dry_run').stdout
+  assert f'starting from {run}@6:all,ema: 4 arrays taken, 1 freshly made' in out
+  assert 'generator/params/Dense_0/kernel float32[7, 64] (there fl' in out
+  assert not other.exists()
+  out = command('train', *args, start).stdout
+  assert 'starting from' in out
+  shutil.rmtree(run)
+  command('verify', f'--workdir={other}')
+  out = command('train', f'--workdir={other}', '--config.train.num_steps=10')
+  assert 'resuming' in out.stdout
+  command('verify', f'--workdir={other}')
+  refused(
+    'is not a run directory: no config.json',
+    'train', *TOY, start, f'--workdir={tmp_path}/third',
+  )  # fmt: skip
+  refused(
+    'give OLD=NEW, where OLD is a regular expression',
+    'train', *TOY, f'--init_from={other}', '--init_rename=nothing=x',
+    f'--workdir={tmp_path}/third',
+  )  # fmt: skip
+  assert not (tmp_path / 'third/config.json').exists()
+
+
+@pytest.mark.parametrize(
+  ('flag', 'message'),
+  [
+    ('augment.policy=colour', r'some of color,translation,cutout, each once'),
+    ('augment.probability=1.5', 'a finite number in [0.0, 1.0], not 1.5'),
+    ('optimizer.generator.freeze=conv(', 'a regular expression'),
+    ('optimizer.generator.freeze=conv9', 'that no parameter matches; they are'),
+    ('data.classes=10', 'None or a tuple of integers >= 0, not 10'),
+    ('loss.g_batch=new', 'one of: shared, fresh'),
+    ('optimizer.generator.ema.decay=0.9', '.ema.name=debiased or warmup, not'),
+    ('optimizer.generator.ema_decay=0.9', 'unknown config key config.opt'),
+    ('init.source=nowhere', 'nowhere is not a run directory'),
+  ],
+)
+def test_options_that_cannot_be(refused, flag, message, tmp_path):
+  refused(
+    message, 'train', '--config=configs/mnist_gan.py:smoke',
+    f'--config.{flag}', f'--workdir={tmp_path}/run',
+  )  # fmt: skip
+  assert not (tmp_path / 'run/config.json').exists()
