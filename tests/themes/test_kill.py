@@ -1,5 +1,6 @@
 """Real training processes, killed; `python -m tests.kills` is the long form."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,3 +53,40 @@ def test_a_signal_saves_and_stops(tmp_path, signum):
   assert f'{name} received: saving and stopping' in err
   assert f'stopped by {name} at step {step}, which is saved' in err
   assert not list(workdir.rglob('*tmp*'))
+
+
+def test_a_fine_tuned_run_outlives_its_source(tmp_path):
+  """Killed, without the run that it started from, gone on with, verified."""
+
+  def command(*args):
+    return [sys.executable, '-m', 'gan_jax', *map(str, args)]
+
+  def run(*args):
+    done = subprocess.run(
+      command(*args), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+  config = '--config=configs/mnist_gan.py:smoke'
+  source, workdir = tmp_path / 'source', tmp_path / 'run'
+  run('train', config, f'--workdir={source}')
+  process = subprocess.Popen(
+    command(
+      'train', config, f'--init_from={source}:all', f'--workdir={workdir}',
+      '--config.optimizer.discriminator.freeze=dense1/',
+      '--config.train.num_steps=1000000',
+      '--config.checkpoint.save_every_steps=50',
+    ),
+    cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+  )  # fmt: skip
+  wait_for(lambda: committed(workdir), process)
+  process.kill()
+  process.communicate()
+  shutil.rmtree(source)
+  steps = max(committed(workdir)) + 100
+  out = run(
+    'train', f'--workdir={workdir}', f'--config.train.num_steps={steps}'
+  )
+  assert 'resuming' in out
+  assert 'identical' in run('verify', f'--workdir={workdir}')

@@ -6,14 +6,14 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.core.errors import InputError
 from gan_jax.runs import restore
 from gan_jax.runs.directory import RunDirectory
 from gan_jax.runs.fingerprint import fingerprints
 from gan_jax.runs.program import build, init_state
-from gan_jax.training import loop, origin
+from gan_jax.training import lanes, loop, origin
 from gan_jax.training.verify import verify
 from tests import toy
 
@@ -246,3 +246,25 @@ def test_a_run_without_averages(toy_run, tiny_dataset, tmp_path):
   program = build(config_from(f'{tmp_path}/a:discriminator,ema'), tiny_dataset)
   with pytest.raises(InputError, match='keeps no average; leave out ,ema'):
     origin.bind(program)
+
+
+def test_seeds_that_are_trained_together(toy_run, tiny_dataset, tmp_path):
+  """Each lane starts from the other run, and keeps what it took."""
+  configs, folders = [], []
+  for seed in (5, 6):
+    config = config_from(toy_run)
+    config.seed, config.train.num_steps = seed, 2
+    configs.append(config)
+    folders.append(tmp_path / f'lane{seed}')
+  lanes.train_lanes(configs, folders, dataset=tiny_dataset)
+  loop.train(configs[0], tmp_path / 'alone', dataset=tiny_dataset)
+  lane, alone = (
+    jax.device_get(restore.load_run(x).state)
+    for x in (folders[0], tmp_path / 'alone')
+  )
+  jax.tree.map(
+    lambda a, b: assert_allclose(a, b, rtol=1e-5, atol=1e-6), lane, alone
+  )
+  for folder in folders:
+    about = json.loads((folder / 'init.json').read_text())
+    assert about['source'] == f'{toy_run}@8:all'
