@@ -265,7 +265,11 @@ def judge(
   return parts.discriminator.apply(weights, image, train=True)
 
 
-def make(parts: Parts, g: Player, z: Array) -> tuple[Array, Callable, Params]:
+# Samples, what pulls their gradients back to G, and G's model state.
+Made = tuple[Array, Callable, Params]
+
+
+def make(parts: Parts, g: Player, z: Array) -> Made:
   """Samples, what pulls their gradients back to G, and G's model state."""
 
   def samples(params):
@@ -368,64 +372,77 @@ def rows_of_turn(
   }
 
 
-def train_step(
-  parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
-) -> tuple[TrainState, Metrics]:
-  """D moves `n_critic` times, then G on the new D."""
-  key = jax.random.fold_in(key, state.step)
-  g, d, averages = state.generator, state.discriminator, state.extra
-  for turn in range(parts.loss.n_critic):
-    turn_key = jax.random.fold_in(key, turn)
-    rows = rows_of_turn(parts, batch['train']['image'], turn, turn_key)
-    # Made once for both players, where memory allows.
-    made = make(parts, g, rows['z']) if parts.num_pieces == 1 else None
+def update_d(
+  parts: Parts,
+  d: Player,
+  g: Player,
+  rows: Mapping[str, Array],
+  made: Made | None,
+  key: PRNGKey,
+  step: Array,
+  averages: Mapping[str, Array],
+) -> tuple[Player, Metrics]:
+  """One update of D; the samples are made here where `made` is None."""
 
-    def d_gradients(rows, d=d, made=made, key=turn_key, averages=averages):
-      fake, *_ = made or make(parts, g, rows['z'])
-      params = vary(d.params, parts.axis_name)
-      gradient = jax.grad(d_loss, argnums=1, has_aux=True)
-      return gradient(
-        parts,
-        params,
-        d.model_state,
-        rows,
-        fake,
-        step=state.step,
-        see=parts.view.at(key_for(key, 'd'), rows, state.step),
-        averages=averages,
-      ), {}
+  def gradients_of(rows):
+    fake, *_ = made or make(parts, g, rows['z'])
+    params = vary(d.params, parts.axis_name)
+    see = parts.view.at(key_for(key, 'd'), rows, step)
+    options = {'step': step, 'see': see, 'averages': averages}
+    gradient = jax.grad(d_loss, argnums=1, has_aux=True)
+    return gradient(parts, params, d.model_state, rows, fake, **options), {}
 
-    (gradients, aux), _ = in_pieces(d_gradients, rows, parts.num_pieces)
-    d, d_metrics = apply_gradients(
-      d,
-      parts.d_optimizer,
-      gradients,
-      aux,
-      state.step,
-      axis_name=parts.axis_name,
-    )
-    averages = new_averages(parts, averages, d_metrics, state.step, turn)
+  (gradients, aux), _ = in_pieces(gradients_of, rows, parts.num_pieces)
+  return apply_gradients(
+    d, parts.d_optimizer, gradients, aux, step, axis_name=parts.axis_name
+  )
 
-  if parts.loss.g_batch == 'fresh':
-    turn_key = jax.random.fold_in(key, parts.loss.n_critic)
-    rows = rows_of_turn(
-      parts, batch['train']['image'], parts.loss.n_critic, turn_key
-    )
-    made = None
 
-  def g_gradients(rows):
+def update_g(
+  parts: Parts,
+  g: Player,
+  d: Player,
+  rows: Mapping[str, Array],
+  made: Made | None,
+  key: PRNGKey,
+  step: Array,
+) -> tuple[Player, Metrics]:
+  """One update of G; the samples are made here where `made` is None."""
+
+  def gradients_of(rows):
     fake, to_g, model_state = made or make(parts, g, rows['z'])
+    see = parts.view.at(key_for(key, 'g'), rows, step)
     gradient = jax.value_and_grad(g_loss, argnums=3)
-    see = parts.view.at(key_for(turn_key, 'g'), rows, state.step)
     value, at_fake = gradient(parts, d, rows['real'], fake, see)
     (gradients,) = to_g(at_fake)
     return (gradients, Aux({'loss': value}, model_state)), {}
 
-  (gradients, aux), _ = in_pieces(g_gradients, rows, parts.num_pieces)
-  g, g_metrics = apply_gradients(
-    g, parts.g_optimizer, gradients, aux, state.step, axis_name=parts.axis_name
+  (gradients, aux), _ = in_pieces(gradients_of, rows, parts.num_pieces)
+  return apply_gradients(
+    g, parts.g_optimizer, gradients, aux, step, axis_name=parts.axis_name
   )
-  state = TrainState(state.step + 1, g, d, averages)
+
+
+def train_step(
+  parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
+) -> tuple[TrainState, Metrics]:
+  """D moves `n_critic` times, then G on the new D."""
+  image, step = batch['train']['image'], state.step
+  key = jax.random.fold_in(key, step)
+  g, d, averages = state.generator, state.discriminator, state.extra
+  for turn in range(parts.loss.n_critic):
+    turn_key = jax.random.fold_in(key, turn)
+    rows = rows_of_turn(parts, image, turn, turn_key)
+    # Made once for both players, where memory allows.
+    made = make(parts, g, rows['z']) if parts.num_pieces == 1 else None
+    d, d_metrics = update_d(parts, d, g, rows, made, turn_key, step, averages)
+    averages = new_averages(parts, averages, d_metrics, step, turn)
+  if parts.loss.g_batch == 'fresh':
+    turn_key = jax.random.fold_in(key, parts.loss.n_critic)
+    rows = rows_of_turn(parts, image, parts.loss.n_critic, turn_key)
+    made = None
+  g, g_metrics = update_g(parts, g, d, rows, made, turn_key, step)
+  state = TrainState(step + 1, g, d, averages)
   return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
 
 
