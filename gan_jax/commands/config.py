@@ -20,7 +20,7 @@ def define(values: cli.Flags) -> None:
 
 def run(values: cli.Flags, *systems: str) -> None:
   del values
-  from gan_jax.systems.config_page import page, system_page
+  from gan_jax.commands.cli.config_page import page, system_page
 
   if len(systems) > 1:
     raise cli.InputError('name one system, or none for all')

@@ -3,6 +3,7 @@
 gan-jax sample --workdir=runs/a --num=64 --output=samples.png
 gan-jax sample --workdir=runs/a --seeds=0-7 --interpolate=15 \
   --output=tour.gif
+gan-jax sample --workdir=runs/c --labels=0-9 --num=50 --output=classes.png
 """
 
 import pathlib
@@ -37,9 +38,23 @@ def define(values: cli.Flags) -> None:
     flag_values=values,
   )
   flags.DEFINE_integer(
+    'label',
+    None,
+    'Of a generator that has classes, that of all samples; by default labels '
+    'are drawn as the training set has them.',
+    lower_bound=0,
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'labels',
+    None,
+    'Those of the samples in turn, e.g. 0-9: a class in each column.',
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
     'columns',
     8,
-    'Samples in a row of the grid.',
+    'Samples in a row of the grid; by default as many as --labels, or 8.',
     lower_bound=1,
     upper_bound=1000,
     flag_values=values,
@@ -70,6 +85,12 @@ def run(values: cli.Flags) -> int | None:
   seeds, num = [values.seed], values.num
   if values['seeds'].present:
     seeds, num = cli.parse_range('seeds', values.seeds), 1
+  labels = None if values.label is None else [values.label]
+  if values['labels'].present:
+    labels = cli.parse_range('labels', values.labels)
+  columns = values.columns
+  if labels and len(labels) > 1 and not values['columns'].present:
+    columns = len(labels)
   given = {flag for flag in ('num', 'seed', 'columns') if values[flag].present}
   tour = values['interpolate'].present
   for wrong, message in (
@@ -79,6 +100,8 @@ def run(values: cli.Flags) -> int | None:
     (output.is_dir(), f'--output={output} is a folder; name a file'),
     (values['seeds'].present and given & {'num', 'seed'},
      '--seeds names every sample: give no --num and no --seed beside it'),
+    (values.label is not None and values['labels'].present,
+     'give either --label or --labels'),
     (max(seeds) >= 2**32, f'--seeds={values.seeds}: want numbers below 2^32'),
     (tour and len(seeds) < 2,
      '--interpolate needs two seeds or more, e.g. --seeds=0-7'),
@@ -93,10 +116,12 @@ def run(values: cli.Flags) -> int | None:
 
   run = restore.load_generator(values.workdir)
   z = samples.latents(run, seeds, num)
+  if labels is not None:
+    z = samples.of_classes(run, z, labels)
   if tour:
     z = samples.closed_tour(run, z, values.interpolate)
   panels = samples.generate(run, z)
   if values.neighbours:
     panels = samples.beside_nearest(run, panels, values.data_dir)
-  columns = values.columns * (2 if values.neighbours else 1)
+  columns *= 2 if values.neighbours else 1
   print(*grids.save_panels(output, panels, columns), sep='\n')

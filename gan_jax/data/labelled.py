@@ -105,6 +105,9 @@ class LabelledData:
       steps_per_epoch=max(
         1, self.num_train // (epoch_rows or config.batch_size)
       ),
+      class_counts=tuple(
+        np.bincount(train.label, minlength=self.dataset.num_classes).tolist()
+      ),
     )
 
   def sampler(

@@ -16,6 +16,8 @@ class DataSpec(NamedTuple):
   native_size: tuple[int, int]  # H, W before padding
   num_classes: int
   steps_per_epoch: int
+  # Training images of each class; None: of a run before they were recorded.
+  class_counts: tuple[int, ...] | None = None
 
 
 class DomainSpec(NamedTuple):
@@ -36,6 +38,15 @@ def read_spec(
     return None
   read = {}
   for name, hint in hints.items():
+    if name == 'class_counts':
+      counts = values[name]
+      if counts is not None and not (
+        isinstance(counts, list)
+        and all(type(n) is int and 0 <= n < 2**31 for n in counts)
+      ):
+        return None
+      read[name] = None if counts is None else tuple(counts)
+      continue
     value, parts = values[name], typing.get_args(hint)  # of a tuple, or none
     items = value if parts and isinstance(value, list) else [value]
     if [*map(type, items)] != [*(parts or [hint])]:

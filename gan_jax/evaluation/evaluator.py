@@ -220,4 +220,8 @@ class Evaluator:
     if system.sampler is None:
       return {}
     latents = system.sampler.draw(self._program.key('fixed samples'), num)
+    if system.sampler.num_classes:  # one in each column of the grid
+      column = np.arange(num) % self._program.config.log.grid[1]
+      label = np.int32(column % system.sampler.num_classes)
+      latents = latents._replace(label=label)
     return self._generate(state.generator.averaged, latents)

@@ -41,6 +41,29 @@ def latents(run: TrainedRun, seeds: Sequence[int], num: int = 1) -> Latents:
   return joined([run.system.sampler.draw(key, num) for key in keys])
 
 
+def of_classes(
+  run: TrainedRun, rows: Latents, labels: Sequence[int]
+) -> Latents:
+  """The same latents with these labels in turn.
+
+  Raises:
+    InputError: the generator has no classes, or not these.
+  """
+  num_classes = run.system.sampler.num_classes
+  if not num_classes:
+    raise InputError(
+      f'the generator of {run.directory.path} has no classes '
+      '(config.model.conditioning is none): give no labels'
+    )
+  if not set(labels) <= set(range(num_classes)):
+    raise InputError(
+      f'labels {", ".join(map(str, labels))}: the classes of '
+      f'{run.directory.path} are 0..{num_classes - 1}'
+    )
+  label = np.resize(np.array(labels, np.int32), len(rows.z))
+  return rows._replace(label=jnp.asarray(label))
+
+
 def joined(parts: Sequence[Latents]) -> Latents:
   """The rows of all parts, in order."""
   return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
@@ -57,12 +80,12 @@ def closed_tour(run: TrainedRun, ends: Latents, num_between: int) -> Latents:
   following = jax.tree.map(lambda x: jnp.roll(x, -1, axis=0), ends)
   on_the_way = [
     run.system.sampler.interpolate(ends, following, i / steps)
-    for i in range(1, steps)
+    for i in range(steps)
   ]
+  # Not to a rounding, but as they are.
+  on_the_way[0] = on_the_way[0]._replace(z=ends.z)
   return jax.tree.map(
-    lambda *x: jnp.stack(x, axis=1).reshape(-1, *x[0].shape[1:]),
-    ends,
-    *on_the_way,
+    lambda *x: jnp.stack(x, axis=1).reshape(-1, *x[0].shape[1:]), *on_the_way
   )
 
 

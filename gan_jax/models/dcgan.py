@@ -4,9 +4,15 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
+from gan_jax.models.conditional import (
+  ConditionalBatchNorm,
+  class_weights,
+  projection_embedding,
+)
 from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, SpectralNorm
 
 
@@ -26,6 +32,8 @@ class DeconvGenerator(nn.Module):
     init_stddev: all kernels start from N(0, init_stddev^2), 0.02 in the paper;
       None: from LeCun's normal distribution.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
+    num_classes: K, if BatchNorm's scale and shift are a class's; 0: they are
+      the same for all.
 
   Raises InputError for a size that is not base_size * 2^n.
   """
@@ -35,15 +43,22 @@ class DeconvGenerator(nn.Module):
   base_size: int = 4
   init_stddev: float | None = None
   axis_name: str | None = None
+  num_classes: int = 0
 
   @nn.compact
-  def __call__(self, z: Array, *, train: bool) -> Array:
+  def __call__(
+    self, z: Array, label: Array | None = None, *, train: bool
+  ) -> Array:
     *size, channels = self.image_shape
     num_layers = _num_layers(size, self.base_size, 'generator')
     kernel_init = _kernel_init(self.init_stddev)
 
     def activate(x: Array, name: str) -> Array:
-      x = BatchNorm(self.axis_name, name=name)(x, train=train)
+      if self.num_classes:
+        norm = ConditionalBatchNorm(self.num_classes, self.axis_name, name=name)
+        x = norm(x, label, train=train)
+      else:
+        x = BatchNorm(self.axis_name, name=name)(x, train=train)
       return jax.nn.leaky_relu(x, 0.2)
 
     features = self.size_mult * 2 ** (num_layers - 1)
@@ -81,6 +96,8 @@ class ConvDiscriminator(nn.Module):
       (https://arxiv.org/abs/1802.05957), or 'none'.
     init_stddev: as the generator's.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
+    num_classes: K, if the logit is of a class: the product of the features with
+      the class's embedding is added; 0: there are none.
 
   Raises InputError for a size that is not base_size * 2^n.
   """
@@ -90,9 +107,12 @@ class ConvDiscriminator(nn.Module):
   normalization: str = 'batch'
   init_stddev: float | None = None
   axis_name: str | None = None
+  num_classes: int = 0
 
   @nn.compact
-  def __call__(self, image: Array, *, train: bool) -> Array:
+  def __call__(
+    self, image: Array, label: Array | None = None, *, train: bool
+  ) -> Array:
     num_layers = _num_layers(image.shape[1:3], self.base_size, 'discriminator')
     kernel_init = _kernel_init(self.init_stddev)
 
@@ -115,8 +135,14 @@ class ConvDiscriminator(nn.Module):
       if self.normalization == 'batch' and i > 0:
         x = BatchNorm(self.axis_name, name=f'norm{i + 1}')(x, train=train)
       x = jax.nn.leaky_relu(x, 0.2)
+    x = x.reshape(len(x), -1)
     layer = nn.Dense(1, kernel_init=kernel_init, name='logit')
-    return apply(layer, x.reshape(len(x), -1))[:, 0]
+    logit = apply(layer, x)[:, 0]
+    if not self.num_classes:
+      return logit
+    layer = projection_embedding(x.shape[-1])
+    weights = class_weights(label, self.num_classes).astype(x.dtype)
+    return logit + jnp.sum(apply(layer, weights) * x, axis=-1)
 
 
 def _num_layers(size: Sequence[int], base_size: int, network: str) -> int:

@@ -87,6 +87,7 @@ class BatchNorm(nn.Module):
   axis_name: str | None = None
   momentum: float = 0.99
   use_scale: bool = True
+  use_bias: bool = True
 
   @nn.compact
   def __call__(self, x: Array, *, train: bool) -> Array:
@@ -94,6 +95,7 @@ class BatchNorm(nn.Module):
       use_running_average=not train,
       momentum=self.momentum,
       use_scale=self.use_scale,
+      use_bias=self.use_bias,
       axis_name=self.axis_name if train else None,
       name='norm',
     )(x)

@@ -4,9 +4,11 @@ import math
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from gan_jax.core.types import Array
 from gan_jax.models.classifier import ClassifierOutput
+from gan_jax.models.conditional import class_weights, projection_embedding
 from gan_jax.models.layers import BatchNorm, GaussianNoise, WeightNormDense
 
 
@@ -28,16 +30,30 @@ class MLPGenerator(nn.Module):
 
 
 class MLPDiscriminator(nn.Module):
-  """Images [B, H, W, C] to logits [B], through one hidden layer."""
+  """Images [B, H, W, C] to logits [B], through one hidden layer.
+
+  Attributes:
+    hidden: units.
+    num_classes: K, if the logit is of a class: the product of the hidden units
+      with the class's embedding is added; 0: there are none.
+  """
 
   hidden: int = 128
+  num_classes: int = 0
 
   @nn.compact
-  def __call__(self, image: Array, *, train: bool) -> Array:
+  def __call__(
+    self, image: Array, label: Array | None = None, *, train: bool
+  ) -> Array:
     del train
     x = image.reshape(len(image), -1)
     x = jax.nn.leaky_relu(nn.Dense(self.hidden, name='dense1')(x), 0.01)
-    return nn.Dense(1, name='dense2')(x)[:, 0]
+    logit = nn.Dense(1, name='dense2')(x)[:, 0]
+    if not self.num_classes:
+      return logit
+    embed = projection_embedding(self.hidden)
+    weights = class_weights(label, self.num_classes).astype(x.dtype)
+    return logit + jnp.sum(embed(weights) * x, axis=-1)
 
 
 class SoftplusGenerator(nn.Module):

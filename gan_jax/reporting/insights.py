@@ -75,9 +75,9 @@ def _look_at_samples(
   }
   drawn = samples.latents(run, [0], _NUM_SAMPLES)
   tour = samples.closed_tour(run, samples.latents(run, _SEEDS), _BETWEEN)
-  made = samples.generate(run, samples.joined([drawn, tour]))
-  for name, panel in made.items():
-    sampled, on_the_way = panel[:_NUM_SAMPLES], panel[_NUM_SAMPLES:]
+  tours = samples.generate(run, tour)
+  for name, sampled in samples.generate(run, drawn).items():
+    on_the_way = tours[name]
     found['samples'][name], nearest = _compare(sampled, train)
     found['samples'][name]['num'] = len(sampled)
     rows = [

@@ -223,11 +223,11 @@ class RunDirectory:
         f'{self.path} is a run of another config: {"; ".join(changed)}. '
         'Choose another --workdir; --workdir alone goes on with its own config'
       )
-    recorded = self.read_data()
-    if recorded != data:
+    changes = data_changes(self.read_data(), data)
+    if changes:
       raise InputError(
         f'the data are not those that {self.path} was started with: '
-        f'{"; ".join(data_changes(recorded, data))}'
+        f'{"; ".join(changes)}'
       )
 
   def define(self, config: ConfigDict, data: dict[str, Any]) -> None:
@@ -285,11 +285,15 @@ def config_text(config: ConfigDict) -> str:
 
 
 def data_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-  """The differences between two data.json, as 'what: old -> new'."""
+  """The differences between two data.json, as 'what: old -> new'.
+
+  What an older version did not record, None, does not count.
+  """
   lines = []
   for group in sorted(old.keys() | new.keys()):
     before, after = old.get(group, {}), new.get(group, {})
     for key in sorted(before.keys() | after.keys()):
-      if before.get(key) != after.get(key):
+      unknown = key in before and before[key] is None
+      if before.get(key) != after.get(key) and not unknown:
         lines.append(f'{group}.{key}: {before.get(key)} -> {after.get(key)}')
   return lines

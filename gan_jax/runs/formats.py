@@ -121,6 +121,8 @@ def read_data(
     if isinstance(steps := spec.get('steps_per_epoch'), int):
       spec['steps_per_epoch'] = max(1, steps // turns)
     data['spec'] = spec
+  if number < 3 and 'num_classes' in data['spec']:
+    data['spec'] = {'class_counts': None} | data['spec']
   return data
 
 

@@ -10,7 +10,7 @@ networks make it a DCGAN, a WGAN-GP, an SNGAN, an R3GAN, ...
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,15 +20,12 @@ from gan_jax import penalties
 from gan_jax.config import (
   Schedule,
   Units,
-  Variants,
-  boolean,
   changes,
   integer,
   key,
   make_schedule,
   one_of,
   optimizer,
-  optional,
   real,
   schedule,
 )
@@ -39,9 +36,7 @@ from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.ema import debiased_share
-from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
-from gan_jax.models.mlp import MLPDiscriminator, MLPGenerator
-from gan_jax.systems import objectives, view
+from gan_jax.systems import networks, objectives, view
 from gan_jax.systems.prior import Prior, normal_prior, uniform_prior
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import LOGITS, Network, Panel, System
@@ -57,50 +52,6 @@ from gan_jax.systems.update import (
 )
 from gan_jax.systems.view import See, View, unchanged
 
-
-def _without_name(group: ConfigDict) -> dict[str, Any]:
-  return {key: value for key, value in group.items() if key != 'name'}
-
-
-def _mlp_generator(model, image_shape, axis_name) -> Network:
-  del axis_name  # it has no BatchNorm
-  module = MLPGenerator(image_shape, **_without_name(model.generator))
-  return Network(module, (jnp.zeros((1, model.z_dim)),))
-
-
-def _deconv_generator(model, image_shape, axis_name) -> Network:
-  module = DeconvGenerator(
-    image_shape, axis_name=axis_name, **_without_name(model.generator)
-  )
-  example = (jnp.zeros((1, model.z_dim)),)
-  return Network(module, example, uses_batch_statistics=True)
-
-
-def _mlp_discriminator(model, image_shape, axis_name) -> Network:
-  del axis_name  # it has no BatchNorm
-  module = MLPDiscriminator(**_without_name(model.discriminator))
-  return Network(module, (jnp.zeros((1, *image_shape)),))
-
-
-def _conv_discriminator(model, image_shape, axis_name) -> Network:
-  settings = _without_name(model.discriminator)
-  module = ConvDiscriminator(axis_name=axis_name, **settings)
-  example = (jnp.zeros((1, *image_shape)),)
-  return Network(module, example, settings['normalization'] == 'batch')
-
-
-# By name, from (config.model, the images' shape, BatchNorm's axis or None).
-GENERATORS = {'mlp': _mlp_generator, 'deconv': _deconv_generator}
-DISCRIMINATORS = {'mlp': _mlp_discriminator, 'conv': _conv_discriminator}
-_INIT_STDDEV = key(
-  None,
-  optional(real(0.0)),
-  'standard deviation of the initial kernels; None: LeCun normal',
-)
-_HIDDEN = {'hidden': key(128, integer(1), 'units of the hidden layer')}
-_SYNC = key(
-  True, boolean, "whether BatchNorm's statistics are over all devices"
-)
 OPTIONS = {
   'model.z_dim': key(100, integer(1), 'dimension of the latents'),
   'model.z_prior': key(
@@ -108,36 +59,7 @@ OPTIONS = {
     one_of('normal', 'uniform'),
     'distribution of the latents: N(0, 1) or U(-1, 1)',
   ),
-  'model.sync_batch_norm': _SYNC,
-  'model.generator': Variants(
-    'mlp',
-    {
-      'mlp': _HIDDEN,
-      'deconv': {
-        'size_mult': key(32, integer(1), 'channels of the last hidden layer'),
-        'base_size': key(4, integer(1), 'side of the first layer, in pixels'),
-        'init_stddev': _INIT_STDDEV,
-      },
-    },
-    'the network',
-  ),
-  'model.discriminator': Variants(
-    'mlp',
-    {
-      'mlp': _HIDDEN,
-      'conv': {
-        'width': key(32, integer(1), 'channels of the first layer'),
-        'base_size': key(4, integer(1), 'side of the last layer, in pixels'),
-        'normalization': key(
-          'none',
-          one_of('batch', 'spectral', 'none'),
-          'normalisation of the layers',
-        ),
-        'init_stddev': _INIT_STDDEV,
-      },
-    },
-    'the network',
-  ),
+  **networks.OPTIONS,
   **objectives.options('non_saturating'),
   'loss.n_critic': key(
     1, integer(1), 'updates of D per update of G, each on a batch of its own'
@@ -192,6 +114,7 @@ class Parts(NamedTuple):
   weights: Mapping[str, Schedule]  # of the penalties that are on, by metric
   view: View
   num_pieces: int
+  num_classes: int  # of the networks; 0: they have none
   axis_name: str | None
 
 
@@ -200,13 +123,7 @@ def make_parts(
 ) -> Parts:
   """The parts that `config` describes; see `OPTIONS` for its keys."""
   model, loss = config.model, config.loss
-  norm_axis = axis_name if model.sync_batch_norm else None
-  generator = GENERATORS[model.generator.name](
-    model, spec.image_shape, norm_axis
-  )._replace(dtype=config.dtype)
-  discriminator = DISCRIMINATORS[model.discriminator.name](
-    model, spec.image_shape, norm_axis
-  )._replace(dtype=config.dtype)
+  generator, discriminator = networks.make_networks(config, spec, axis_name)
   averaged = config.optimizer.discriminator.ema.name != 'none'
   if averaged and loss.n_critic > 1:
     raise InputError(
@@ -237,6 +154,7 @@ def make_parts(
     weights,
     view.make_view(config, spec, axis_name),
     config.train.num_microbatches,
+    0 if model.conditioning == 'none' else spec.num_classes,
     axis_name,
   )
 
@@ -258,23 +176,32 @@ def penalty_weights(config: ConfigDict, spec: DataSpec) -> dict[str, Schedule]:
 
 
 def judge(
-  parts: Parts, params: Params, model_state: Params, image: Array
+  parts: Parts,
+  params: Params,
+  model_state: Params,
+  image: Array,
+  label: Array | None = None,
 ) -> tuple[Array, Params]:
-  """D's logits [B], and its model state after the pass."""
-  weights = Weights(params, model_state)
-  return parts.discriminator.apply(weights, image, train=True)
+  """D's logits [B], of classes if there are any, and its model state after."""
+  weights, labels = Weights(params, model_state), _given(label)
+  return parts.discriminator.apply(weights, image, *labels, train=True)
+
+
+def _given(*inputs: Array | None) -> list[Array]:
+  """The inputs that a network takes: a label only if it has classes."""
+  return [x for x in inputs if x is not None]
 
 
 # Samples, what pulls their gradients back to G, and G's model state.
 Made = tuple[Array, Callable, Params]
 
 
-def make(parts: Parts, g: Player, z: Array) -> Made:
+def make(parts: Parts, g: Player, z: Array, label: Array | None = None) -> Made:
   """Samples, what pulls their gradients back to G, and G's model state."""
 
   def samples(params):
-    weights = Weights(params, g.model_state)
-    return parts.generator.apply(weights, z, train=True)
+    weights, inputs = Weights(params, g.model_state), _given(z, label)
+    return parts.generator.apply(weights, *inputs, train=True)
 
   return jax.vjp(samples, vary(g.params, parts.axis_name), has_aux=True)
 
@@ -297,16 +224,17 @@ def d_loss(
     params: D's, and
     model_state: its model state.
     rows: 'real', images [B, H, W, C], and 'epsilon' [B] in [0, 1], which says
-      where between the two the gradient penalty is taken.
+      where between the two the gradient penalty is taken; with classes 'label'
+      [B] of both.
     fake: samples [B, H, W, C].
     step: of the training, from which the penalties' weights follow.
     see: how D sees the images.
     averages: of the logits on 'real' and 'fake', which LeCam needs.
   """
-  real = rows['real']
+  real, label = rows['real'], rows.get('label')
 
   def seen(image, name):
-    return judge(parts, params, model_state, see(image, name))
+    return judge(parts, params, model_state, see(image, name), label)
 
   def on(name):  # with respect to the images as they are before D sees them
     return lambda image: seen(image, name)[0]
@@ -341,13 +269,15 @@ def d_loss(
 def g_loss(
   parts: Parts,
   d: Player,
-  real: Array,
+  rows: Mapping[str, Array],
   fake: Array,
   see: See = unchanged,
 ) -> Array:
   """G's loss: what D says of its samples, and where the loss asks, of data."""
-  on_real, _ = judge(parts, d.params, d.model_state, see(real, 'real'))
-  on_fake, _ = judge(parts, d.params, d.model_state, see(fake, 'fake'))
+  on_real, on_fake = (
+    judge(parts, *d.weights, see(image, name), rows.get('label'))[0]
+    for image, name in ((rows['real'], 'real'), (fake, 'fake'))
+  )
   return parts.g_objective(on_real, on_fake).mean()
 
 
@@ -357,13 +287,18 @@ def num_turns(loss: ConfigDict) -> int:
 
 
 def rows_of_turn(
-  parts: Parts, image: Array, turn: int, key: PRNGKey
+  parts: Parts, rows: Mapping[str, Array], turn: int, key: PRNGKey
 ) -> dict[str, Array]:
-  """What a player's turn sees of a step's images, the same on any devices."""
+  """What a player's turn sees of a step's rows, the same on any devices.
+
+  Samples have the labels of the real images: so they are drawn as often as the
+  training set has them, and a loss of pairs compares within a class.
+  """
   turns = num_turns(parts.loss)
-  num = len(image) // turns
-  return {
-    'real': image[turn::turns],
+  num = len(rows['image']) // turns
+  label = {'label': rows['label'][turn::turns]} if parts.num_classes else {}
+  return label | {
+    'real': rows['image'][turn::turns],
     'z': parts.prior.sample(key_for(key, 'z'), num, parts.axis_name),
     'epsilon': uniform_rows(
       key_for(key, 'epsilon'), num, (), 0.0, 1.0, parts.axis_name
@@ -385,7 +320,7 @@ def update_d(
   """One update of D; the samples are made here where `made` is None."""
 
   def gradients_of(rows):
-    fake, *_ = made or make(parts, g, rows['z'])
+    fake, *_ = made or make(parts, g, rows['z'], rows.get('label'))
     params = vary(d.params, parts.axis_name)
     see = parts.view.at(key_for(key, 'd'), rows, step)
     options = {'step': step, 'see': see, 'averages': averages}
@@ -410,10 +345,12 @@ def update_g(
   """One update of G; the samples are made here where `made` is None."""
 
   def gradients_of(rows):
-    fake, to_g, model_state = made or make(parts, g, rows['z'])
+    fake, to_g, model_state = made or make(
+      parts, g, rows['z'], rows.get('label')
+    )
     see = parts.view.at(key_for(key, 'g'), rows, step)
     gradient = jax.value_and_grad(g_loss, argnums=3)
-    value, at_fake = gradient(parts, d, rows['real'], fake, see)
+    value, at_fake = gradient(parts, d, rows, fake, see)
     (gradients,) = to_g(at_fake)
     return (gradients, Aux({'loss': value}, model_state)), {}
 
@@ -427,19 +364,21 @@ def train_step(
   parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
 ) -> tuple[TrainState, Metrics]:
   """D moves `n_critic` times, then G on the new D."""
-  image, step = batch['train']['image'], state.step
+  step = state.step
   key = jax.random.fold_in(key, step)
   g, d, averages = state.generator, state.discriminator, state.extra
   for turn in range(parts.loss.n_critic):
     turn_key = jax.random.fold_in(key, turn)
-    rows = rows_of_turn(parts, image, turn, turn_key)
+    rows = rows_of_turn(parts, batch['train'], turn, turn_key)
     # Made once for both players, where memory allows.
-    made = make(parts, g, rows['z']) if parts.num_pieces == 1 else None
+    made = None
+    if parts.num_pieces == 1:
+      made = make(parts, g, rows['z'], rows.get('label'))
     d, d_metrics = update_d(parts, d, g, rows, made, turn_key, step, averages)
     averages = new_averages(parts, averages, d_metrics, step, turn)
   if parts.loss.g_batch == 'fresh':
     turn_key = jax.random.fold_in(key, parts.loss.n_critic)
-    rows = rows_of_turn(parts, image, parts.loss.n_critic, turn_key)
+    rows = rows_of_turn(parts, batch['train'], parts.loss.n_critic, turn_key)
     made = None
   g, g_metrics = update_g(parts, g, d, rows, made, turn_key, step)
   state = TrainState(step + 1, g, d, averages)
@@ -481,7 +420,8 @@ def make_system(
   rows = num_turns(config.loss) * config.data.batch_size
 
   def generate(weights, latents):
-    fake, _ = parts.generator.apply(weights, latents.z, train=False)
+    inputs = _given(latents.z, latents.label)
+    fake, _ = parts.generator.apply(weights, *inputs, train=False)
     return {'samples': fake}
 
   return System(
@@ -492,7 +432,9 @@ def make_system(
       'generator': parts.generator,
       'discriminator': parts.discriminator,
     },
-    sampler=parts.prior.sampler(generate),
+    sampler=parts.prior.sampler(
+      generate, spec.class_counts if parts.num_classes else None
+    ),
     panels=(
       Panel("D's penalties", 'squared norm', r'd_(r1|r2|gp|lecam)$'),
       LOGITS,

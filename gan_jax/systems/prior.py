@@ -1,12 +1,13 @@
 """What the latents z of a generator are drawn from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from gan_jax.core.rng import normal_rows, uniform_rows
+from gan_jax.core.rng import key_for, normal_rows, uniform_rows
 from gan_jax.core.types import Array, PRNGKey
+from gan_jax.models.conditional import class_weights
 from gan_jax.systems.state import Weights
 from gan_jax.systems.system import Latents, Sampler
 
@@ -22,15 +23,45 @@ class Prior(NamedTuple):
   in_numpy: Callable[[int], str]
 
   def sampler(
-    self, generate: Callable[[Weights, Latents], dict[str, Array]]
+    self,
+    generate: Callable[[Weights, Latents], dict[str, Array]],
+    class_counts: Sequence[int] | None = None,
   ) -> Sampler:
-    """The sampler of a generator that has no classes."""
-    return Sampler(
-      draw=lambda key, num: Latents(self.sample(key, num)),
-      interpolate=lambda a, b, t: Latents(self.interpolate(a.z, b.z, t)),
-      in_numpy=lambda num: {'z': self.in_numpy(num)},
-      generate=generate,
-    )
+    """The sampler of a generator.
+
+    Args:
+      generate: see `Sampler`.
+      class_counts: how many training images each class has, if the generator
+        has classes: labels are drawn in these proportions.
+    """
+    if class_counts is None:
+      return Sampler(
+        draw=lambda key, num: Latents(self.sample(key, num)),
+        interpolate=lambda a, b, t: Latents(self.interpolate(a.z, b.z, t)),
+        in_numpy=lambda num: {'z': self.in_numpy(num)},
+        generate=generate,
+      )
+    num_classes = len(class_counts)
+    ends = jnp.cumsum(jnp.asarray(class_counts)) / sum(class_counts)
+
+    def draw(key, num):
+      u = uniform_rows(key_for(key, 'label'), num, (), 0.0, 1.0)
+      label = jnp.searchsorted(ends, u, side='right').astype(jnp.int32)
+      return Latents(self.sample(key, num), jnp.minimum(label, num_classes - 1))
+
+    def interpolate(a, b, t):
+      first, second = (class_weights(x.label, num_classes) for x in (a, b))
+      return Latents(
+        self.interpolate(a.z, b.z, t), (1.0 - t) * first + t * second
+      )
+
+    def in_numpy(num):
+      shares = [round(n / sum(class_counts), 6) for n in class_counts]
+      weights = f'np.array({shares})'
+      label = f'rng.choice({num_classes}, {num}, p={weights} / {weights}.sum())'
+      return {'z': self.in_numpy(num), 'label': f'{label}.astype(np.int32)'}
+
+    return Sampler(draw, interpolate, in_numpy, generate, num_classes)
 
 
 def normal_prior(z_dim: int) -> Prior:

@@ -16,7 +16,9 @@ class Latents(NamedTuple):
   """What a generator makes images from: a pytree whose leaves have rows."""
 
   z: Array  # [rows, z_dim]
-  label: Array | None = None  # int32 [rows], of a generator that has classes
+  # Of a generator that has classes: int32 [rows], or, between two of them,
+  # weights of the K classes [rows, K].
+  label: Array | None = None
 
 
 class Network(NamedTuple):
@@ -94,6 +96,7 @@ class Sampler(NamedTuple):
   in_numpy: Callable[[int], dict[str, str]]
   # (the generator's weights, latents): panels of images in [-1, 1], by name
   generate: Callable[[Weights, Latents], dict[str, Array]]
+  num_classes: int = 0  # of the generator; 0: it has none
 
 
 class Classifier(NamedTuple):

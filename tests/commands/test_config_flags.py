@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
+from gan_jax.commands.cli.config_page import page
 from gan_jax.systems import SYSTEMS
-from gan_jax.systems.config_page import page
 from tests.conftest import ROOT, call
 
 TOY = (

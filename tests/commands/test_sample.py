@@ -8,6 +8,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from gan_jax.data.labelled import DATASETS
+from tests.conftest import call
 
 SIDE = 64  # of an 8x8 digit, enlarged
 
@@ -122,3 +123,68 @@ def test_an_output_that_is_a_folder(command, tmp_path):
   output = f'--output={tmp_path / "a.png"}'
   done = command('sample', '--workdir=nowhere', output, status=2)
   assert done.stderr == (f'error: {output} is a folder; name a file\n')
+
+
+@pytest.fixture(scope='module')
+def conditional_run(tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('conditional') / 'run'
+  done = call(
+    'train', '--config=configs/mnist_gan.py:smoke', f'--workdir={workdir}',
+    '--config.model.conditioning=concat_projection',
+    '--config.data.num_labels=None', '--config.log.grid=(2,10)',
+  )  # fmt: skip
+  assert done.returncode == 0, done.stderr
+  return workdir
+
+
+def test_samples_of_chosen_classes(conditional_run, command, tmp_path):
+  """A class in each column, the same z in each row's place."""
+
+  def image(name, *args):
+    path = tmp_path / name
+    command('sample', f'--workdir={conditional_run}', f'--output={path}', *args)
+    return np.asarray(Image.open(path))
+
+  def cells(canvas, columns, rows):
+    size = (canvas.shape[1] - 1) // columns
+    body = canvas[1 : 1 + rows * size, 1 : 1 + columns * size]
+    return body.reshape(rows, size, columns, size, -1).swapaxes(1, 2)
+
+  grid = cells(image('all.png', '--labels=0-9', '--num=20'), 10, 2)
+  threes = cells(image('3.png', '--label=3', '--num=20', '--columns=10'), 10, 2)
+  assert_array_equal(grid[:, 3], threes[:, 3])
+  assert (grid[:, 4] != threes[:, 4]).any()
+  drawn = cells(image('drawn.png', '--num=20', '--columns=10'), 10, 2)
+  assert (drawn != threes).any()
+  command(
+    'sample', f'--workdir={conditional_run}', f'--output={tmp_path}/t.gif',
+    '--seeds=0-3', '--labels=0,0,1,1', '--interpolate=3', status=2,
+  )  # fmt: skip
+  command(
+    'sample', f'--workdir={conditional_run}', f'--output={tmp_path}/t.gif',
+    '--seeds=0-3', '--labels=0,1,2,3', '--interpolate=3',
+  )  # fmt: skip
+  assert len(list(frames(tmp_path / 't.gif'))) == 16
+
+
+def test_labels_that_cannot_be(conditional_run, toy_run, refused, tmp_path):
+  output = f'--output={tmp_path}/x.png'
+  for message, run, *args in (
+    ('classes of', conditional_run, '--label=10'),
+    ('are 0..9', conditional_run, '--labels=8-12'),
+    ('give either --label or --labels', conditional_run, '--label=1',
+     '--labels=0-2'),
+    ('has no classes (config.model.conditioning is', toy_run, '--label=1'),
+  ):  # fmt: skip
+    refused(message, 'sample', f'--workdir={run}', output, *args)
+
+
+def test_a_conditional_generator_is_exported_and_evaluated(
+  conditional_run, command, tmp_path
+):
+  path = tmp_path / 'generator.stablehlo'
+  out = command('export', f'--workdir={conditional_run}', f'--output={path}')
+  assert 'label' in out.stdout
+  command('evaluate', f'--workdir={conditional_run}', '--num_samples=20')
+  command('verify', f'--workdir={conditional_run}')
+  command('report', f'--workdir={conditional_run}')

@@ -17,7 +17,7 @@ from gan_jax.core.errors import InputError
 from gan_jax.evaluation import samples
 from gan_jax.runs import restore
 from gan_jax.runs.program import build, init_state
-from gan_jax.systems import SYSTEMS, base, gan, sized
+from gan_jax.systems import SYSTEMS, base, networks, sized
 from gan_jax.systems.system import Latents
 from tests.changes import changed
 from tests.conftest import call
@@ -150,15 +150,14 @@ class Wrapped(nn.Module):
 @pytest.mark.parametrize('discriminator', ['mlp', 'conv'])
 def test_a_wrapped_network_is_checked_alike(monkeypatch, discriminator):
   """By what its `Network` says, not by its class."""
-  for networks in (gan.GENERATORS, gan.DISCRIMINATORS):
-    for name, make in networks.items():
-      monkeypatch.setitem(
-        networks,
-        name,
-        lambda *args, make=make: (found := make(*args))._replace(
-          module=Wrapped(found.module)
-        ),
-      )
+  for kind in (networks.GENERATORS, networks.DISCRIMINATORS):
+    for name, make in kind.items():
+
+      def wrapped(*args, make=make):
+        module, has_batch_norm = make(*args)
+        return Wrapped(module), has_batch_norm
+
+      monkeypatch.setitem(kind, name, wrapped)
   config = sized(base('gan'), 'smoke')
   config = changed(config, {'model.discriminator.name': discriminator})
   config.parallel = 'jit'

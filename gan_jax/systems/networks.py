@@ -1,0 +1,180 @@
+"""The networks of the systems without labels of their own, by name.
+
+A network is a row of `GENERATORS` or `DISCRIMINATORS`, and its config keys.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from gan_jax.config import (
+  Variants,
+  boolean,
+  integer,
+  key,
+  one_of,
+  optional,
+  real,
+)
+from gan_jax.core.errors import InputError
+from gan_jax.data.spec import DataSpec
+from gan_jax.models.conditional import ConcatenatedLabel
+from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
+from gan_jax.models.mlp import MLPDiscriminator, MLPGenerator
+from gan_jax.systems.system import Network
+
+_INIT_STDDEV = key(
+  None,
+  optional(real(0.0)),
+  'standard deviation of the initial kernels; None: LeCun normal',
+)
+_HIDDEN = {'hidden': key(128, integer(1), 'units of the hidden layer')}
+OPTIONS = {
+  'model.conditioning': key(
+    'none',
+    one_of('none', 'concat_projection', 'batch_norm_projection'),
+    "how the class enters: beside z, or as BatchNorm's scale and shift, and in "
+    'D by projection; none: not at all',
+    since=3,
+  ),
+  'model.embedding_dim': key(
+    None,
+    optional(integer(1)),
+    'dimension of the class beside z (concat_projection); None: z_dim',
+    since=3,
+  ),
+  'model.sync_batch_norm': key(
+    True, boolean, "whether BatchNorm's statistics are over all devices"
+  ),
+  'model.generator': Variants(
+    'mlp',
+    {
+      'mlp': _HIDDEN,
+      'deconv': {
+        'size_mult': key(32, integer(1), 'channels of the last hidden layer'),
+        'base_size': key(4, integer(1), 'side of the first layer, in pixels'),
+        'init_stddev': _INIT_STDDEV,
+      },
+    },
+    'the network',
+  ),
+  'model.discriminator': Variants(
+    'mlp',
+    {
+      'mlp': _HIDDEN,
+      'conv': {
+        'width': key(32, integer(1), 'channels of the first layer'),
+        'base_size': key(4, integer(1), 'side of the last layer, in pixels'),
+        'normalization': key(
+          'none',
+          one_of('batch', 'spectral', 'none'),
+          'normalisation of the layers',
+        ),
+        'init_stddev': _INIT_STDDEV,
+      },
+    },
+    'the network',
+  ),
+}
+
+# Of (the network's config group, the images' shape, BatchNorm's axis or None):
+# the module, and whether it has BatchNorm. `num_classes` is a field of all
+# discriminators, and of all generators with BatchNorm.
+Build = Callable[
+  [ConfigDict, tuple[int, int, int], str | None], tuple[Any, bool]
+]
+
+
+def _settings(group: ConfigDict) -> dict[str, Any]:
+  return {key: value for key, value in group.items() if key != 'name'}
+
+
+def _mlp_generator(group, image_shape, axis_name):
+  del axis_name  # it has no BatchNorm
+  return MLPGenerator(image_shape, **_settings(group)), False
+
+
+def _deconv_generator(group, image_shape, axis_name):
+  module = DeconvGenerator(image_shape, axis_name=axis_name, **_settings(group))
+  return module, True
+
+
+def _mlp_discriminator(group, image_shape, axis_name):
+  del image_shape, axis_name
+  return MLPDiscriminator(**_settings(group)), False
+
+
+def _conv_discriminator(group, image_shape, axis_name):
+  del image_shape
+  module = ConvDiscriminator(axis_name=axis_name, **_settings(group))
+  return module, group.normalization == 'batch'
+
+
+GENERATORS: dict[str, Build] = {
+  'mlp': _mlp_generator,
+  'deconv': _deconv_generator,
+}
+DISCRIMINATORS: dict[str, Build] = {
+  'mlp': _mlp_discriminator,
+  'conv': _conv_discriminator,
+}
+
+
+def make_networks(
+  config: ConfigDict, spec: DataSpec, axis_name: str | None
+) -> tuple[Network, Network]:
+  """G and D as a config's group `model` describes them.
+
+  With conditioning both take a label beside z or the image.
+
+  Raises:
+    InputError: classes, or labels, that conditioning needs and the data lack.
+  """
+  model, num_classes = config.model, 0
+  if model.conditioning != 'none':
+    num_classes = spec.num_classes
+    _check_classes(config, spec)
+  norm_axis = axis_name if model.sync_batch_norm else None
+  g, g_batch = GENERATORS[model.generator.name](
+    model.generator, spec.image_shape, norm_axis
+  )
+  d, d_batch = DISCRIMINATORS[model.discriminator.name](
+    model.discriminator, spec.image_shape, norm_axis
+  )
+  label = ()
+  if num_classes:
+    label = (jnp.zeros(1, jnp.int32),)
+    d = d.clone(num_classes=num_classes)
+    if model.conditioning == 'concat_projection':
+      dim = model.embedding_dim or model.z_dim
+      g = ConcatenatedLabel(g, num_classes, dim)
+    elif g_batch:
+      g = g.clone(num_classes=num_classes)
+    else:
+      raise InputError(
+        'config.model.conditioning = batch_norm_projection makes the class '
+        f'the scale and shift of BatchNorm, which {model.generator.name} has '
+        'none of; set it to concat_projection'
+      )
+  z, image = jnp.zeros((1, model.z_dim)), jnp.zeros((1, *spec.image_shape))
+  return (
+    Network(g, (z, *label), g_batch, config.dtype),
+    Network(d, (image, *label), d_batch, config.dtype),
+  )
+
+
+def _check_classes(config: ConfigDict, spec: DataSpec) -> None:
+  """Raises InputError if there is nothing to condition on."""
+  option = f'config.model.conditioning = {config.model.conditioning}'
+  if spec.num_classes < 2:
+    raise InputError(
+      f'{option} needs images of two classes or more, and the data have '
+      f'{spec.num_classes}; set it to none'
+    )
+  if config.data.num_labels is not None:
+    raise InputError(
+      f'{option} needs the labels of all images, but config.data.num_labels is '
+      f'{config.data.num_labels}; set it to None'
+    )
