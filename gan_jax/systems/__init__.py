@@ -91,6 +91,8 @@ def sized(config: ConfigDict, arg: str = '') -> ConfigDict:
   for key, size in (system.DATA.SMOKE | system.SMOKE).items():
     if isinstance(values.get(key), int):
       values[key] = min(size, values[key])
+    elif isinstance(values.get(key), tuple) and isinstance(size, int):
+      values[key] = tuple(min(size, value) for value in values[key])
     elif key in values and values[key] is not None:
       values[key] = size
   return _to_config(rows, values | _SMOKE)

@@ -94,8 +94,14 @@ SMOKE = {
   'loss.n_critic': 2,
   'model.generator.hidden': 8,
   'model.generator.size_mult': 2,
+  'model.generator.width': 4,
   'model.discriminator.hidden': 8,
   'model.discriminator.width': 4,
+  **{
+    f'model.{network}.{key}': size
+    for network in ('generator', 'discriminator')
+    for key, size in (('widths', 8), ('blocks', 1), ('group_width', 4))
+  },
 }
 DATA = LabelledData
 

@@ -13,6 +13,7 @@ from gan_jax.config import (
   Variants,
   boolean,
   integer,
+  integers,
   key,
   one_of,
   optional,
@@ -23,6 +24,8 @@ from gan_jax.data.spec import DataSpec
 from gan_jax.models.conditional import ConcatenatedLabel
 from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
 from gan_jax.models.mlp import MLPDiscriminator, MLPGenerator
+from gan_jax.models.r3gan import R3GANDiscriminator, R3GANGenerator
+from gan_jax.models.sngan import ResNetDiscriminator, ResNetImageGenerator
 from gan_jax.systems.system import Network
 
 _INIT_STDDEV = key(
@@ -31,6 +34,12 @@ _INIT_STDDEV = key(
   'standard deviation of the initial kernels; None: LeCun normal',
 )
 _HIDDEN = {'hidden': key(128, integer(1), 'units of the hidden layer')}
+_BLOCKS = key(
+  (2, 2, 2, 2), integers(1), 'residual blocks of each stage', since=3
+)
+_GROUP_WIDTH = key(
+  16, integer(1), 'channels of a group of the 3x3 convolutions', since=3
+)
 OPTIONS = {
   'model.conditioning': key(
     'none',
@@ -42,7 +51,8 @@ OPTIONS = {
   'model.embedding_dim': key(
     None,
     optional(integer(1)),
-    'dimension of the class beside z (concat_projection); None: z_dim',
+    'dimension of the class beside z (concat_projection), and in r3gan of what '
+    'D ends in; None: z_dim',
     since=3,
   ),
   'model.sync_batch_norm': key(
@@ -56,6 +66,28 @@ OPTIONS = {
         'size_mult': key(32, integer(1), 'channels of the last hidden layer'),
         'base_size': key(4, integer(1), 'side of the first layer, in pixels'),
         'init_stddev': _INIT_STDDEV,
+      },
+      'resnet': {
+        'width': key(
+          256,
+          integer(1),
+          'channels of the last block; 256 for 32x32 and 64 for 64x64 in the '
+          'papers',
+          since=3,
+        ),
+        'spectral': key(
+          False, boolean, 'whether weights have spectral norm 1', since=3
+        ),
+      },
+      'r3gan': {
+        'widths': key(
+          (128, 128, 64, 64),
+          integers(1),
+          'channels of each stage, from 4x4 pixels up',
+          since=3,
+        ),
+        'blocks': _BLOCKS,
+        'group_width': _GROUP_WIDTH,
       },
     },
     'the network',
@@ -73,6 +105,31 @@ OPTIONS = {
           'normalisation of the layers',
         ),
         'init_stddev': _INIT_STDDEV,
+      },
+      'resnet': {
+        'width': key(
+          128,
+          integer(1),
+          'channels of the first block; 128 for 32x32 and 64 for 64x64 in the '
+          'papers',
+          since=3,
+        ),
+        'normalization': key(
+          'spectral',
+          one_of('spectral', 'none'),
+          'normalisation of the layers',
+          since=3,
+        ),
+      },
+      'r3gan': {
+        'widths': key(
+          (64, 64, 128, 128),
+          integers(1),
+          'channels of each stage, down to 4x4 pixels',
+          since=3,
+        ),
+        'blocks': _BLOCKS,
+        'group_width': _GROUP_WIDTH,
       },
     },
     'the network',
@@ -101,6 +158,17 @@ def _deconv_generator(group, image_shape, axis_name):
   return module, True
 
 
+def _resnet_generator(group, image_shape, axis_name):
+  settings = _settings(group)
+  module = ResNetImageGenerator(image_shape, axis_name=axis_name, **settings)
+  return module, True
+
+
+def _r3gan_generator(group, image_shape, axis_name):
+  del axis_name
+  return R3GANGenerator(image_shape, **_settings(group)), False
+
+
 def _mlp_discriminator(group, image_shape, axis_name):
   del image_shape, axis_name
   return MLPDiscriminator(**_settings(group)), False
@@ -112,13 +180,27 @@ def _conv_discriminator(group, image_shape, axis_name):
   return module, group.normalization == 'batch'
 
 
+def _resnet_discriminator(group, image_shape, axis_name):
+  del image_shape, axis_name
+  return ResNetDiscriminator(**_settings(group)), False
+
+
+def _r3gan_discriminator(group, image_shape, axis_name):
+  del image_shape, axis_name
+  return R3GANDiscriminator(**_settings(group)), False
+
+
 GENERATORS: dict[str, Build] = {
   'mlp': _mlp_generator,
   'deconv': _deconv_generator,
+  'resnet': _resnet_generator,
+  'r3gan': _r3gan_generator,
 }
 DISCRIMINATORS: dict[str, Build] = {
   'mlp': _mlp_discriminator,
   'conv': _conv_discriminator,
+  'resnet': _resnet_discriminator,
+  'r3gan': _r3gan_discriminator,
 }
 
 
@@ -146,9 +228,11 @@ def make_networks(
   label = ()
   if num_classes:
     label = (jnp.zeros(1, jnp.int32),)
+    dim = model.embedding_dim or model.z_dim
     d = d.clone(num_classes=num_classes)
+    if model.discriminator.name == 'r3gan':  # its outputs are as many
+      d = d.clone(embedding_dim=dim)
     if model.conditioning == 'concat_projection':
-      dim = model.embedding_dim or model.z_dim
       g = ConcatenatedLabel(g, num_classes, dim)
     elif g_batch:
       g = g.clone(num_classes=num_classes)

@@ -1,0 +1,184 @@
+"""The networks of R3GAN (https://arxiv.org/abs/2501.05441, section 3.2).
+
+Residual blocks without normalisation, whose last layer starts at 0; resampling
+by an interpolating filter between the stages. Where the paper's text and the
+authors' code differ, this is the code: G ends without tanh, and the first and
+last layers are 1x1.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.core.errors import InputError
+from gan_jax.core.types import Array
+from gan_jax.models.conditional import class_weights
+from gan_jax.models.resampling import downsample, upsample
+from gan_jax.ops.grouped import grouped_conv
+
+_BASE = 4  # pixels along a side of the smallest map
+_GAIN = math.sqrt(2.0 / (1.0 + 0.2**2))  # of leaky ReLU with slope 0.2
+
+
+def _fan_in(gain: float) -> nn.initializers.Initializer:
+  """N(0, gain^2 / fan_in); 0 for a gain of 0."""
+  if not gain:
+    return nn.initializers.zeros
+  return nn.initializers.variance_scaling(gain**2, 'fan_in', 'normal')
+
+
+def _linear(features: int, name: str, gain: float = 1.0) -> nn.Dense:
+  """A linear map of the channels, which is a 1x1 convolution of a map."""
+  return nn.Dense(
+    features, use_bias=False, kernel_init=_fan_in(gain), name=name
+  )
+
+
+class ResidualBlock(nn.Module):
+  """x + a bottleneck turned inside out: 1x1 to 2C, grouped 3x3, 1x1 to C.
+
+  Leaky ReLU (0.2) with a bias before it after the first two.
+
+  Attributes:
+    num_blocks: L, of the whole network: the first two convolutions start from
+      N(0, g^2 / fan_in) with g^2 = 2 / (1 + 0.2^2) / sqrt(L); the last from 0.
+    group_width: channels of a group.
+    expansion: 2.
+  """
+
+  num_blocks: int
+  group_width: int = 16
+  expansion: int = 2
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    channels = x.shape[-1]
+    wide = self.expansion * channels
+    if wide % self.group_width:
+      raise InputError(
+        f'{wide} channels of a residual block are no multiple of '
+        f'group_width = {self.group_width}; change widths or group_width of '
+        'config.model.generator and discriminator'
+      )
+    gain = _GAIN * self.num_blocks ** (-1 / 4)
+
+    def activate(x: Array, name: str) -> Array:
+      bias = self.param(name, nn.initializers.zeros, (wide,))
+      return jax.nn.leaky_relu(x + bias.astype(x.dtype), 0.2)
+
+    y = activate(_linear(wide, 'expand', gain)(x), 'bias1')
+    kernel = self.param('kernel', _fan_in(gain), (3, 3, self.group_width, wide))
+    y = grouped_conv(y, kernel.astype(y.dtype), wide // self.group_width)
+    y = activate(y, 'bias2')
+    return x + _linear(channels, 'project', 0.0)(y)
+
+
+class R3GANGenerator(nn.Module):
+  """z [B, z_dim] to images [B, H, W, C], of any range.
+
+  A learned 4x4 map times a linear map of z; stages of residual blocks, between
+  which the map is doubled; a linear map of the channels.
+
+  Attributes:
+    image_shape: H, W, C, with H = W = 4 * 2^(stages - 1).
+    widths: channels of each stage, from the 4x4 map to the image.
+    blocks: residual blocks of each stage.
+    group_width: channels of a group.
+
+  Raises InputError for widths and blocks that do not fit the size.
+  """
+
+  image_shape: tuple[int, int, int]
+  widths: tuple[int, ...]
+  blocks: tuple[int, ...]
+  group_width: int = 16
+
+  @nn.compact
+  def __call__(self, z: Array, *, train: bool) -> Array:
+    del train  # nothing in it differs
+    _check(self.image_shape[:2], self.widths, self.blocks, 'generator')
+    width = self.widths[0]
+    shape = (_BASE, _BASE, width)
+    basis = self.param('basis', nn.initializers.normal(1.0), shape)
+    x = basis.astype(z.dtype) * _linear(width, 'latent')(z)[:, None, None]
+    for stage, (width, blocks) in enumerate(
+      zip(self.widths, self.blocks, strict=True)
+    ):
+      if stage:
+        if width != x.shape[-1]:
+          x = _linear(width, f'transition{stage}')(x)
+        x = upsample(x)
+      for i in range(blocks):
+        x = ResidualBlock(
+          sum(self.blocks), self.group_width, name=f'stage{stage}_block{i}'
+        )(x)
+    return _linear(self.image_shape[-1], 'image')(x)
+
+
+class R3GANDiscriminator(nn.Module):
+  """Images [B, H, W, C] to logits [B]: the generator's mirror image.
+
+  Attributes:
+    widths: channels of each stage, from the image to the 4x4 map.
+    blocks: residual blocks of each stage.
+    group_width: channels of a group.
+    num_classes: K, if the logit is of a class: the product of the last layer's
+      outputs with the class's embedding; 0: the last layer's only output.
+    embedding_dim: numbers of an embedding.
+
+  Raises InputError for widths and blocks that do not fit the size.
+  """
+
+  widths: tuple[int, ...]
+  blocks: tuple[int, ...]
+  group_width: int = 16
+  num_classes: int = 0
+  embedding_dim: int = 0
+
+  @nn.compact
+  def __call__(
+    self, image: Array, label: Array | None = None, *, train: bool
+  ) -> Array:
+    del train
+    _check(image.shape[1:3], self.widths, self.blocks, 'discriminator')
+    x = _linear(self.widths[0], 'image')(image)
+    for stage, (width, blocks) in enumerate(
+      zip(self.widths, self.blocks, strict=True)
+    ):
+      if stage:
+        x = downsample(x)
+        if width != x.shape[-1]:
+          x = _linear(width, f'transition{stage}')(x)
+      for i in range(blocks):
+        x = ResidualBlock(
+          sum(self.blocks), self.group_width, name=f'stage{stage}_block{i}'
+        )(x)
+    # A depthwise 4x4 convolution of a 4x4 map.
+    init = nn.initializers.normal(1.0 / _BASE)
+    basis = self.param('basis', init, (_BASE, _BASE, x.shape[-1]))
+    x = jnp.einsum('bhwc,hwc->bc', x, basis.astype(x.dtype))
+    if not self.num_classes:
+      return _linear(1, 'logit')(x)[:, 0]
+    x = _linear(self.embedding_dim, 'logit')(x)
+    weights = class_weights(label, self.num_classes).astype(x.dtype)
+    gain = 1.0 / math.sqrt(self.embedding_dim)
+    embedding = _linear(self.embedding_dim, 'embedding', gain)(weights)
+    return jnp.sum(embedding * x, axis=-1)
+
+
+def _check(size, widths, blocks, network: str) -> None:
+  height, width = size
+  side = _BASE * 2 ** (len(widths) - 1)
+  if len(widths) != len(blocks):
+    raise InputError(
+      f'config.model.{network} has {len(widths)} widths and {len(blocks)} '
+      'blocks; give one of each for each stage'
+    )
+  if not height == width == side:
+    raise InputError(
+      f"the {network}'s {len(widths)} stages are for images of {side}x{side} "
+      f'pixels, not {height}x{width}; change config.model.{network}.widths and '
+      '.blocks, or config.data.image_size'
+    )

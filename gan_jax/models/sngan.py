@@ -1,0 +1,178 @@
+"""Residual networks of SNGAN and cGANs with projection.
+
+Miyato et al. 2018, https://arxiv.org/abs/1802.05957, tables 3 and 4, and Miyato
+and Koyama 2018, https://arxiv.org/abs/1802.05637, figure 14, at 32 and 64
+pixels.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.core.errors import InputError
+from gan_jax.core.types import Array
+from gan_jax.models.conditional import (
+  ConditionalBatchNorm,
+  class_weights,
+  projection_embedding,
+)
+from gan_jax.models.layers import BatchNorm, Conv, SpectralNorm
+
+# As many times the width each block has, and whether it halves the map.
+_GENERATOR = {32: (1, 1, 1), 64: (8, 4, 2, 1)}
+_GENERATOR_BASE = {32: 1, 64: 16}
+_DISCRIMINATOR = {
+  32: ((1, True), (1, True), (1, False), (1, False)),
+  64: ((1, True), (2, True), (4, True), (8, True), (16, True)),
+}
+_BASE = 4  # pixels along a side of G's first map
+
+
+def _conv(features: int, size: int, name: str) -> Conv:
+  # Glorot's uniform distribution, twice its variance in front of a ReLU.
+  init = nn.initializers.variance_scaling(
+    2.0 if size == 3 else 1.0, 'fan_avg', 'uniform'
+  )
+  return Conv(features, kernel_size=(size, size), kernel_init=init, name=name)
+
+
+def _doubled(x: Array) -> Array:
+  """Nearest neighbours."""
+  return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def _halved(x: Array) -> Array:
+  """The mean of four pixels."""
+  return nn.avg_pool(x, (2, 2), (2, 2))
+
+
+def _size(size, network: str) -> int:
+  if size[0] != size[1] or size[0] not in _GENERATOR:
+    raise InputError(
+      f'the {network} resnet takes images of 32x32 or 64x64 pixels, not '
+      f'{size[0]}x{size[1]}; set config.data.image_size to pad the images'
+    )
+  return size[0]
+
+
+class ResNetImageGenerator(nn.Module):
+  """z [B, z_dim] to images [B, H, W, C] in [-1, 1], by residual blocks.
+
+  A dense layer to a 4x4 map; blocks that double it, of BatchNorm, ReLU and two
+  3x3 convolutions, beside a 1x1 convolution; BatchNorm, ReLU, a 3x3
+  convolution, tanh.
+
+  Attributes:
+    image_shape: H, W, C; 32x32 or 64x64.
+    width: channels of the last block: 256 for 32x32 images and 64 for 64x64 in
+      the papers.
+    spectral: whether the weights have spectral norm 1.
+    axis_name: the mapped axis over which BatchNorm is synchronised, if any.
+    num_classes: K, if BatchNorm's scale and shift are a class's; 0: they are
+      the same for all.
+
+  Raises InputError for another size.
+  """
+
+  image_shape: tuple[int, int, int]
+  width: int
+  spectral: bool = False
+  axis_name: str | None = None
+  num_classes: int = 0
+
+  @nn.compact
+  def __call__(
+    self, z: Array, label: Array | None = None, *, train: bool
+  ) -> Array:
+    *size, channels = self.image_shape
+    size = _size(size, 'generator')
+    apply = _applying(self.spectral, train)
+
+    def activate(x: Array, name: str) -> Array:
+      if self.num_classes:
+        norm = ConditionalBatchNorm(self.num_classes, self.axis_name, name=name)
+        return jax.nn.relu(norm(x, label, train=train))
+      norm = BatchNorm(self.axis_name, name=name)
+      return jax.nn.relu(norm(x, train=train))
+
+    features = _GENERATOR_BASE[size] * self.width
+    init = nn.initializers.glorot_uniform()
+    layer = nn.Dense(_BASE**2 * features, kernel_init=init, name='dense')
+    x = apply(layer, z).reshape(-1, _BASE, _BASE, features)
+    for i, times in enumerate(_GENERATOR[size], start=1):
+      features = times * self.width
+      y = _doubled(activate(x, f'block{i}_norm1'))
+      y = apply(_conv(features, 3, f'block{i}_conv1'), y)
+      y = activate(y, f'block{i}_norm2')
+      y = apply(_conv(features, 3, f'block{i}_conv2'), y)
+      # A 1x1 convolution and doubling may change places.
+      x = y + _doubled(apply(_conv(features, 1, f'block{i}_shortcut'), x))
+    x = activate(x, 'norm')
+    layer = Conv(channels, kernel_size=(3, 3), kernel_init=init, name='image')
+    return jax.nn.tanh(apply(layer, x))
+
+
+class ResNetDiscriminator(nn.Module):
+  """Images [B, H, W, C] to logits [B], by residual blocks.
+
+  Blocks of ReLU and two 3x3 convolutions, which halve the map by means, beside
+  a 1x1 convolution; ReLU; the sum over the map; a dense layer.
+
+  Attributes:
+    width: channels of the first block: 128 for 32x32 images and 64 for 64x64 in
+      the papers.
+    normalization: 'spectral' for weights of spectral norm 1, or 'none'.
+    num_classes: K, if the logit is of a class: the product of the sums with the
+      class's embedding is added; 0: there are none.
+
+  Raises InputError for another size.
+  """
+
+  width: int
+  normalization: str = 'spectral'
+  num_classes: int = 0
+
+  @nn.compact
+  def __call__(
+    self, image: Array, label: Array | None = None, *, train: bool
+  ) -> Array:
+    size = _size(image.shape[1:3], 'discriminator')
+    apply = _applying(self.normalization == 'spectral', train)
+    x = image
+    for i, (times, halves) in enumerate(_DISCRIMINATOR[size], start=1):
+      features, before = times * self.width, x.shape[-1]
+      # The first block's input are pixels, which no ReLU may cut.
+      y = x if i == 1 else jax.nn.relu(x)
+      hidden = features if i == 1 else before
+      y = apply(_conv(hidden, 3, f'block{i}_conv1'), y)
+      y = apply(_conv(features, 3, f'block{i}_conv2'), jax.nn.relu(y))
+      if halves:
+        y, x = _halved(y), _halved(x)
+      if halves or features != before:
+        # A 1x1 convolution and the mean may change places.
+        x = apply(_conv(features, 1, f'block{i}_shortcut'), x)
+      x = x + y
+    x = jax.nn.relu(x).sum(axis=(1, 2))
+    init = nn.initializers.glorot_uniform()
+    logit = apply(nn.Dense(1, kernel_init=init, name='logit'), x)[:, 0]
+    if not self.num_classes:
+      return logit
+    weights = class_weights(label, self.num_classes).astype(x.dtype)
+    embedding = apply(projection_embedding(x.shape[-1]), weights)
+    return logit + jnp.sum(embedding * x, axis=-1)
+
+
+def _applying(
+  spectral: bool, train: bool
+) -> Callable[[nn.Module, Array], Array]:
+  """Applies a layer, with weights of spectral norm 1 if asked for."""
+
+  def apply(layer: nn.Module, x: Array) -> Array:
+    if not spectral:
+      return layer(x)
+    norm = SpectralNorm(layer, dtype=x.dtype, name=f'{layer.name}_norm')
+    return norm(x, update_stats=train)
+
+  return apply
