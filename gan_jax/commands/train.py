@@ -81,6 +81,7 @@ def run(values: cli.Flags) -> int | None:
   ):
     if value is not None:
       config.init[key] = value
+      config.init.sha256 = None  # of what another command line took
   from gan_jax.devices import hosts
 
   hosts.initialize(

@@ -88,7 +88,7 @@ string = Check(
 def _is_pattern(value: Any) -> bool:
   try:
     re.compile(value)
-  except (re.error, TypeError):
+  except (re.error, TypeError, OverflowError, RecursionError):
     return False
   return value != ''
 

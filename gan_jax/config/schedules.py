@@ -35,12 +35,15 @@ class Units(NamedTuple):
   batch_size: int  # images of one update of D, over all devices
 
   def steps(self, number: int, unit: str) -> int:
-    """Converts a number of `unit` to steps, rounded; at least one if not 0."""
+    """Converts a number of `unit` to steps, rounded; at least one if not 0.
+
+    2^30 at most, which no run reaches and steps of 32 bits can count.
+    """
     if unit == 'epochs':
-      return number * self.steps_per_epoch
+      number *= self.steps_per_epoch
     if unit == 'images':
-      return max(round(number / self.batch_size), int(number > 0))
-    return number
+      number = max(round(number / self.batch_size), int(number > 0))
+    return min(number, 2**30)
 
 
 def schedule(
@@ -66,7 +69,7 @@ def schedule(
     'unit': _UNIT,
     'warmup': _WARMUP,
     'every': key(1, integer(1), 'duration between decays', since=3),
-    'decay_rate': key(0.9, real(0.0, 1.0), 'factor of each decay'),
+    'decay_rate': key(0.9, real(1e-9, 1.0), 'factor of each decay'),
   }
   choices = {
     'constant': {},

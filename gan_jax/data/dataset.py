@@ -115,8 +115,8 @@ def select(
       same; None: all.
 
   Raises:
-    InputError: no such class, one named twice, a class without images in a
-      part, or fewer training images than asked for.
+    InputError: no such class, one named twice, a part without images of any, or
+      fewer training images than asked for.
   """
   if classes is not None:
     if not set(classes) <= set(range(dataset.num_classes)):

@@ -80,7 +80,8 @@ class LabelledData:
   }
   SMOKE: ClassVar = {
     'data.batch_size': 10,
-    'data.num_train': 20,
+    'data.classes': None,
+    'data.num_train': None,
     'data.num_labels': 20,
     'data.num_validation': 20,
   }

@@ -201,7 +201,7 @@ class Evaluator:
       name: grids.grid(
         crop_to_native(np.asarray(to_uint8(panel)), native_size), columns
       )
-      for name, panel in self._panels(state, rows * columns).items()
+      for name, panel in self._panels(state, rows * columns, columns).items()
     }
 
   def _translation_errors(
@@ -214,14 +214,18 @@ class Evaluator:
     )
     return {f'{split}_{name}': error for name, error in errors.items()}
 
-  def _panels(self, state: TrainState, num: int) -> dict[str, Array]:
-    """Generates images from fixed latents, `num` of them; {} without G."""
+  def _panels(
+    self, state: TrainState, num: int, columns: int | None = None
+  ) -> dict[str, Array]:
+    """Generates images from fixed latents, `num` of them; {} without G.
+
+    With `columns`, those of a grid in which each column has a class.
+    """
     system = self._program.system
     if system.sampler is None:
       return {}
     latents = system.sampler.draw(self._program.key('fixed samples'), num)
-    if system.sampler.num_classes:  # one in each column of the grid
-      column = np.arange(num) % self._program.config.log.grid[1]
-      label = np.int32(column % system.sampler.num_classes)
-      latents = latents._replace(label=label)
+    if columns and system.sampler.num_classes:
+      label = np.arange(num) % columns % system.sampler.num_classes
+      latents = latents._replace(label=label.astype(np.int32))
     return self._generate(state.generator.averaged, latents)

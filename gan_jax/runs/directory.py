@@ -287,13 +287,13 @@ def config_text(config: ConfigDict) -> str:
 def data_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
   """The differences between two data.json, as 'what: old -> new'.
 
-  What an older version did not record, None, does not count.
+  `class_counts` that an older version did not record, None, do not count.
   """
   lines = []
   for group in sorted(old.keys() | new.keys()):
     before, after = old.get(group, {}), new.get(group, {})
     for key in sorted(before.keys() | after.keys()):
-      unknown = key in before and before[key] is None
+      unknown = key == 'class_counts' and before.get(key, 0) is None
       if before.get(key) != after.get(key) and not unknown:
         lines.append(f'{group}.{key}: {before.get(key)} -> {after.get(key)}')
   return lines

@@ -144,7 +144,8 @@ def made_up_program(config: ConfigDict, shape: tuple[int, int, int]) -> Program:
     config.data.load_size = config.data.crop_size = shape[0]
     images = made_up_domains(shape, rows, 1, crop_size=shape[0])
     return build(config, images)
-  config.data.num_labels = 100  # labels change no speed
+  if config.data.num_labels is not None:
+    config.data.num_labels = 100  # labels change no speed
   side = config.data.image_size or shape[0]
   images = made_up((side, side, shape[2]), max(1000, rows), 10)
   return build(config, images)

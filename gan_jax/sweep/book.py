@@ -19,6 +19,7 @@ from gan_jax.sweep.tables import (
   to_markdown,
 )
 from gan_jax.systems.state import TrainState
+from gan_jax.training import origin
 from gan_jax.training.meter import Diverged
 
 
@@ -69,8 +70,8 @@ class Book:
     if not self.has_result(run):
       return
     try:
-      program = self._build(run)
-      directory.check(run.config, program.describe_data())
+      program = origin.bind(self._build(run), directory)
+      directory.check(program.config, program.describe_data())
       self._finished[run.name] = score(program, directory)
     except InputError as error:
       self.failed[run.name] = str(error)

@@ -89,7 +89,9 @@ def sized(config: ConfigDict, arg: str = '') -> ConfigDict:
   rows, values = options(config.system), dict(cfg.flatten(config))
   system = SYSTEMS[config.system]
   for key, size in (system.DATA.SMOKE | system.SMOKE).items():
-    if isinstance(values.get(key), int):
+    if size is None and key in values:
+      values[key] = None
+    elif isinstance(values.get(key), int):
       values[key] = min(size, values[key])
     elif isinstance(values.get(key), tuple) and isinstance(size, int):
       values[key] = tuple(min(size, value) for value in values[key])

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from gan_jax.core.types import Array, Batch, Metrics, PRNGKey
 from gan_jax.data.spec import Stream
@@ -155,4 +156,8 @@ class System(NamedTuple):
 
 
 def _cast(tree: Any, dtype: str) -> Any:
-  return jax.tree.map(lambda x: x.astype(dtype), tree)
+  """Casts floating-point leaves; labels stay integers."""
+  return jax.tree.map(
+    lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x,
+    tree,
+  )

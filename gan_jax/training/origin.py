@@ -84,10 +84,17 @@ def bind(program: Program, directory: RunDirectory | None = None) -> Program:
   """
   group = program.config.init
   if group.source is None:
+    for key in ('rename', 'sha256'):
+      if group[key] is not None:
+        raise InputError(
+          f'config.init.{key} = {group[key]!r}, but config.init.source is '
+          'None; give --init_from=RUN, or set both to None'
+        )
     return program
   is_run = directory is not None and directory.config.exists()
   origin = _read(directory) if is_run else None
-  if origin is not None:
+  taken = origin is None
+  if not taken:
     about = origin.about
     same = group.source in (about['asked'], about['source'])
     if not same or group.rename != about['rename']:
@@ -96,9 +103,11 @@ def bind(program: Program, directory: RunDirectory | None = None) -> Program:
     origin = take(program, group.source, group.rename)
   sha256 = sha256_of_tree(dict(origin.arrays))
   if group.sha256 not in (None, sha256):
+    where = group.source if taken else directory.init.with_suffix('.npz')
     raise InputError(
-      f'what {group.source} holds is not what the run started from: its sha256 '
-      f'is {sha256}, and config.init.sha256 is {group.sha256}'
+      f'what fits of {where} is not what the run started from: its sha256 is '
+      f'{sha256}, and config.init.sha256 is {group.sha256}. If the config was '
+      'changed on purpose, set config.init.sha256 to None'
     )
   config = program.config.copy_and_resolve_references()
   with config.ignore_type():
@@ -121,11 +130,14 @@ def _read(directory: RunDirectory) -> Origin | None:
   if not directory.init.is_file():
     return None
   about = directory.read_json(directory.init)
+  keys = ('asked', 'source', 'rename', 'fresh', 'notes')
+  if not all(key in about for key in keys):
+    raise InputError(f'{directory.init} is not the file that a run writes')
   path = directory.init.with_suffix('.npz')
   try:
     with np.load(path, allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
-  except (OSError, ValueError, zipfile.BadZipFile) as error:
+  except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
     raise InputError(
       f'{path}, from which the run started, cannot be read: {error}'
     ) from error
@@ -149,6 +161,8 @@ def take(program: Program, source: str, rename: str | None) -> Origin:
     InputError: no such run, checkpoint or average, or nothing fits.
   """
   asked = _SOURCE.fullmatch(source)
+  if asked is None:
+    raise InputError(f'{source!r} names no run; give RUN[@STEP][:PLAYER][,ema]')
   run, state = _state_of(asked['run'], asked['checkpoint'] or 'latest')
   player = asked['player'] or 'all'
   players = _PLAYERS if player == 'all' else (player,)
@@ -172,6 +186,9 @@ def take(program: Program, source: str, rename: str | None) -> Origin:
   wanted = trees.by_path({
     name: _parts(getattr(shapes, name), parts, False) for name in players
   })  # fmt: skip
+  for what, leaves in ((f'{run.path} has', available), ('this has', wanted)):
+    if not any('/params/' in path for path in leaves):
+      raise InputError(f'{what} no {" and no ".join(players)} of its own')
   taken, fresh, unfit = _fit(wanted, available, players)
   notes += [
     f"the {name}'s optimiser does not fit, and starts anew" for name in unfit
@@ -242,6 +259,11 @@ def _state_of(path: str, checkpoint: str) -> tuple[RunDirectory, TrainState]:
       f'the start of {path} depends on its data; name a later checkpoint'
     )
   state, origin = new_state(system, config), _read(directory)
+  if config.init.source is not None and origin is None:
+    raise InputError(
+      f'{directory.path} started from {config.init.source}, of which it has no '
+      f'{directory.init.name}; bring it back, or name a later checkpoint'
+    )
   if origin is not None:
     state = origin.apply(state)
   return directory, jax.device_get(state)
@@ -254,7 +276,7 @@ def _renamed(leaves: Mapping[str, Any], rename: str | None) -> dict[str, Any]:
     old, equals, new = rule.partition('=')
     try:
       paths = {path: re.sub(old, new, path) for path in renamed}
-    except re.error as error:
+    except (re.error, IndexError, OverflowError, RecursionError) as error:
       raise InputError(f'--init_rename={rule}: {error}') from None
     if not equals or not old or paths == {path: path for path in renamed}:
       raise InputError(

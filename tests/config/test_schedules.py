@@ -75,6 +75,12 @@ def test_it_can_be_compiled():
   assert_allclose(jax.jit(value)(jnp.int32(1)), 0.75, rtol=1e-6)
 
 
+def test_durations_beyond_any_run():
+  """A step is an integer of 32 bits."""
+  value = make(1.0, name='linear', unit='images', hold=10**15, length=10**15)
+  assert jax.jit(value)(jnp.int32(2**30 - 1)) == 1.0
+
+
 def test_few_images_are_a_step():
   assert UNITS.steps(1, 'images') == 1
   assert UNITS.steps(0, 'images') == 0

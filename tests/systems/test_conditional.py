@@ -8,8 +8,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for, uniform_rows
+from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.models.conditional import ConditionalBatchNorm
-from gan_jax.runs.program import build, init_state
+from gan_jax.runs.program import build, init_state, made_up_program
 from gan_jax.systems.system import Latents
 from tests.changes import changed
 from tests.systems.steps import (
@@ -167,6 +168,39 @@ def test_a_way_from_class_to_class(config, tiny_dataset):
   b = latents._replace(label=jnp.array([2, 1]))
   label = sampler.interpolate(a, b, 0.25).label
   assert_allclose(label, [[0.75, 0.0, 0.25], [0.0, 1.0, 0.0]])
+
+
+def test_labels_stay_labels_in_bfloat16(config, tiny_dataset):
+  """bfloat16 cannot tell 256 from 257."""
+  program = build(config, tiny_dataset)
+  network = program.system.networks['generator']
+  module = network.module.clone(num_classes=300)
+  network = network._replace(module=module, dtype='bfloat16')
+  weights = network.init(jax.random.key(0))
+  z = jax.random.normal(jax.random.key(1), (1, config.model.z_dim))
+  first, second = (
+    network.apply(weights, z, jnp.array([label]), train=False)[0]
+    for label in (256, 257)
+  )
+  assert abs(first - second).max() > 1e-2
+
+
+def test_the_grid_does_not_change_the_scores(config, tiny_dataset):
+  """Each of its columns has a class; what is scored has those of the data."""
+  scores, grids = [], []
+  for columns in (3, 2):
+    config.log.grid = (2, columns)
+    program = build(config, tiny_dataset)
+    evaluator, state = Evaluator(program), init_state(program)
+    scores.append(evaluator.scores(state))
+    grids.append(evaluator.grids(state)['samples'])
+  assert scores[0] == scores[1]
+  assert grids[0].shape != grids[1].shape
+
+
+def test_a_conditional_step_is_timed_and_compiled(config):
+  program = made_up_program(config, (28, 28, 1))
+  assert program.config.data.num_labels is None
 
 
 @pytest.mark.parametrize('mode', ['pmap', 'shard_map'])

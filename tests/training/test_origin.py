@@ -13,6 +13,7 @@ from gan_jax.runs import restore
 from gan_jax.runs.directory import RunDirectory
 from gan_jax.runs.fingerprint import fingerprints
 from gan_jax.runs.program import build, init_state
+from gan_jax.sweep.run import sweep
 from gan_jax.training import lanes, loop, origin
 from gan_jax.training.verify import verify
 from tests import toy
@@ -195,8 +196,14 @@ def test_what_was_kept_is_checked(toy_run, tiny_dataset, tmp_path):
   np.savez(run / 'init.npz', **arrays | {name: arrays[name] + 1})
   with pytest.raises(InputError, match='is not what the run started from'):
     verify(run, dataset=tiny_dataset)
+  (run / 'init.npz').write_bytes(b'')
+  with pytest.raises(InputError, match=r'init\.npz, from which the run start'):
+    verify(run, dataset=tiny_dataset)
   (run / 'init.npz').write_bytes(b'PK\3\4 and no more')
   with pytest.raises(InputError, match=r'init\.npz, from which the run start'):
+    verify(run, dataset=tiny_dataset)
+  (run / 'init.json').write_text('{}')
+  with pytest.raises(InputError, match=r'init\.json is not the file'):
     verify(run, dataset=tiny_dataset)
 
 
@@ -216,9 +223,49 @@ def test_a_run_is_not_gone_on_with_from_elsewhere(
     loop.train(config, toy_run, dataset=tiny_dataset)
 
 
+def test_a_sweep_from_another_run(toy_run, tiny_dataset, tmp_path):
+  """Finished runs are found finished, with what they took."""
+  config = config_from(toy_run)
+  config.train.num_steps = 2
+  for _ in range(2):
+    result = sweep(
+      config, tmp_path / 'sweep', seeds=[0, 1], mode='turn',
+      dataset=tiny_dataset,
+    )  # fmt: skip
+    assert result.failed == {}
+  assert 'Failed' not in (tmp_path / 'sweep/table.md').read_text()
+
+
+def test_another_start_with_a_runs_config(toy_run, tiny_dataset, tmp_path):
+  """The hash of what that run took is not asked of another source."""
+  loop.train(config_from(toy_run), tmp_path / 'a', dataset=tiny_dataset)
+  config = RunDirectory(tmp_path / 'a').read_config()
+  config.init.source = f'{toy_run}@6'
+  with pytest.raises(InputError, match=r'set config\.init\.sha256 to None'):
+    origin.bind(build(config, tiny_dataset))
+  config.init.sha256 = None
+  assert origin.bind(build(config, tiny_dataset)).origin is not None
+
+
+@pytest.mark.parametrize('key', ['rename', 'sha256'])
+def test_what_is_of_no_use_without_a_source(tiny_dataset, key):
+  config = toy.get_config()
+  config.init[key] = 'a=b'
+  with pytest.raises(InputError, match=f'init.{key} = .*; give --init_from'):
+    origin.bind(build(config, tiny_dataset))
+
+
+def test_where_a_run_started_is_lost(toy_run, tiny_dataset, tmp_path):
+  loop.train(config_from(toy_run), tmp_path / 'a', dataset=tiny_dataset)
+  (tmp_path / 'a/init.json').unlink()
+  with pytest.raises(InputError, match=r'of which it has no init\.json'):
+    start_of(config_from(f'{tmp_path}/a@0'), tiny_dataset)
+
+
 @pytest.mark.parametrize(
   ('source', 'message'),
   [
+    ('a\nb', 'names no run'),
     ('nowhere', 'nowhere is not a run directory'),
     ('{run}@7', "unknown checkpoint '7'; choose one of"),
     ('{run}@best', 'chose no best checkpoint'),
