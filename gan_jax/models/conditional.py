@@ -4,6 +4,8 @@ A label is an integer of 0..K - 1, or weights of the K classes: what lies
 between two classes has weights of both.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -19,21 +21,38 @@ def class_weights(label: Array, num_classes: int) -> Array:
   return jax.nn.one_hot(label, num_classes)
 
 
-def projection_embedding(features: int) -> nn.Dense:
-  """The layer from weights of classes to vectors that D's features meet.
+def projected(
+  logit: Array,
+  features: Array,
+  label: Array | None,
+  num_classes: int,
+  apply: Callable[[nn.Module, Array], Array] = lambda layer, x: layer(x),
+) -> Array:
+  """Adds to D's logits the product of features and the class's embedding.
 
-  D's logit gains the product of its features with the class's vector.
+  Called in a module's compact method, whose layer `embedding` it makes.
+
+  Args:
+    logit: [B], of no class.
+    features: [B, D], from which it came.
+    label: [B] or [B, K], see above.
+    num_classes: K; 0 for no class: the logits come back as they are.
+    apply: of a layer and its input, e.g. with spectral normalisation.
 
   References:
     Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637, equation 3; the
     initialisation is that of the authors' code.
   """
-  return nn.Dense(
-    features,
+  if not num_classes:
+    return logit
+  layer = nn.Dense(
+    features.shape[-1],
     use_bias=False,
     kernel_init=nn.initializers.glorot_uniform(),
     name='embedding',
   )
+  weights = class_weights(label, num_classes).astype(features.dtype)
+  return logit + jnp.sum(apply(layer, weights) * features, axis=-1)
 
 
 class ConcatenatedLabel(nn.Module):

@@ -4,16 +4,11 @@ from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
-from gan_jax.models.conditional import (
-  ConditionalBatchNorm,
-  class_weights,
-  projection_embedding,
-)
-from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, SpectralNorm
+from gan_jax.models.conditional import ConditionalBatchNorm, projected
+from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, applying
 
 
 class DeconvGenerator(nn.Module):
@@ -116,12 +111,7 @@ class ConvDiscriminator(nn.Module):
     num_layers = _num_layers(image.shape[1:3], self.base_size, 'discriminator')
     kernel_init = _kernel_init(self.init_stddev)
 
-    def apply(layer: nn.Module, x: Array) -> Array:
-      if self.normalization != 'spectral':
-        return layer(x)
-      norm = SpectralNorm(layer, dtype=x.dtype, name=f'{layer.name}_norm')
-      return norm(x, update_stats=train)
-
+    apply = applying(self.normalization == 'spectral', train)
     x = image
     for i in range(num_layers):
       layer = Conv(
@@ -138,11 +128,7 @@ class ConvDiscriminator(nn.Module):
     x = x.reshape(len(x), -1)
     layer = nn.Dense(1, kernel_init=kernel_init, name='logit')
     logit = apply(layer, x)[:, 0]
-    if not self.num_classes:
-      return logit
-    layer = projection_embedding(x.shape[-1])
-    weights = class_weights(label, self.num_classes).astype(x.dtype)
-    return logit + jnp.sum(apply(layer, weights) * x, axis=-1)
+    return projected(logit, x, label, self.num_classes, apply)
 
 
 def _num_layers(size: Sequence[int], base_size: int, network: str) -> int:

@@ -121,6 +121,20 @@ class SpectralNorm(nn.SpectralNorm):
     return y
 
 
+def applying(
+  spectral: bool, train: bool
+) -> Callable[[nn.Module, Array], Array]:
+  """Applies a named layer, with weights of spectral norm 1 if asked for."""
+
+  def apply(layer: nn.Module, x: Array) -> Array:
+    if not spectral:
+      return layer(x)
+    norm = SpectralNorm(layer, dtype=x.dtype, name=f'{layer.name}_norm')
+    return norm(x, update_stats=train)
+
+  return apply
+
+
 class InstanceNorm(nn.Module):
   """Normalises each channel of each image alone, without scale and shift."""
 

@@ -4,11 +4,10 @@ import math
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from gan_jax.core.types import Array
 from gan_jax.models.classifier import ClassifierOutput
-from gan_jax.models.conditional import class_weights, projection_embedding
+from gan_jax.models.conditional import projected
 from gan_jax.models.layers import BatchNorm, GaussianNoise, WeightNormDense
 
 
@@ -49,11 +48,7 @@ class MLPDiscriminator(nn.Module):
     x = image.reshape(len(image), -1)
     x = jax.nn.leaky_relu(nn.Dense(self.hidden, name='dense1')(x), 0.01)
     logit = nn.Dense(1, name='dense2')(x)[:, 0]
-    if not self.num_classes:
-      return logit
-    embed = projection_embedding(self.hidden)
-    weights = class_weights(label, self.num_classes).astype(x.dtype)
-    return logit + jnp.sum(embed(weights) * x, axis=-1)
+    return projected(logit, x, label, self.num_classes)
 
 
 class SoftplusGenerator(nn.Module):

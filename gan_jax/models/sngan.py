@@ -5,20 +5,13 @@ and Koyama 2018, https://arxiv.org/abs/1802.05637, figure 14, at 32 and 64
 pixels.
 """
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
-from gan_jax.models.conditional import (
-  ConditionalBatchNorm,
-  class_weights,
-  projection_embedding,
-)
-from gan_jax.models.layers import BatchNorm, Conv, SpectralNorm
+from gan_jax.models.conditional import ConditionalBatchNorm, projected
+from gan_jax.models.layers import BatchNorm, Conv, applying
 
 # As many times the width each block has, and whether it halves the map.
 _GENERATOR = {32: (1, 1, 1), 64: (8, 4, 2, 1)}
@@ -88,7 +81,7 @@ class ResNetImageGenerator(nn.Module):
   ) -> Array:
     *size, channels = self.image_shape
     size = _size(size, 'generator')
-    apply = _applying(self.spectral, train)
+    apply = applying(self.spectral, train)
 
     def activate(x: Array, name: str) -> Array:
       if self.num_classes:
@@ -139,7 +132,7 @@ class ResNetDiscriminator(nn.Module):
     self, image: Array, label: Array | None = None, *, train: bool
   ) -> Array:
     size = _size(image.shape[1:3], 'discriminator')
-    apply = _applying(self.normalization == 'spectral', train)
+    apply = applying(self.normalization == 'spectral', train)
     x = image
     for i, (times, halves) in enumerate(_DISCRIMINATOR[size], start=1):
       features, before = times * self.width, x.shape[-1]
@@ -157,22 +150,4 @@ class ResNetDiscriminator(nn.Module):
     x = jax.nn.relu(x).sum(axis=(1, 2))
     init = nn.initializers.glorot_uniform()
     logit = apply(nn.Dense(1, kernel_init=init, name='logit'), x)[:, 0]
-    if not self.num_classes:
-      return logit
-    weights = class_weights(label, self.num_classes).astype(x.dtype)
-    embedding = apply(projection_embedding(x.shape[-1]), weights)
-    return logit + jnp.sum(embedding * x, axis=-1)
-
-
-def _applying(
-  spectral: bool, train: bool
-) -> Callable[[nn.Module, Array], Array]:
-  """Applies a layer, with weights of spectral norm 1 if asked for."""
-
-  def apply(layer: nn.Module, x: Array) -> Array:
-    if not spectral:
-      return layer(x)
-    norm = SpectralNorm(layer, dtype=x.dtype, name=f'{layer.name}_norm')
-    return norm(x, update_stats=train)
-
-  return apply
+    return projected(logit, x, label, self.num_classes, apply)
