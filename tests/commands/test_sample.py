@@ -179,6 +179,7 @@ def test_labels_that_cannot_be(conditional_run, toy_run, refused, tmp_path):
     refused(message, 'sample', f'--workdir={run}', output, *args)
 
 
+@pytest.mark.systems
 def test_a_conditional_generator_is_exported_and_evaluated(
   conditional_run, command, tmp_path
 ):

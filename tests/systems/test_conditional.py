@@ -23,6 +23,7 @@ from tests.systems.steps import (
   train,
 )
 from tests.systems.test_gan import draw_key
+from tests.tiers import in_systems
 
 
 @pytest.fixture
@@ -108,9 +109,14 @@ def test_batch_norm_of_a_class():
 
 @pytest.mark.usefixtures('plain_convolutions')
 @pytest.mark.parametrize(
-  'conditioning', ['concat_projection', 'batch_norm_projection']
+  ('conditioning', 'normalization'),
+  [
+    ('concat_projection', 'spectral'),
+    *in_systems(
+      ('batch_norm_projection', 'batch'), ('batch_norm_projection', 'spectral')
+    ),
+  ],
 )
-@pytest.mark.parametrize('normalization', ['batch', 'spectral'])
 def test_the_label_matters_to_both_networks(
   config, tiny_dataset, conditioning, normalization
 ):
@@ -203,6 +209,7 @@ def test_a_conditional_step_is_timed_and_compiled(config):
   assert program.config.data.num_labels is None
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize('mode', ['pmap', 'shard_map'])
 def test_two_devices_are_one(config, tiny_dataset, mode):
   config.data.batch_size = 6

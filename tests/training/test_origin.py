@@ -58,8 +58,10 @@ def test_parameters_come_from_there_and_all_else_starts(
   assert int(own.generator.opt_state.count) == 0
 
 
-@pytest.mark.parametrize('checkpoint', ['@latest', '@6', ''])
-@pytest.mark.parametrize('player', ['generator', 'discriminator'])
+@pytest.mark.parametrize(
+  ('checkpoint', 'player'),
+  [('@latest', 'generator'), ('@6', 'discriminator'), ('', 'generator')],
+)
 def test_one_player_at_a_checkpoint(
   toy_run, tiny_dataset, own, checkpoint, player
 ):
@@ -223,6 +225,7 @@ def test_a_run_is_not_gone_on_with_from_elsewhere(
     loop.train(config, toy_run, dataset=tiny_dataset)
 
 
+@pytest.mark.systems
 def test_a_sweep_from_another_run(toy_run, tiny_dataset, tmp_path):
   """Finished runs are found finished, with what they took."""
   config = config_from(toy_run)
@@ -295,6 +298,7 @@ def test_a_run_without_averages(toy_run, tiny_dataset, tmp_path):
     origin.bind(program)
 
 
+@pytest.mark.systems
 def test_seeds_that_are_trained_together(toy_run, tiny_dataset, tmp_path):
   """Each lane starts from the other run, and keeps what it took."""
   configs, folders = [], []
