@@ -1,4 +1,4 @@
-"""What a training step needs on a TPU slice, without one: memory, work, time.
+"""Compiles a training step for an absent TPU slice: memory, work, time.
 
 The command is gan_jax/commands/compile.py; `gan-jax compile` is the same.
 """

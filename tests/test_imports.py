@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -133,3 +134,17 @@ def test_a_function_is_a_screen():
       if isinstance(node, ast.FunctionDef):
         lines = node.end_lineno - node.lineno + 1
         assert lines <= 70, f'{path}: {node.name} has {lines} lines'
+
+
+_NO_TERM = re.compile(
+  '(As|Beside|By|For|From|How|If|Likewise|Of|That|Those|What|When|Where|'
+  'Whether|Which|Who|With)\\b'
+)
+
+
+def test_a_docstring_begins_with_its_term_or_a_verb():
+  for path in [*PACKAGE, *(ROOT / 'experiments').rglob('*.py')]:
+    for node in ast.walk(ast.parse(path.read_text())):
+      if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
+        text = ast.get_docstring(node) or ''
+        assert not _NO_TERM.match(text), f'{path}: {text.splitlines()[0]}'

@@ -1,4 +1,4 @@
-"""What the PyTorch peers share: networks, and how the players learn.
+"""Networks, optimisers and averages that the PyTorch peers share.
 
 XLA's SAME padding puts the odd pixel after the image and PyTorch's symmetric
 padding of a strided convolution in effect before it, so a peer of networks that
@@ -20,7 +20,7 @@ from gan_jax.systems.state import Weights
 
 
 class DeconvGenerator(nn.Module):
-  """As `gan_jax.models.dcgan.DeconvGenerator`."""
+  """Mirrors `gan_jax.models.dcgan.DeconvGenerator`."""
 
   def __init__(self, image_shape, z_dim, size_mult, base_size):
     super().__init__()
@@ -54,7 +54,7 @@ class DeconvGenerator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-  """As `gan_jax.models.patchgan.PatchDiscriminator`."""
+  """Mirrors `gan_jax.models.patchgan.PatchDiscriminator`."""
 
   def __init__(self, channels, width, patch_size, normalization):
     super().__init__()
@@ -161,7 +161,7 @@ class Peer:
     return [p for p in self.players[name].parameters() if p.requires_grad]
 
   def gradients(self, name: str, loss: torch.Tensor, **options):
-    """Of a loss, with respect to what a player learns."""
+    """Differentiates a loss with respect to what a player learns."""
     return torch.autograd.grad(loss, self.trained(name), **options)
 
   def update(self, name: str, gradients: Sequence[torch.Tensor]) -> None:
@@ -223,7 +223,7 @@ def _torch_name(layer: str, key: str) -> str:
 def make_optimizer(
   params: Sequence[nn.Parameter], settings: Any
 ) -> torch.optim.Optimizer:
-  """As `gan_jax.systems.update.make_optimizer`, at a constant rate."""
+  """Mirrors `gan_jax.systems.update.make_optimizer`, at a constant rate."""
   if settings.name == 'sgd':
     return torch.optim.SGD(params, settings.learning_rate)
   options = settings.learning_rate, (settings.b1, settings.b2), settings.eps

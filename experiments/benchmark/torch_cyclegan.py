@@ -20,7 +20,7 @@ from gan_jax.systems.state import Weights
 
 
 class ResNet(nn.Module):
-  """As `gan_jax.models.resnet.ResNetGenerator`."""
+  """Mirrors `gan_jax.models.resnet.ResNetGenerator`."""
 
   def __init__(self, inputs, outputs, width, num_blocks):
     super().__init__()
@@ -62,7 +62,7 @@ class ResNet(nn.Module):
 def query_pool(
   pool: list[torch.Tensor], size: int, images: torch.Tensor
 ) -> torch.Tensor:
-  """As `gan_jax.image_pool.query_pool`; the pool, a list, is changed."""
+  """Mirrors `gan_jax.image_pool.query_pool`; the pool, a list, is changed."""
   if size == 0:
     return images
   mixed = []

@@ -20,7 +20,7 @@ from gan_jax.systems.state import Weights
 
 
 class ConvDiscriminator(nn.Module):
-  """As `gan_jax.models.dcgan.ConvDiscriminator`."""
+  """Mirrors `gan_jax.models.dcgan.ConvDiscriminator`."""
 
   def __init__(self, image_shape, width, base_size, normalization):
     super().__init__()

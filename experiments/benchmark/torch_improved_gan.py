@@ -20,7 +20,7 @@ from gan_jax.systems.state import Weights
 
 
 class WeightNormLinear(nn.Module):
-  """As `gan_jax.models.layers.WeightNormDense`."""
+  """Mirrors `gan_jax.models.layers.WeightNormDense`."""
 
   def __init__(self, inputs, outputs, train_scale=True):
     super().__init__()
@@ -34,7 +34,7 @@ class WeightNormLinear(nn.Module):
 
 
 class Generator(nn.Module):
-  """As `gan_jax.models.mlp.SoftplusGenerator`, but flat."""
+  """Mirrors `gan_jax.models.mlp.SoftplusGenerator`, with flat images."""
 
   def __init__(self, pixels, z_dim, hidden):
     super().__init__()
@@ -59,7 +59,7 @@ class Generator(nn.Module):
 
 
 class Classifier(nn.Module):
-  """As `gan_jax.models.mlp.NoisyClassifier`."""
+  """Mirrors `gan_jax.models.mlp.NoisyClassifier`."""
 
   def __init__(self, num_logits, pixels, hidden, input_noise, hidden_noise):
     super().__init__()

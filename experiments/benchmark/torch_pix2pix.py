@@ -19,7 +19,7 @@ from gan_jax.systems.state import Weights
 
 
 class UNet(nn.Module):
-  """As `gan_jax.models.unet.UNetGenerator`."""
+  """Mirrors `gan_jax.models.unet.UNetGenerator`."""
 
   def __init__(self, inputs, outputs, width, num_levels):
     super().__init__()

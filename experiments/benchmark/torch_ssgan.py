@@ -19,7 +19,7 @@ from gan_jax.systems.state import Weights
 
 
 class Classifier(nn.Module):
-  """As `gan_jax.models.classifier.ConvClassifier`."""
+  """Mirrors `gan_jax.models.classifier.ConvClassifier`."""
 
   def __init__(self, num_logits, channels, width, strides, dropout_rate):
     super().__init__()

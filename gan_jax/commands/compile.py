@@ -1,4 +1,4 @@
-"""What a training step needs on a TPU slice, without one: memory, work, time.
+"""Compiles a training step for an absent TPU slice: memory, work, time.
 
   gan-jax compile --config=configs/svhn_ssgan.py \
     --topology=v5e:2x2 --batch=512

@@ -60,7 +60,7 @@ class Shuffles:
     return np.concatenate(chosen)
 
   def places(self, name: str) -> range:
-    """Which rows of the global batch of stream `name` are in the part."""
+    """Rows of the global batch of stream `name` that are in the part."""
     index, count = self._part
     size = self._streams[name][1] // count
     return range(size * index, size * (index + 1))

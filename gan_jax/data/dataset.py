@@ -1,4 +1,4 @@
-"""In-memory data sets of labelled images, and which labels are kept."""
+"""Data sets of labelled images in memory, and the choice of their labels."""
 
 from typing import NamedTuple
 
@@ -153,7 +153,7 @@ def select(
 
 
 def label_mask(labels: np.ndarray, config, num_classes: int) -> np.ndarray:
-  """Which training labels are kept, bool [N]: `data.num_labels`, balanced."""
+  """Mask of the training labels that are kept, bool [N], balanced by class."""
   if config.num_labels is None:
     return np.ones(len(labels), bool)
   if config.num_labels > len(labels):

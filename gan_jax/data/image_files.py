@@ -178,7 +178,7 @@ def map_in_threads(function: Callable, items: Sequence, desc: str) -> Iterator:
 
 
 class Source(Protocol):
-  """Where images come from: files in a folder, or the records of a data set."""
+  """Source of images: files in a folder, or the records of a data set."""
 
   def __len__(self) -> int: ...
 
@@ -191,7 +191,7 @@ class Source(Protocol):
     ...
 
   def sha256(self) -> str:
-    """Of all of them, in their order."""
+    """Hashes all of them, in their order."""
     ...
 
 
@@ -212,7 +212,7 @@ class Pictures:
     return read_image(self.paths[index], channels, self.half)
 
   def sha256(self) -> str:
-    """Of the files' bytes in their order, and the half; names do not count."""
+    """Hashes the files' bytes in order, and the half; names do not count."""
     digest = hashlib.sha256(str(self.half).encode())
     for part in map_in_threads(_file_sha256, self.paths, 'hashing images'):
       digest.update(part)

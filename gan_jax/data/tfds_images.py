@@ -211,7 +211,7 @@ class Records:
     return image
 
   def sha256(self) -> str:
-    """Of the images' sizes and pixels in their order."""
+    """Hashes the images' sizes and pixels in their order."""
 
     def one(index):
       image = self.read(index, 3)

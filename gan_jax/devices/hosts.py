@@ -108,7 +108,7 @@ def _timer(
 
 
 def _launched_together(environment: Mapping[str, str]) -> bool:
-  """Whether a launcher that jax knows may have started several processes."""
+  """Tells whether a launcher may have started several processes."""
   if int(environment.get('SLURM_STEP_NUM_TASKS') or 1) > 1:
     return True
   # jax sets it where there are TPUs, and asks the machine for the others.
@@ -118,7 +118,7 @@ def _launched_together(environment: Mapping[str, str]) -> bool:
 
 
 def _slurm_devices(environment: Mapping[str, str]) -> list[int] | None:
-  """Which of the GPUs that this process sees are its own; None: jax decides.
+  """Returns this process's own GPUs of those that it sees; None: jax decides.
 
   jax takes one for each of Slurm's tasks, and so one of eight where a host has
   one task.
@@ -167,17 +167,17 @@ def _check(
 
 
 def several() -> bool:
-  """Whether this process has joined others."""
+  """Tells whether this process has joined others."""
   return jax.distributed.is_initialized()
 
 
 def is_loss(error: Exception) -> bool:
-  """Whether an error can come from the end of another process."""
+  """Tells whether an error can come from the end of another process."""
   return isinstance(error, jax.errors.JaxRuntimeError)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-  """Whether a device's memory is full; no other memory or disk is meant."""
+  """Tells whether a device's memory is full, not the host's or a disk."""
   return isinstance(error, jax.errors.JaxRuntimeError) and str(
     error
   ).startswith('RESOURCE_EXHAUSTED')
@@ -195,7 +195,7 @@ def end_alone(status: int) -> None:
 
 
 def is_first() -> bool:
-  """Whether this process evaluates, and writes the run directory."""
+  """Tells whether this process evaluates, and writes the run directory."""
   return jax.process_index() == 0
 
 
@@ -242,7 +242,7 @@ def check_same(**parts: Any) -> None:
 
 
 def own_copy(tree: Any) -> Any:
-  """Of arrays that are the same on all devices: on this process's first one."""
+  """Copies replicated arrays to this process's first device."""
   if jax.process_count() == 1:
     return tree
   return jax.tree.map(lambda x: x.addressable_data(0), tree)

@@ -235,7 +235,7 @@ def _check_shapes(
 
 @functools.cache
 def _shapes(variant: str) -> dict[str, tuple[int, ...]]:
-  """Of the network's arrays, by their paths."""
+  """Returns the shapes of the network's arrays, by their paths."""
   image = jax.ShapeDtypeStruct((1, IMAGE_SIZE, IMAGE_SIZE, 3), np.float32)
   init = InceptionV3(variant).init
   tree = jax.eval_shape(init, jax.random.key(0), image)

@@ -1,4 +1,4 @@
-"""How near made images are to real ones, in an extractor's features."""
+"""Distances of generated images to real ones, in an extractor's features."""
 
 import math
 import sys
@@ -23,7 +23,7 @@ _Values = dict[str, float | None]
 
 
 class Features(NamedTuple):
-  """What an extractor sees in a set of images."""
+  """Features and class logits of a set of images."""
 
   features: np.ndarray  # [N, D]
   logits: np.ndarray | None  # [N, K]
@@ -165,7 +165,7 @@ class Quality:
       )
 
   def features(self, images: np.ndarray, what: str) -> Features:
-    """What the extractor sees.
+    """Extracts the features of images.
 
     Args:
       images: uint8 [N, H, W, C].

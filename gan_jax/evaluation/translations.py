@@ -122,7 +122,7 @@ class TranslationEvaluator:
   def pictures(
     self, weights: Weights, images: Domains, num: int
   ) -> dict[str, tuple[np.ndarray, int]]:
-    """For each way, the panels of each image side by side.
+    """Puts the panels of each image side by side, for each way.
 
     Returns:
       By way: uint8 [num * panels, H, W, C] and the number of panels.

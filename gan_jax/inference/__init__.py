@@ -1,1 +1,1 @@
-"""What one does with a trained network: translate images, export it."""
+"""Use of a trained network: translating images, exporting it."""

@@ -159,7 +159,7 @@ def _write(path: pathlib.Path, content: bytes) -> None:
 
 
 def networks_of(system: System) -> list[str]:
-  """Which of NETWORKS a system has."""
+  """Returns those of NETWORKS that a system has."""
   has = {
     'generator': system.sampler,
     'translator': system.translator,
@@ -196,7 +196,7 @@ def _open(
 
 
 def _used_weights(network: Network) -> dict[str, Array]:
-  """By name, without those of the translator of the other direction."""
+  """Returns weights by name, without the other direction's translator."""
   weights = trees.by_path(network.player.averaged)
   function, specs = _as_function(network, weights)
   jaxpr = jax.make_jaxpr(function)(*specs).jaxpr

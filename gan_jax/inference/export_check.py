@@ -1,4 +1,4 @@
-"""How an exported network is used, and that this gives what the run gives."""
+"""Usage of an exported network, and the check that it equals the run's."""
 
 import os
 import pathlib
@@ -23,7 +23,7 @@ np.savez(sys.argv[1], made=made, **{name: globals()[name] for name in NAMES})
 
 
 def describe(artefact: Artefact) -> str:
-  """What was written, in a few lines."""
+  """Describes what was written, in a few lines."""
   exported = artefact.exported
   names = artefact.network.inputs
   avals = exported.in_avals[-len(names) :]  # weights may come before

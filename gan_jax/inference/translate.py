@@ -86,7 +86,7 @@ def _check_size(path: pathlib.Path, max_megapixels: float) -> None:
 def _plan(
   source: pathlib.Path, output: pathlib.Path, overwrite: bool
 ) -> dict[pathlib.Path, pathlib.Path]:
-  """Which file is to become which."""
+  """Plans the output file of each input."""
   if source.is_dir():
     paths = [path for path in list_folder(source) if not path.is_dir()]
   elif source.exists():

@@ -17,7 +17,7 @@ from gan_jax.core.types import Array, AxisName
 def pull_away_loss(
   features: Array, *, axis_name: AxisName | None = None
 ) -> Array:
-  r"""How much the samples of a batch look in the same direction.
+  r"""Pull-away term: mean squared cosine between the features of samples.
 
   .. math:: \frac{1}{N (N - 1)} \sum_{i \ne j} \left(
             \frac{f_i^\top f_j}{\|f_i\|\,\|f_j\|} \right)^2

@@ -55,7 +55,7 @@ def cycle_consistency_loss(
   *,
   axis_name: AxisName | None = None,
 ) -> Array:
-  r"""How far images are from what comes back of them, in both directions.
+  r"""Cycle-consistency loss: L1 between images and their reconstructions.
 
   .. math:: \mathbb E_a |G_{ba}(G_{ab}(a)) - a|
             + \mathbb E_b |G_{ab}(G_{ba}(b)) - b|
@@ -100,7 +100,7 @@ def identity_loss(
   *,
   axis_name: AxisName | None = None,
 ) -> Array:
-  r"""How far the generators change images that are already in their domain.
+  r"""Identity loss: L1 between target images and their own translations.
 
   .. math:: \mathbb E_a |G_{ba}(a) - a| + \mathbb E_b |G_{ab}(b) - b|
 

@@ -90,7 +90,7 @@ def _check_k(k: int | Array, num_rows: int) -> None:
 def top_k_schedule(
   batch_size: int, *, decay: float, minimum: int, every_steps: int
 ) -> Callable[[int | Array], Array]:
-  r"""How many rows to keep, as a function of the training step.
+  r"""Schedule of the number of rows that top-k training keeps.
 
   .. math:: \max\left(k_\text{min}, \left\lfloor B\,
             \gamma^{\lfloor t / n \rfloor} \right\rfloor\right)

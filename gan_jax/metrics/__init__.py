@@ -1,4 +1,4 @@
-"""How near generated samples are to data, on features of one's own.
+"""Metrics of generated samples against data, on features of one's own.
 
 Functions of NumPy arrays, in float64, which know no networks and no files:
 

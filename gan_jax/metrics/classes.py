@@ -1,4 +1,4 @@
-"""What a classifier of real images says of made ones."""
+"""Metrics of generated images from a classifier's logits."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ class ModeCoverage(NamedTuple):
 
 
 def classifier_score(class_logits: np.ndarray) -> float:
-  r"""How sure the classifier is of each sample, and how unlike they are.
+  r"""Inception score of a classifier's class probabilities.
 
   .. math:: \exp\left(\mathbb E_x\, \text{KL}(p(y | x) \,\|\, p(y))\right)
 
@@ -49,7 +49,7 @@ def classifier_score(class_logits: np.ndarray) -> float:
 def mode_coverage(
   fake_labels: np.ndarray, real_labels: np.ndarray, num_classes: int
 ) -> ModeCoverage:
-  r"""Which classes the samples have, and how their shares differ from data's.
+  r"""Mode coverage: classes among samples, and the divergence of their shares.
 
   .. math:: \text{KL} = \sum_k f_k \log \frac{f_k}{r_k}
 

@@ -1,4 +1,4 @@
-"""Which values are better, by their names."""
+"""Direction of improvement of values, by their names."""
 
 _HIGHER_IS_BETTER = (
   'precision',
@@ -11,5 +11,5 @@ _HIGHER_IS_BETTER = (
 
 
 def lower_is_better(name: str) -> bool:
-  """Of a value by its name, such as 'validation_fid'; errors included."""
+  """Tells whether less is better by a value's name, e.g. 'validation_fid'."""
   return not name.endswith(_HIGHER_IS_BETTER)

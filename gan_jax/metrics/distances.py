@@ -60,7 +60,7 @@ class Moments(NamedTuple):
   scatter: np.ndarray | float = 0.0  # [D, D], the sum of outer products
 
   def update(self, features: np.ndarray) -> 'Moments':
-    """With a batch of features [B, D] more, B > 0.
+    """Adds a batch of features [B, D], B > 0.
 
     Raises:
       ValueError: another shape, other features than before, or a number that

@@ -1,4 +1,4 @@
-"""How much a generator's samples differ from one another."""
+"""Diversity of a generator's samples."""
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def stddev_over_z(images: Array) -> float:
 
 
 def pairwise_diversity(samples: Array) -> float:
-  """How far apart the outputs for one and the same input are.
+  """Mean distance between outputs for the same input.
 
   The mean Euclidean distance between two of them, over all pairs, averaged over
   the inputs. On pixels or on features: the paper's are those of LPIPS.

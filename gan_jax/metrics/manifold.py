@@ -1,4 +1,4 @@
-"""How much two sets of features overlap, by nearest neighbours.
+"""Precision, recall, density and coverage, by nearest neighbours.
 
 Balls are closed: a point as far away as the neighbour that makes the ball lies
 in it. Distances are float64 and summed from differences, so that the equal ones
@@ -65,7 +65,7 @@ def precision_recall(
 def density_coverage(
   real: np.ndarray, fake: np.ndarray, *, k: int = 5
 ) -> DensityCoverage:
-  """How densely samples lie around data, and how much of the data they reach.
+  """Density and coverage of samples around data.
 
   Density is the number of the data's balls that a sample lies in, over k, on
   average; coverage the share of these balls that hold a sample. Both use the

@@ -22,7 +22,7 @@ from gan_jax.ops import convolution
 def _conv_general_dilated(
   x: Array, kernel: Array, strides, padding, **options
 ) -> Array:
-  """For flax's Conv to call in place of lax.conv_general_dilated."""
+  """Replaces lax.conv_general_dilated in flax's Conv."""
   dilations = (*options['lhs_dilation'], *options['rhs_dilation'])
   if max(dilations) > 1 or options['feature_group_count'] > 1:
     raise ValueError('dilated and grouped convolutions are not supported')

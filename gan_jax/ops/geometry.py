@@ -1,4 +1,4 @@
-"""Where a convolution's windows lie, and what all its forms share."""
+"""Geometry of a convolution: its windows, padding and output sizes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ Pads = tuple[tuple[int, int], tuple[int, int]]
 
 
 class Geometry(NamedTuple):
-  """Where windows lie; a pair for height and width each."""
+  """Strides, padding and kernel size; a pair for height and width each."""
 
   strides: tuple[int, int]
   # Of the convolution, also in its kernel's gradient; in a transposed
@@ -22,7 +22,7 @@ class Geometry(NamedTuple):
 
 
 def output_size(size: Sequence[int], geometry: Geometry) -> list[int]:
-  """Of a convolution of images of `size` pixels."""
+  """Returns the output size of a convolution of images of `size` pixels."""
   return [
     (n + sum(pads) - taps) // stride + 1
     for n, stride, pads, taps in zip(size, *geometry, strict=True)
@@ -32,7 +32,7 @@ def output_size(size: Sequence[int], geometry: Geometry) -> list[int]:
 def transposed_output_size(
   size: Sequence[int], geometry: Geometry
 ) -> list[int]:
-  """Of a transposed convolution of images of `size` pixels."""
+  """Returns the output size of a transposed convolution of `size` pixels."""
   return [
     stride * (n - 1) + 2 + sum(pads) - taps
     for n, stride, pads, taps in zip(size, *geometry, strict=True)
@@ -40,7 +40,7 @@ def transposed_output_size(
 
 
 def phases(size: int, stride: int, low: int) -> list[list[tuple[int, int]]]:
-  """For each phase of a transposed convolution's output: (tap, shift) pairs.
+  """Lists (tap, shift) pairs of each phase of a transposed convolution.
 
   Output pixel i is the sum over taps t of kernel[t] times dilated input pixel
   i + t - low, which is input pixel (i + t - low) / stride where that is whole.

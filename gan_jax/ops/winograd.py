@@ -273,7 +273,7 @@ def _in_parts(
 
 
 def _wide(*arrays: Array) -> list[Array]:
-  """In float32 at least."""
+  """Casts to float32 at least."""
   return [x.astype(jnp.promote_types(x.dtype, jnp.float32)) for x in arrays]
 
 

@@ -1,4 +1,4 @@
-"""What a report shows of the networks, from what `training.insights` wrote.
+"""Section of a report on the networks, from what `reporting.insights` wrote.
 
     report/insights.json        figures
     report/neighbours_NAME.png  samples, each above its nearest training image
@@ -91,7 +91,7 @@ def closer_look(
 
 
 def _note(insights: Mapping[str, Any], weights: str, last_step: int) -> Html:
-  """Of what state the insights are."""
+  """Names the state that the insights are of."""
   note = f'At step {insights["step"]:,}, {weights} weights.'
   if insights['step'] != last_step:
     note += f' The run has come to step {last_step:,} since: write it anew.'
@@ -128,7 +128,7 @@ def _neighbours(
 
 
 def _judgement(sample: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-  """Whether samples lie nearer to training images than others do."""
+  """Judges whether samples lie nearer to training images than others do."""
   figures = (
     f'The median distance of {sample["num"]} samples to the nearest training '
     f'image is {sample["to_train"]:.2f}; that of {data["num"]} validation '

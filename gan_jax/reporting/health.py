@@ -1,4 +1,4 @@
-"""What is wrong with a run, told from the lines of its metrics.jsonl.
+"""Health of a run, from the lines of its metrics.jsonl.
 
 Each check looks at the reports at the end: what was wrong once and has mended
 is no finding. The thresholds are rules of thumb, with their reasons.
@@ -31,7 +31,7 @@ GRADIENT_FACTOR = 100.0
 
 
 class Finding(NamedTuple):
-  """What is wrong, since which step, and what to try."""
+  """Fault of a run: the first step with it, and a remedy."""
 
   metric: str
   since: int
@@ -44,7 +44,7 @@ def examine(
   data_std: float | None = None,
   d_may_win: bool = False,
 ) -> list[Finding]:
-  """What is wrong at the end of a run's reports.
+  """Finds the faults that last to the end of a run's reports.
 
   Args:
     reports: lines of metrics.jsonl that hold metrics, in the order of steps.
@@ -72,7 +72,7 @@ def examine(
 def looked_at(
   reports: Sequence[Mapping[str, Any]],
 ) -> tuple[list[str], list[str]]:
-  """What `examine` finds to look at, in words, and what it does not find."""
+  """Describes what `examine` looks at, and what it cannot find."""
   names = metrics_of(reports)
   kinds = (
     (_is_win_rate, "D's win rate"),
@@ -130,7 +130,7 @@ class _Series:
     self.steps, self.values = steps, np.asarray(values, np.float64)
 
   def lasting(self, wrong: Callable[[np.ndarray], np.ndarray]) -> int | None:
-    """Where the reports begin that are wrong up to the last one.
+    """Returns where the reports begin that are wrong up to the last one.
 
     Returns:
       An index; None if they are fewer than LASTING.

@@ -111,7 +111,7 @@ def _compare(
 def _look_at_mistakes(
   run: restore.TrainedRun, examples: Examples, folder: pathlib.Path
 ) -> dict[str, Any]:
-  """Which validation images are taken for which, and the hardest of them."""
+  """Counts confusions of validation images, and picks the hardest."""
   image, label = (_spread(column, _MAX_CLASSIFIED) for column in examples)
   probability = predicted_probabilities(
     run.system.classifier.predict,

@@ -139,7 +139,7 @@ def frames(samples: pathlib.Path) -> dict[str, list[tuple[int, pathlib.Path]]]:
 
 
 def thinned(sizes: Sequence[int]) -> list[int]:
-  """Which of a history's pictures to keep: first, last, and evenly between.
+  """Thins a history of pictures: the first, the last, and evenly between.
 
   Args:
     sizes: each picture's, in bytes.

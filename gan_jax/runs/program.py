@@ -43,7 +43,7 @@ class Due(NamedTuple):
 
 
 class Plan(NamedTuple):
-  """When what happens, in steps."""
+  """Schedule of a run's events, in steps."""
 
   num_steps: int
   steps_per_epoch: int

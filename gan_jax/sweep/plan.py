@@ -1,4 +1,4 @@
-"""What a sweep consists of: every combination of values, with every seed."""
+"""Plan of a sweep: every combination of values, with every seed."""
 
 import itertools
 import pathlib

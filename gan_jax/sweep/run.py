@@ -32,7 +32,7 @@ _PER_RUN = ('num_labels', 'label_seed', 'batch_size')  # not the data set itself
 
 
 class Result(NamedTuple):
-  """How a sweep ended."""
+  """Outcome of a sweep."""
 
   table: str  # the contents of table.md
   failed: dict[str, str]  # reasons, by the runs' names
@@ -97,13 +97,13 @@ def sweep(
 
 
 class Ledger(typing.Protocol):
-  """Where the outcomes of runs are written down."""
+  """Record of the outcomes of runs."""
 
   def path(self, run: Run) -> pathlib.Path:
     """The run's directory."""
 
   def has_result(self, run: Run) -> bool:
-    """Whether it was finished before."""
+    """Tells whether it was finished before."""
 
   def note(self, run: Run, error: Diverged | InputError | None) -> None:
     """Takes down how a run ended."""
@@ -196,7 +196,7 @@ def _train(
 
 
 class _Progress:
-  """How many of the runs are done: a bar on a terminal, else lines."""
+  """Progress of a sweep: a bar on a terminal, else lines."""
 
   def __init__(self, total: int):
     self._total, self._done = total, 0

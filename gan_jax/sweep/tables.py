@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Scores(NamedTuple):
-  """What a finished run is judged by, for one kind of its weights."""
+  """Scores of a finished run, for one kind of its weights."""
 
   numbers: dict[str, float]  # 'test_error' is a share of `num_test`
   probability: np.ndarray | None = None  # [N, K], of a classifier, on test

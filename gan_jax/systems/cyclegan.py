@@ -91,7 +91,7 @@ DATA = DomainData
 
 
 class Parts(NamedTuple):
-  """What the step is made of; constant over a run."""
+  """Networks, optimisers and options of the step; constant over a run."""
 
   generators: Mapping[str, Network]  # 'a2b', 'b2a'
   discriminators: Mapping[
@@ -169,13 +169,13 @@ def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
 
 
 def generate(parts: Parts, params: Params, way: str, image: Array) -> Array:
-  """What the generator of that way makes of images."""
+  """Translates images by the generator of that way."""
   weights = Weights(params[way], {})
   return parts.generators[way].apply(weights, image, train=True)[0]
 
 
 def judge(parts: Parts, params: Params, domain: str, image: Array) -> Array:
-  """What the discriminator of a domain says of images: logits of patches."""
+  """Returns the logits of patches of a domain's discriminator."""
   weights = Weights(params[domain], {})
   return parts.discriminators[domain].apply(weights, image, train=True)[0]
 

@@ -107,7 +107,7 @@ DATA = LabelledData
 
 
 class Parts(NamedTuple):
-  """What the step is made of; constant over a run."""
+  """Networks, optimisers and options of the step; constant over a run."""
 
   generator: Network
   discriminator: Network
@@ -295,7 +295,7 @@ def num_turns(loss: ConfigDict) -> int:
 def rows_of_turn(
   parts: Parts, rows: Mapping[str, Array], turn: int, key: PRNGKey
 ) -> dict[str, Array]:
-  """What a player's turn sees of a step's rows, the same on any devices.
+  """Rows and noise of a player's turn, the same on any devices.
 
   Samples have the labels of the real images: so they are drawn as often as the
   training set has them, and a loss of pairs compares within a class.

@@ -71,7 +71,7 @@ DATA = LabelledData
 
 
 class Parts(NamedTuple):
-  """What the step is made of; constant over a run."""
+  """Networks, optimisers and options of the step; constant over a run."""
 
   generator: Network
   discriminator: Network

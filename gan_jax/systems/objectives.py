@@ -37,7 +37,7 @@ LOSSES = {
 
 
 class Recipe(NamedTuple):
-  """What the paper of a loss trains it with, in words for docs/config.md."""
+  """Training recipe of a loss's paper, in words for docs/config.md."""
 
   penalty: str
   normalization: str

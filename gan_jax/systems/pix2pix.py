@@ -100,7 +100,7 @@ DATA = DomainData
 
 
 class Parts(NamedTuple):
-  """What the step is made of; constant over a run."""
+  """Networks, optimisers and options of the step; constant over a run."""
 
   generator: Network
   discriminator: Network

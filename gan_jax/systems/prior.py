@@ -1,4 +1,4 @@
-"""What the latents z of a generator are drawn from."""
+"""Priors: distributions of a generator's latents z."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple

@@ -9,7 +9,7 @@ from gan_jax.core.types import Array, Params
 
 
 class Weights(NamedTuple):
-  """What a network needs to be applied."""
+  """Parameters and model state of a network."""
 
   params: Params
   model_state: Params
@@ -36,7 +36,7 @@ class Player:
 
   @property
   def which(self) -> str:
-    """Which weights `averaged` gives, for people: 'averaged' or 'raw'."""
+    """Name of the weights that `averaged` gives: 'averaged' or 'raw'."""
     return 'raw' if self.ema is None else 'averaged'
 
 

@@ -1,4 +1,4 @@
-"""What a system is: a bundle of pure functions."""
+"""The contract of a system: a bundle of pure functions."""
 
 import types
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from gan_jax.systems.state import TrainState, Weights
 
 
 class Latents(NamedTuple):
-  """What a generator makes images from: a pytree whose leaves have rows."""
+  """Inputs of a generator: a pytree whose leaves have rows."""
 
   z: Array  # [rows, z_dim]
   # Of a generator that has classes: int32 [rows], or, between two of them,
@@ -87,7 +87,7 @@ class Network(NamedTuple):
 
 
 class Sampler(NamedTuple):
-  """What draws latents, walks between them, and makes images of them."""
+  """Capability of sampling: latents, ways between them, images from them."""
 
   # (key, number of rows): Latents, of labels as the training set has them
   draw: Callable[[PRNGKey, int], Latents]
@@ -101,7 +101,7 @@ class Sampler(NamedTuple):
 
 
 class Classifier(NamedTuple):
-  """What tells the classes of images [B, H, W, C] in [-1, 1]."""
+  """Capability of classifying images [B, H, W, C] in [-1, 1]."""
 
   # (the discriminator's weights, images): class logits [B, K]
   predict: Callable[[Weights, Array], Array]
@@ -111,7 +111,7 @@ class Classifier(NamedTuple):
 
 
 class Translator(NamedTuple):
-  """What makes images of one domain from those of the other."""
+  """Capability of translating images of one domain into the other."""
 
   # 'a2b' and 'b2a', or one of them, to functions of (the generator's weights,
   # images [B, H, W, C] in [-1, 1], key) to images of the other domain

@@ -1,4 +1,4 @@
-"""How one player is updated and averaged: the verbs all systems share."""
+"""Updates of one player and of its average: the verbs all systems share."""
 
 import re
 from collections.abc import Callable
@@ -22,14 +22,14 @@ from gan_jax.systems.system import Network
 
 
 class Aux(NamedTuple):
-  """What a player's loss returns beside its value."""
+  """Auxiliary outputs of a player's loss."""
 
   metrics: Metrics
   model_state: Params
 
 
 class Optimizer(NamedTuple):
-  """How a player learns: constant over a run."""
+  """Update rule, learning rate, average and freezing of a player."""
 
   # Of the training step: the update rule, without the learning rate.
   rule: Callable[[Array | int], optax.GradientTransformation]
@@ -100,7 +100,7 @@ def _unmatched(frozen: re.Pattern) -> Callable[[Params], Any]:
 def make_optimizers(
   config: ConfigDict, spec: DataSpec | DomainSpec
 ) -> tuple[Optimizer, Optimizer]:
-  """Those of G and D, of a config's group `optimizer`."""
+  """Makes the optimisers of G and D from a config's group `optimizer`."""
   units = Units(spec.steps_per_epoch, config.data.batch_size)
   return (
     make_optimizer(config.optimizer.generator, units),

@@ -1,4 +1,4 @@
-"""What a discriminator sees of images: their differentiable augmentation."""
+"""Views: differentiable augmentation of all that a discriminator sees."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -47,14 +47,14 @@ def unchanged(images: Array, name: str) -> Array:
 
 
 class View(NamedTuple):
-  """How a discriminator sees images; constant over a run."""
+  """Augmentation policy and its probability; constant over a run."""
 
   policy: tuple[str, ...]  # of `augment.diff_augment`
   probability: Schedule
   axis_name: str | None
 
   def rows(self, num: int) -> dict[str, Array]:
-    """What `at` needs of `num` rows, to be split along with them."""
+    """Returns what `at` needs of `num` rows, to be split along with them."""
     return {'place': global_rows(num, self.axis_name)} if self.policy else {}
 
   def at(self, key: PRNGKey, rows: Mapping[str, Array], step: Array) -> See:

@@ -1,1 +1,1 @@
-"""What a training step needs on TPUs, from their compiler."""
+"""Needs of a training step on TPUs, from their compiler."""

@@ -1,4 +1,4 @@
-"""What a training step needs on TPUs, from their compiler alone."""
+"""Needs of a training step on TPUs, from their compiler alone."""
 
 import importlib.util
 import json
@@ -219,7 +219,7 @@ def largest(
 
 
 def to_text(found: dict[str, Any], config: ConfigDict, topology: str) -> str:
-  """What `analyse` found, for people."""
+  """Formats what `analyse` found, for people."""
   devices, batch_size = found['devices'], config.data.batch_size
   head = f'{config.system} on {topology}, {devices} devices'
   most = found.get('largest_batch')

@@ -134,7 +134,7 @@ def _parts(state: TrainState) -> dict[str, int]:
 
 
 def _shapes(program: Program, factor: int) -> tuple[Any, Any, Any]:
-  """Those of a step's arguments, for batches `factor` times the program's."""
+  """Returns the shapes of a step's arguments, of `factor` times its batches."""
   batch = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((factor * len(x), *x.shape[1:]), x.dtype),
     program.sampler()(0),

@@ -1,4 +1,4 @@
-"""What TPUs can do at best, for bounds on the time of a step."""
+"""Peak rates of TPUs, for bounds on the time of a step."""
 
 import re
 from typing import NamedTuple

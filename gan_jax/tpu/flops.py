@@ -84,7 +84,7 @@ class _Counter:
 
 
 def _is_call(eqn, body: core.Jaxpr) -> bool:
-  """Whether a body could stand in its equation's place: no scan, no scatter."""
+  """Tells whether a body could stand in place of its equation: no scan."""
   shapes = [
     [getattr(atom.aval, 'shape', None) for atom in atoms]
     for atoms in (eqn.invars, body.invars)

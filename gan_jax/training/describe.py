@@ -1,4 +1,4 @@
-"""What a config will do, for --dry_run."""
+"""Description of a config's networks, data and plan, for --dry_run."""
 
 import jax
 from ml_collections import ConfigDict
@@ -14,7 +14,7 @@ from gan_jax.training import origin
 
 
 def describe(config: ConfigDict, workdir: str | None = None) -> str:
-  """What a config will do; trains nothing.
+  """Describes what a config will do; trains nothing.
 
   What differs from the defaults, the whole, each network's table, the plan.
   """

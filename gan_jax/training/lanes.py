@@ -229,7 +229,7 @@ def _advance(
   start: int,
   compiling: contextlib.AbstractContextManager,
 ) -> Iterator[tuple[int, TrainState, Any]]:
-  """As `program.advance`; states have an axis of lanes, metrics a second."""
+  """Mirrors `program.advance`, with an axis of lanes in states and metrics."""
   programs = [lane.program for lane in lanes]
   train_step = _vmapped(programs[0].system.train_step)
   run = parallel.compile_step(train_step, 'jit').run

@@ -64,7 +64,7 @@ class Meter:
 
   @property
   def empty(self) -> bool:
-    """Whether it has seen no step since the last report."""
+    """Tells whether it has seen no step since the last report."""
     return self._count == 0
 
   def means(self) -> dict[str, float]:

@@ -35,7 +35,7 @@ _PLAYERS = ('generator', 'discriminator')
 
 
 class Origin(NamedTuple):
-  """What a run starts with instead of freshly drawn parameters."""
+  """Arrays that a run starts with instead of freshly drawn parameters."""
 
   arrays: Mapping[str, np.ndarray]  # by their paths in the new run's state
   about: Mapping[str, Any]  # the contents of init.json, see `take`
@@ -126,7 +126,7 @@ def keep(program: Program, directory: RunDirectory) -> None:
 
 
 def _read(directory: RunDirectory) -> Origin | None:
-  """What a run started from; None if nothing is kept of it."""
+  """Reads what a run started from; None if nothing is kept of it."""
   if not directory.init.is_file():
     return None
   about = directory.read_json(directory.init)
@@ -218,7 +218,7 @@ def _fit(
   available: Mapping[str, Any],
   players: Sequence[str],
 ) -> tuple[dict[str, np.ndarray], dict[str, str], list[str]]:
-  """What fits, why the rest does not, and whose optimisers are in the rest."""
+  """Sorts arrays into fits and misfits; names optimisers that do not fit."""
   misfits = {
     path: f'{_form(leaf)} (there '
     f'{_form(available[path]) if path in available else "absent"})'

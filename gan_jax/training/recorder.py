@@ -1,4 +1,4 @@
-"""What a run writes as it goes on: reports, pictures and checkpoints."""
+"""Writer of a run's reports, pictures and checkpoints."""
 
 import math
 from typing import Any

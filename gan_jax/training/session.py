@@ -95,7 +95,7 @@ class Session:
   def writing(
     self, state: TrainState, how: str, request: StopRequest
   ) -> Iterator[Recorder]:
-    """From here on the directory is changed; yields what writes to it.
+    """Yields what writes to the directory, which is changed from here on.
 
     Args:
       state: the state after `start` steps.

@@ -83,7 +83,7 @@ class StopRequest:
 
   @contextlib.contextmanager
   def nothing_to_save(self, step: int) -> Iterator[None]:
-    """In its body SIGTERM ends the process at once, as nothing would be lost.
+    """Lets SIGTERM end the process at once in its body: nothing would be lost.
 
     Where there are several processes it is noted as ever: the others would wait
     for this one.

@@ -256,7 +256,7 @@ def test_the_defaults_of_a_system_fit_together(name):
   config = base(name)
   config.train.num_steps, config.parallel = 1, 'jit'
   config.data.made_up, config.data.num_validation = True, 10
-  build(config)
+  assert build(config).plan.num_steps == 1
 
 
 def test_a_loss_is_changed_by_its_name_alone(smoke_config):

@@ -44,5 +44,10 @@ def test_it_is_short():
 
 def test_it_needs_no_installation():
   """`python experiments/ring.py` puts its folder, not the root, on the path."""
-  code = "import sys; sys.path[0] = 'experiments'; import ring"
-  subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+  code = (
+    "import sys; sys.path[0] = 'experiments'; import ring; print(ring.main)"
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True
+  )
+  assert done.returncode == 0, done.stderr
