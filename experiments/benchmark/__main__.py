@@ -40,6 +40,12 @@ def define(values: cli.Flags) -> None:
     'Beside ours: torch (pip install torch), flax or none.',
     flag_values=values,
   )
+  cli.define_path(
+    values,
+    'against',
+    'The folder of another checkout, such as git worktree add makes of an '
+    'earlier commit: its step is one more candidate.',
+  )
   flags.DEFINE_integer(
     'rounds', 5, 'Turns of each.', lower_bound=1, flag_values=values
   )
@@ -77,7 +83,9 @@ def run(values: cli.Flags) -> int | None:
       for line in measure.scaling(name, **options):
         print(line, flush=True)
     return
-  result = measure.benchmark(values.systems, peers, **options)
+  result = measure.benchmark(
+    values.systems, peers, against=values.against, **options
+  )
   print(measure.to_markdown(result), end='')
   if values.output:
     pathlib.Path(values.output).write_text(json.dumps(result, indent=2) + '\n')

@@ -4,6 +4,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import pathlib
 import platform
 import subprocess
 import sys
@@ -31,15 +32,25 @@ MALLOC = (
 
 
 class Worker:
-  """A candidate's process."""
+  """A candidate's process.
 
-  def __init__(self, cache_dir: str, **options: Any):
+  Args:
+    cache_dir: where compiled programs are kept.
+    checkout: the folder of the code that it runs; None: this one.
+    **options: of `experiments.benchmark.worker`.
+  """
+
+  def __init__(
+    self, cache_dir: str, checkout: pathlib.Path | None = None, **options: Any
+  ):
     environment = os.environ | {
       'JAX_PLATFORMS': 'cpu',
       'JAX_COMPILATION_CACHE_DIR': cache_dir,
       'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0',
       'GLIBC_TUNABLES': MALLOC,
     }
+    if checkout is not None:
+      environment['PYTHONPATH'] = str(checkout)
     self._name = options['candidate']
     self._process = subprocess.Popen(
       [
@@ -51,6 +62,7 @@ class Worker:
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       env=environment,
+      cwd=checkout,
       text=True,
     )
     try:
@@ -103,6 +115,7 @@ def benchmark(
   *,
   rounds: int = 5,
   seconds: float = 2.0,
+  against: str | None = None,
   **size: int,
 ) -> dict[str, Any]:
   """Times our step and its peers', in turn.
@@ -112,6 +125,7 @@ def benchmark(
     peers: of `PEERS`; of a peer's variants the fastest counts.
     rounds: how often all candidates have their turn.
     seconds: about how long a turn lasts.
+    against: the folder of another checkout, whose step is one more candidate.
     **size: batch_size, image_size, width; see `make_program`.
 
   Returns:
@@ -119,15 +133,26 @@ def benchmark(
     bytes.
 
   Raises:
-    InputError: an unknown system or peer, a peer that is not installed.
+    InputError: an unknown system or peer, a peer that is not installed, another
+      checkout without this benchmark.
   """
+  checkout = None if against is None else pathlib.Path(against).absolute()
+  if checkout and not (checkout / 'experiments/benchmark/worker.py').is_file():
+    raise InputError(
+      f'{against} is no checkout with experiments/benchmark; make one, e.g. by '
+      'git worktree add DIR COMMIT'
+    )
   for name in systems:
     if name not in WORKLOADS:
       raise choice('system', name, WORKLOADS)
   check_peers(peers)
-  candidates = ['jax', *(v for peer in peers for v in PEERS[peer])]
+  candidates = [
+    'jax',
+    *(['against'] if checkout else []),
+    *(v for peer in peers for v in PEERS[peer]),
+  ]
   results = {
-    name: _benchmark_one(name, candidates, rounds, seconds, size)
+    name: _benchmark_one(name, candidates, rounds, seconds, size, checkout)
     for name in systems
   }
   return {'machine': _machine(), 'rounds': rounds, 'systems': results}
@@ -143,12 +168,16 @@ def _machine() -> dict[str, Any]:
   }
 
 
-def _benchmark_one(name, candidates, rounds, seconds, size) -> dict[str, Any]:
+def _benchmark_one(
+  name, candidates, rounds, seconds, size, checkout
+) -> dict[str, Any]:
   with contextlib.ExitStack() as stack:
     workers, figures = {}, {}
     for candidate in candidates:
       cache = stack.enter_context(tempfile.TemporaryDirectory())
       options = {'candidate': candidate, 'system': name} | size
+      if candidate == 'against':
+        options |= {'candidate': 'jax', 'checkout': checkout}
       print(f'{name}: starting {candidate}', file=sys.stderr, flush=True)
       with start(cache, **options) as worker:
         figures[candidate] = {'first_step_cold': worker.first_step}

@@ -15,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from gan_jax.config import flatten
 from gan_jax.models.patchgan import PATCH_SIZES
 from gan_jax.systems.state import Weights
 
@@ -117,6 +118,26 @@ class RootEpsAdam(torch.optim.Optimizer):
       torch._foreach_addcdiv_(params, mean, scale, -group['lr'] / (1 - b1**t))
 
 
+# What no peer plays otherwise, by the end of a config's key.
+_PLAYED = {
+  'augment.policy': (None,),
+  'ema.name': ('none', 'debiased'),
+  'freeze': (None,),
+  'loss.g_batch': ('shared',),
+  'loss.lambda_lecam': (0.0,),
+  'model.conditioning': ('none',),
+  '_schedule.name': ('constant',),  # the rate's is one in what is timed
+}
+
+
+def _check(config: Any) -> None:
+  """Raises ValueError for what our step does and no peer's."""
+  for key, value in flatten(config):
+    for end, played in _PLAYED.items():
+      if key.endswith(end) and value not in played:
+        raise ValueError(f'the peer does not play config.{key} = {value!r}')
+
+
 class Peer:
   """Both players with their optimisers and averages; a system's peer plays.
 
@@ -136,6 +157,7 @@ class Peer:
     weights: Mapping[str, Weights],
     variant: str,
   ):
+    _check(config)
     self.config, self.players = config, players
     self.base_size = config.model.generator.get('base_size')
     self.format = torch.contiguous_format

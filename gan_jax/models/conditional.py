@@ -21,6 +21,22 @@ def class_weights(label: Array, num_classes: int) -> Array:
   return jax.nn.one_hot(label, num_classes)
 
 
+def normalised(
+  x: Array,
+  label: Array | None,
+  num_classes: int,
+  axis_name: str | None,
+  *,
+  train: bool,
+  name: str,
+) -> Array:
+  """BatchNorm, by class if there are any; called in a compact method."""
+  if num_classes:
+    norm = ConditionalBatchNorm(num_classes, axis_name, name=name)
+    return norm(x, label, train=train)
+  return BatchNorm(axis_name, name=name)(x, train=train)
+
+
 def projected(
   logit: Array,
   features: Array,

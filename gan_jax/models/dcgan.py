@@ -7,7 +7,7 @@ import jax
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
-from gan_jax.models.conditional import ConditionalBatchNorm, projected
+from gan_jax.models.conditional import normalised, projected
 from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, applying
 
 
@@ -49,11 +49,8 @@ class DeconvGenerator(nn.Module):
     kernel_init = _kernel_init(self.init_stddev)
 
     def activate(x: Array, name: str) -> Array:
-      if self.num_classes:
-        norm = ConditionalBatchNorm(self.num_classes, self.axis_name, name=name)
-        x = norm(x, label, train=train)
-      else:
-        x = BatchNorm(self.axis_name, name=name)(x, train=train)
+      classes, axis_name = self.num_classes, self.axis_name
+      x = normalised(x, label, classes, axis_name, train=train, name=name)
       return jax.nn.leaky_relu(x, 0.2)
 
     features = self.size_mult * 2 ** (num_layers - 1)

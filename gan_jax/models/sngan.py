@@ -10,8 +10,8 @@ import jax
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
-from gan_jax.models.conditional import ConditionalBatchNorm, projected
-from gan_jax.models.layers import BatchNorm, Conv, applying
+from gan_jax.models.conditional import normalised, projected
+from gan_jax.models.layers import Conv, applying
 
 # As many times the width each block has, and whether it halves the map.
 _GENERATOR = {32: (1, 1, 1), 64: (8, 4, 2, 1)}
@@ -84,11 +84,9 @@ class ResNetImageGenerator(nn.Module):
     apply = applying(self.spectral, train)
 
     def activate(x: Array, name: str) -> Array:
-      if self.num_classes:
-        norm = ConditionalBatchNorm(self.num_classes, self.axis_name, name=name)
-        return jax.nn.relu(norm(x, label, train=train))
-      norm = BatchNorm(self.axis_name, name=name)
-      return jax.nn.relu(norm(x, train=train))
+      classes, axis_name = self.num_classes, self.axis_name
+      x = normalised(x, label, classes, axis_name, train=train, name=name)
+      return jax.nn.relu(x)
 
     features = _GENERATOR_BASE[size] * self.width
     init = nn.initializers.glorot_uniform()

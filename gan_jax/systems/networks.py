@@ -3,9 +3,10 @@
 A network is a row of `GENERATORS` or `DISCRIMINATORS`, and its config keys.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -136,72 +137,47 @@ OPTIONS = {
   ),
 }
 
-# Of (the network's config group, the images' shape, BatchNorm's axis or None):
-# the module, and whether it has BatchNorm. `num_classes` is a field of all
-# discriminators, and of all generators with BatchNorm.
-Build = Callable[
-  [ConfigDict, tuple[int, int, int], str | None], tuple[Any, bool]
-]
+
+class Kind(NamedTuple):
+  """A network's module, whose fields are named as its config keys.
+
+  `num_classes` is a field of all discriminators, and of all generators with
+  BatchNorm.
+  """
+
+  module: type[nn.Module]
+  # Whether it may have BatchNorm: then `axis_name` is a field, and what a key
+  # `normalization` says, if there is one, decides.
+  may_have_batch_norm: bool
 
 
-def _settings(group: ConfigDict) -> dict[str, Any]:
-  return {key: value for key, value in group.items() if key != 'name'}
-
-
-def _mlp_generator(group, image_shape, axis_name):
-  del axis_name  # it has no BatchNorm
-  return MLPGenerator(image_shape, **_settings(group)), False
-
-
-def _deconv_generator(group, image_shape, axis_name):
-  module = DeconvGenerator(image_shape, axis_name=axis_name, **_settings(group))
-  return module, True
-
-
-def _resnet_generator(group, image_shape, axis_name):
-  settings = _settings(group)
-  module = ResNetImageGenerator(image_shape, axis_name=axis_name, **settings)
-  return module, True
-
-
-def _r3gan_generator(group, image_shape, axis_name):
-  del axis_name
-  return R3GANGenerator(image_shape, **_settings(group)), False
-
-
-def _mlp_discriminator(group, image_shape, axis_name):
-  del image_shape, axis_name
-  return MLPDiscriminator(**_settings(group)), False
-
-
-def _conv_discriminator(group, image_shape, axis_name):
-  del image_shape
-  module = ConvDiscriminator(axis_name=axis_name, **_settings(group))
-  return module, group.normalization == 'batch'
-
-
-def _resnet_discriminator(group, image_shape, axis_name):
-  del image_shape, axis_name
-  return ResNetDiscriminator(**_settings(group)), False
-
-
-def _r3gan_discriminator(group, image_shape, axis_name):
-  del image_shape, axis_name
-  return R3GANDiscriminator(**_settings(group)), False
-
-
-GENERATORS: dict[str, Build] = {
-  'mlp': _mlp_generator,
-  'deconv': _deconv_generator,
-  'resnet': _resnet_generator,
-  'r3gan': _r3gan_generator,
+GENERATORS = {
+  'mlp': Kind(MLPGenerator, False),
+  'deconv': Kind(DeconvGenerator, True),
+  'resnet': Kind(ResNetImageGenerator, True),
+  'r3gan': Kind(R3GANGenerator, False),
 }
-DISCRIMINATORS: dict[str, Build] = {
-  'mlp': _mlp_discriminator,
-  'conv': _conv_discriminator,
-  'resnet': _resnet_discriminator,
-  'r3gan': _r3gan_discriminator,
+DISCRIMINATORS = {
+  'mlp': Kind(MLPDiscriminator, False),
+  'conv': Kind(ConvDiscriminator, True),
+  'resnet': Kind(ResNetDiscriminator, False),
+  'r3gan': Kind(R3GANDiscriminator, False),
 }
+
+
+def _make(
+  kinds: Mapping[str, Kind],
+  group: ConfigDict,
+  axis_name: str | None,
+  *args: Any,
+) -> tuple[nn.Module, bool]:
+  """The module that a config group names, and whether it has BatchNorm."""
+  kind = kinds[group.name]
+  settings = {key: value for key, value in group.items() if key != 'name'}
+  if not kind.may_have_batch_norm:
+    return kind.module(*args, **settings), False
+  module = kind.module(*args, axis_name=axis_name, **settings)
+  return module, settings.get('normalization', 'batch') == 'batch'
 
 
 def make_networks(
@@ -219,12 +195,8 @@ def make_networks(
     num_classes = spec.num_classes
     _check_classes(config, spec)
   norm_axis = axis_name if model.sync_batch_norm else None
-  g, g_batch = GENERATORS[model.generator.name](
-    model.generator, spec.image_shape, norm_axis
-  )
-  d, d_batch = DISCRIMINATORS[model.discriminator.name](
-    model.discriminator, spec.image_shape, norm_axis
-  )
+  g, g_batch = _make(GENERATORS, model.generator, norm_axis, spec.image_shape)
+  d, d_batch = _make(DISCRIMINATORS, model.discriminator, norm_axis)
   label = ()
   if num_classes:
     label = (jnp.zeros(1, jnp.int32),)

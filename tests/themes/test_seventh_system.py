@@ -151,13 +151,12 @@ class Wrapped(nn.Module):
 def test_a_wrapped_network_is_checked_alike(monkeypatch, discriminator):
   """By what its `Network` says, not by its class."""
   for kind in (networks.GENERATORS, networks.DISCRIMINATORS):
-    for name, make in kind.items():
+    for name, found in kind.items():
 
-      def wrapped(*args, make=make):
-        module, has_batch_norm = make(*args)
-        return Wrapped(module), has_batch_norm
+      def wrapped(*args, module=found.module, **settings):
+        return Wrapped(module(*args, **settings))
 
-      monkeypatch.setitem(kind, name, wrapped)
+      monkeypatch.setitem(kind, name, found._replace(module=wrapped))
   config = sized(base('gan'), 'smoke')
   config = changed(config, {'model.discriminator.name': discriminator})
   config.parallel = 'jit'

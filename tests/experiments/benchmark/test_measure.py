@@ -1,9 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from experiments.benchmark import measure
 from experiments.benchmark.workloads import make_program
 from gan_jax.core.errors import InputError
+from tests.conftest import ROOT
 
 
 def figures(step, rounds):
@@ -72,6 +75,24 @@ def test_a_peer_that_is_not_installed_is_refused(monkeypatch):
   monkeypatch.setattr(measure.importlib.util, 'find_spec', lambda name: None)
   with pytest.raises(InputError, match='torch is not installed; run pip inst'):
     measure.benchmark(['ssgan'], ['torch'])
+
+
+@pytest.mark.systems
+def test_another_checkout_has_its_turns(tmp_path):
+  """Its code runs, not ours: a copy whose worker says that it is another."""
+  for folder in ('experiments', 'gan_jax', 'configs'):
+    shutil.copytree(ROOT / folder, tmp_path / folder)
+  worker = tmp_path / 'experiments/benchmark/worker.py'
+  source = worker.read_text()
+  assert "'live_bytes': live," in source
+  worker.write_text(source.replace("'live_bytes': live,", "'live_bytes': 77,"))
+  figures = measure.benchmark(
+    ['gan'], [], rounds=1, seconds=0.0, against=str(tmp_path)
+  )['systems']['gan']
+  assert list(figures) == ['jax', 'against']
+  assert figures['against']['live_bytes'] == 77 != figures['jax']['live_bytes']
+  with pytest.raises(InputError, match='is no checkout with experiments/bench'):
+    measure.benchmark(['gan'], [], against=str(tmp_path / 'configs'))
 
 
 def test_a_workloads_sizes_can_be_changed():

@@ -89,6 +89,13 @@ def test_each_penalty_moves_the_peers_loss(gamma):
     ('fashion_wgan_gp', {}, 'no loss wasserstein'),
     ('fashion_r3gan', {'loss.n_critic': 2}, 'neither n_critic > 1 nor'),
     ('fashion_r3gan', {'loss.lambda_gp': 1.0}, 'neither n_critic > 1 nor'),
+    ('fashion_r3gan', {'augment.policy': 'color'}, 'not play config.augment'),
+    ('fashion_r3gan', {'loss.g_batch': 'fresh'}, 'not play config.loss.g_bat'),
+    (
+      'fashion_r3gan',
+      {'loss.r1_schedule.name': 'cosine'},
+      'not play config.loss.r1_schedule',
+    ),
     (
       'fashion_r3gan',
       {'model.discriminator.base_size': 8},
