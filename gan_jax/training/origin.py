@@ -116,9 +116,8 @@ def bind(program: Program, directory: RunDirectory | None = None) -> Program:
 
 
 def keep(program: Program, directory: RunDirectory) -> None:
-  """Writes what a new run starts from into its directory."""
-  kept = directory.config.exists() and directory.init.is_file()
-  if program.origin is None or kept:
+  """Writes what a run starts from into its directory."""
+  if program.origin is None:
     return
   with replacing(directory.init.with_suffix('.npz')) as file:
     np.savez(file, **program.origin.arrays)

@@ -374,6 +374,21 @@ def test_the_keys_of_format_2():
       {
         'schedule.name': 'exponential',
         'schedule.decay_rate': 0.5,
+        'schedule.decay_every_steps': None,
+      },
+      {
+        'schedule.name': 'exponential',
+        'schedule.unit': 'epochs',
+        'schedule.warmup': 0,
+        'schedule.every': 1,
+        'schedule.decay_rate': 0.5,
+      },
+    ),
+    (
+      2,
+      {
+        'schedule.name': 'exponential',
+        'schedule.decay_rate': 0.5,
         'schedule.decay_every_steps': 7,
       },
       {

@@ -12,6 +12,7 @@ from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.metrics.diversity import stddev_over_z
 from gan_jax.models.dcgan import ConvDiscriminator
 from gan_jax.runs.program import build, init_state
+from gan_jax.systems import gan
 from gan_jax.systems.objectives import LOSSES
 from gan_jax.systems.system import Latents
 from tests.changes import changed
@@ -357,6 +358,22 @@ def test_lecam_by_hand(config, tiny_dataset):
   assert_allclose(
     new.extra['fake'], -0.2 + share * (on_fake.mean() + 0.2), rtol=1e-5
   )
+
+
+def test_lecam_counts_the_updates_of_d(config, tiny_dataset):
+  """Corrected for their start, averages are the mean of what they have seen."""
+  config.loss.lambda_lecam, config.loss.lecam_decay = 0.5, 0.999
+  config.loss.n_critic = 2
+  program = build(config, tiny_dataset)
+  parts = gan.make_parts(config, program.data.spec)
+  averages = {'real': jnp.float32(50.0), 'fake': jnp.float32(-50.0)}
+  for i in range(6):
+    logits = {'real_logit': float(i), 'fake_logit': -2.0 * i}
+    averages = gan.new_averages(
+      parts, averages, logits, jnp.int32(i // 2), i % 2
+    )
+  assert_allclose(averages['real'], 2.5, rtol=1e-2)
+  assert_allclose(averages['fake'], -5.0, rtol=1e-2)
 
 
 @pytest.mark.parametrize(
