@@ -145,7 +145,7 @@ SPECIFIED = {
     'loss.lambda_gp': 10.0,
     'loss.n_critic': 5,
   },
-  'fashion_r3gan': both(b1=0.0) | {
+  'fashion_rpgan_dcgan': both(b1=0.0) | {
     'loss.adversarial.name': 'relativistic',
     'model.discriminator.normalization': 'none',
   },

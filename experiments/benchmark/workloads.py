@@ -28,7 +28,7 @@ WORKLOADS = {
   'digits_ssgan': Workload('configs/digits_ssgan.py', (8, 8, 1), 'torch_ssgan'),
   'gan': Workload('configs/mnist_gan.py', (28, 28, 1), 'torch_gan'),
   'dcgan': Workload('configs/svhn_dcgan.py', (32, 32, 3), 'torch_gan'),
-  'r3gan': Workload('configs/fashion_r3gan.py', (32, 32, 1), 'torch_gan'),
+  'r3gan': Workload('configs/fashion_rpgan_dcgan.py', (32, 32, 1), 'torch_gan'),
   'improved_gan': Workload(
     'configs/mnist_ssgan.py', (28, 28, 1), 'torch_improved_gan'
   ),

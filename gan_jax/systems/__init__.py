@@ -69,21 +69,29 @@ def base(name: str) -> ConfigDict:
   return _to_config(options(name), {})
 
 
-def sized(config: ConfigDict, arg: str = '') -> ConfigDict:
+def sized(
+  config: ConfigDict, arg: str = '', paper: Mapping[str, Any] | None = None
+) -> ConfigDict:
   """A whole config, in the size that a config file's argument asks for.
 
   Args:
     config: from `base`, changed. A group whose `name` was changed has that
       variant's keys.
-    arg: '' for the config as it is; 'smoke' for eight steps of small networks
-      on random images of the right shape, which need no data.
+    arg: '' for the config as it is; 'paper' for the paper's sizes, where the
+      config itself is smaller; 'smoke' for eight steps of small networks on
+      random images of the right shape, which need no data.
+    paper: values of the paper's sizes, by dotted key.
 
   Raises:
     ValueError: another argument, or a key that the config cannot have.
   """
-  if arg not in ('', 'smoke'):
-    raise ValueError(f"unknown argument {arg!r}; 'smoke' or nothing")
+  sizes = ['', 'smoke', *(['paper'] if paper else [])]
+  if arg not in sizes:
+    choices = ' or '.join(map(repr, sizes[1:]))
+    raise ValueError(f'unknown argument {arg!r}; {choices}, or nothing')
   config = complete(config)
+  if arg == 'paper':
+    return override(config, paper)[0]
   if arg == '':
     return config
   rows, values = options(config.system), dict(cfg.flatten(config))

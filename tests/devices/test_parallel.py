@@ -21,7 +21,7 @@ CASES = [
   *(
     pytest.param(name, marks=pytest.mark.systems)
     for name in (
-      'mnist_gan', 'digits_ssgan', 'mnist_ssgan', 'fashion_r3gan',
+      'mnist_gan', 'digits_ssgan', 'mnist_ssgan', 'fashion_rpgan_dcgan',
       'facades_pix2pix', 'facades_cyclegan', 'digits_supervised',
     )
   ),

@@ -17,7 +17,7 @@ CASES = [
   'mnist_ssgan',
   'digits_ssgan',
   'digits_supervised',
-  'fashion_r3gan',
+  'fashion_rpgan_dcgan',
   'fashion_hinge',  # spectral normalisation
   'facades_pix2pix',
   'facades_cyclegan',

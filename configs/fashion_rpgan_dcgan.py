@@ -9,10 +9,10 @@ Deviations: small networks of DCGAN's kind instead of the paper's residual ones,
   authors' code augments what D sees; a larger gamma, not tuned;
   G answers with the samples and data that D has just seen.
 Command:
-  gan-jax train --config=configs/fashion_r3gan.py --workdir=DIR
+  gan-jax train --config=configs/fashion_rpgan_dcgan.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
   are put aside for validation), zero-padded to 32x32.
-Result: experiments/results/fashion_r3gan/.
+Result: experiments/results/fashion_rpgan_dcgan/.
 """
 
 from gan_jax.systems import base, sized
