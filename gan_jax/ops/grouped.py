@@ -76,7 +76,7 @@ def grouped_conv(x: Array, kernel: Array, num_groups: int) -> Array:
 
 
 def _block_diagonal(kernel: Array, num_groups: int) -> Array:
-  """A kernel [h, w, C / G, D] of groups as one of all channels, [h, w, C, D]."""
+  """A kernel [h, w, C / G, D] of groups as a dense one, [h, w, C, D]."""
   *size, channels, features = kernel.shape
   of_group = jnp.repeat(jnp.eye(num_groups), features // num_groups, axis=-1)
   full = kernel[:, :, None] * of_group[:, None].astype(kernel.dtype)

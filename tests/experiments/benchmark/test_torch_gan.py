@@ -18,6 +18,8 @@ except ImportError:
 
 from experiments.benchmark.torch_gan import Peer
 
+RPGAN = 'fashion_rpgan_dcgan'
+
 
 def load(name):
   config = load_config(str(ROOT / f'configs/{name}.py:smoke'))
@@ -47,7 +49,7 @@ def turn(program, step):
   [
     ('mnist_gan', (6, 6, 2)),
     ('svhn_dcgan', (16, 16, 3)),
-    ('fashion_rpgan_dcgan', (16, 16, 1)),
+    (RPGAN, (16, 16, 1)),
   ],
 )
 def test_losses_gradients_and_the_step_agree(name, shape):
@@ -68,7 +70,7 @@ def test_losses_gradients_and_the_step_agree(name, shape):
 
 @pytest.mark.parametrize('gamma', ['r1_gamma', 'r2_gamma'])
 def test_each_penalty_moves_the_peers_loss(gamma):
-  config = load('fashion_rpgan_dcgan')
+  config = load(RPGAN)
   program = build(config, random_images(16, 16, 1))
   weights = oracle.weights_of(init_state(program))
   batch, z = program.sampler()(0), torch.ones(10, config.model.z_dim)
@@ -87,29 +89,17 @@ def test_each_penalty_moves_the_peers_loss(gamma):
   [
     ('fashion_hinge', {}, 'no spectral normalisation'),
     ('fashion_wgan_gp', {}, 'no loss wasserstein'),
-    ('fashion_rpgan_dcgan', {'loss.n_critic': 2}, 'neither n_critic > 1 nor'),
+    (RPGAN, {'loss.n_critic': 2}, 'neither n_critic > 1 nor'),
+    (RPGAN, {'loss.lambda_gp': 1.0}, 'neither n_critic > 1 nor'),
+    (RPGAN, {'augment.policy': 'color'}, 'not play config.augment'),
+    (RPGAN, {'loss.g_batch': 'fresh'}, 'not play config.loss.g_batch'),
     (
-      'fashion_rpgan_dcgan',
-      {'loss.lambda_gp': 1.0},
-      'neither n_critic > 1 nor',
-    ),
-    (
-      'fashion_rpgan_dcgan',
-      {'augment.policy': 'color'},
-      'not play config.augment',
-    ),
-    (
-      'fashion_rpgan_dcgan',
-      {'loss.g_batch': 'fresh'},
-      'not play config.loss.g_bat',
-    ),
-    (
-      'fashion_rpgan_dcgan',
+      RPGAN,
       {'loss.r1_schedule.name': 'cosine'},
       'not play config.loss.r1_schedule',
     ),
     (
-      'fashion_rpgan_dcgan',
+      RPGAN,
       {'model.discriminator.base_size': 8},
       'one base_size for both',
     ),
