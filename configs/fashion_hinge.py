@@ -2,11 +2,10 @@
 
 Papers: Miyato et al. 2018, "Spectral Normalization for Generative Adversarial
   Networks", https://arxiv.org/abs/1802.05957, section 4 (hinge loss, Adam 2e-4
-  with b1 0.5 and one update of D for one of G: its setting C, with n_dis 1).
-  Comments give the paper's values.
-Deviations: networks of DCGAN's kind, a quarter (G) and half (D) of
-  fashion_dcgan's width, for a CPU; leaky ReLU of 0.2, where the paper has 0.1;
-  the averaged generator; G answers with the samples that D has just seen.
+  with b1 0.5 and one update of D for one of G: its setting C, with n_dis 1), on
+  the ResNet of its table 4. Comments give the paper's values.
+Deviations: an eighth (G) and a quarter (D) of the width, for a CPU; the
+  averaged generator; G answers with the samples that D has just seen.
 Result: not run in full.
 Command:
   gan-jax train --config=configs/fashion_hinge.py --workdir=DIR
@@ -22,14 +21,11 @@ def get_config(arg=''):
   config.data.name, config.data.num_validation = 'fashion_mnist', 5000
   config.data.image_size = 32
   config.data.batch_size = 64  # 64
-  config.model.z_dim, config.model.z_prior = 100, 'normal'  # 128, normal
-  config.model.generator = {
-    'name': 'deconv',
-    'size_mult': 32,  # 128 channels at 4x4, then 64, 32
-  }
+  config.model.z_dim, config.model.z_prior = 128, 'normal'  # the same
+  config.model.generator = {'name': 'resnet', 'width': 32}  # 256
   config.model.discriminator = {
-    'name': 'conv',
-    'width': 32,  # then 64, 128
+    'name': 'resnet',
+    'width': 32,  # 128
     'normalization': 'spectral',
   }
   config.loss.adversarial.name = 'hinge'
@@ -39,4 +35,5 @@ def get_config(arg=''):
   # No average.
   config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.999}
   config.train.num_epochs = 25
-  return sized(config, arg)
+  paper = {'model.generator.width': 256, 'model.discriminator.width': 128}
+  return sized(config, arg, paper)

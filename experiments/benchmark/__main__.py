@@ -27,6 +27,8 @@ def define(values: cli.Flags) -> None:
       'improved_gan',
       'gan',
       'dcgan',
+      'rpgan',
+      'sngan',
       'r3gan',
       'pix2pix',
       'cyclegan',

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
+from flax import traverse_util
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
@@ -211,20 +212,27 @@ class Peer:
 
   def to_torch(self, params: Mapping) -> dict[str, np.ndarray]:
     """One network's parameters, or gradients, from flax's names and shapes."""
-    return {
-      _torch_name(layer, key): self._convert(layer, np.asarray(value))
-      for layer, group in params.items()
-      for key, value in group.get('norm', group).items()
-    }
+    converted = {}
+    for path, value in traverse_util.flatten_dict(dict(params)).items():
+      # Our BatchNorm is flax's, by the name of norm.
+      *layers, key = [*path[:1], *(name for name in path[1:] if name != 'norm')]
+      layer = layers[-1] if layers else ''
+      name = '.'.join([*layers, _torch_name(layer, key)])
+      converted[name] = self._convert(layer, np.asarray(value))
+    return converted
 
   def _convert(self, layer: str, value: np.ndarray) -> np.ndarray:
     size = self.base_size
-    if layer == 'dense':  # to a map: its pixels are mirrored and come last
+    if value.ndim == 3:
+      return value.transpose(2, 0, 1).copy()
+    if (
+      layer == 'dense' and size
+    ):  # to a map: its pixels are mirrored and come last
       value = value.reshape(-1, size, size, value.shape[-1] // size**2)
       value = value[:, ::-1, ::-1].transpose(3, 1, 2, 0)
       value = value.reshape(-1, value.shape[-1])
       return (value[:, 0] if value.shape[1] == 1 else value).copy()
-    if value.ndim == 2 and layer == 'logit':  # from a map, likewise
+    if value.ndim == 2 and layer == 'logit' and size:  # from a map, likewise
       value = value.reshape(size, size, -1)[::-1, ::-1]
       return value.transpose(2, 0, 1).reshape(1, -1).copy()
     if value.ndim == 4:
@@ -238,8 +246,9 @@ class Peer:
 
 
 def _torch_name(layer: str, key: str) -> str:
-  norms_scale = 'norm' in layer and key == 'scale'
-  return f'{layer}.{"weight" if key == "kernel" or norms_scale else key}'
+  return (
+    'weight' if key in ('kernel', 'scale' if 'norm' in layer else '') else key
+  )
 
 
 def make_optimizer(

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
 from torch import nn
 
-from experiments.benchmark import torch_common
+from experiments.benchmark import torch_common, torch_networks
 from gan_jax.data.spec import DataSpec
 from gan_jax.systems.state import Weights
 
@@ -51,9 +51,9 @@ class Peer(torch_common.Peer):
   """The system with its state; `step` trains it.
 
   Args:
-    config: of a GAN: two MLPs or two convolutional networks, without spectral
-      normalisation; the loss non_saturating or relativistic, with R1 and R2;
-      one update of D for one of G.
+    config: of a GAN: two MLPs, two convolutional networks without spectral
+      normalisation, or two residual ones of a kind; the loss non_saturating,
+      relativistic or hinge, with R1 and R2; one update of D for one of G.
     spec: of the data.
     weights: ours, {'generator': ..., 'discriminator': ...}.
     variant: 'eager', 'channels_last' or 'compile'.
@@ -70,12 +70,23 @@ class Peer(torch_common.Peer):
   ):
     players = _players(config.model, spec.image_shape)
     loss = config.loss
-    self.pairs = loss.adversarial.name == 'relativistic'
-    if not self.pairs and loss.adversarial.name != 'non_saturating':
-      raise ValueError(f'the peer has no loss {loss.adversarial.name}')
+    self.loss = loss.adversarial.name
+    if self.loss not in ('non_saturating', 'relativistic', 'hinge'):
+      raise ValueError(f'the peer has no loss {self.loss}')
     if loss.n_critic != 1 or loss.lambda_gp:
       raise ValueError('the peer has neither n_critic > 1 nor lambda_gp')
+    # The residual networks' padding is symmetric.
+    self.mirrored = config.model.generator.name not in ('r3gan', 'resnet')
     super().__init__(config, players, weights, variant)
+    self.spectral = getattr(players['discriminator'], 'spectral', False)
+    if self.spectral:
+      stats = weights['discriminator'].model_state['batch_stats']
+      players['discriminator'].u = {
+        name.removesuffix('_norm'): torch.tensor(np.array(value)[0])
+        for name, group in stats.items()
+        for key, value in group.items()
+        if key.endswith('/u')
+      }
     if variant == 'compile':  # the gradient within D's loss as well
       torch._dynamo.config.trace_autograd_ops = True
     self._samples = self.compiled(players['generator'])
@@ -86,8 +97,10 @@ class Peer(torch_common.Peer):
     """D's loss on data and samples."""
     discriminator, loss = self.players['discriminator'], self.config.loss
     on_real, on_fake = discriminator(real), discriminator(fake)
-    if self.pairs:
+    if self.loss == 'relativistic':
       total = F.softplus(on_fake - on_real).mean()
+    elif self.loss == 'hinge':
+      total = (F.relu(1 - on_real) + F.relu(1 + on_fake)).mean()
     else:
       s = loss.adversarial.label_smoothing
       total = (1 - s) * F.softplus(-on_real) + s * F.softplus(on_real)
@@ -105,8 +118,10 @@ class Peer(torch_common.Peer):
     """G's loss on the same, by the new D."""
     discriminator = self.players['discriminator']
     on_fake = discriminator(fake)
-    if self.pairs:
+    if self.loss == 'relativistic':
       return F.softplus(discriminator(real) - on_fake).mean()
+    if self.loss == 'hinge':
+      return -on_fake.mean()
     return F.softplus(-on_fake).mean()
 
   def step(self, batch: Mapping[str, Mapping[str, np.ndarray]], z=None):
@@ -125,6 +140,8 @@ class Peer(torch_common.Peer):
       fake.detach().requires_grad_(loss.r2_gamma > 0.0),
     )
     self.update('discriminator', self.gradients('discriminator', d_loss))
+    if self.spectral:
+      self.players['discriminator'].advance()
     g_loss = self._g_loss(real.detach(), fake)
     self.update('generator', self.gradients('generator', g_loss))
     return {'discriminator': d_loss, 'generator': g_loss}
@@ -141,6 +158,24 @@ def _players(model: Any, image_shape: tuple[int, int, int]):
         OrderedDict(_mlp(model.z_dim, generator.hidden, pixels), tanh=nn.Tanh())
       ),
       'discriminator': nn.Sequential(_mlp(pixels, discriminator.hidden, 1)),
+    }
+  if names == ('r3gan', 'r3gan'):
+    g, d = (
+      (network['widths'], network['blocks'], network['group_width'])
+      for network in (generator, discriminator)
+    )
+    return {
+      'generator': torch_networks.R3GANGenerator(image_shape, model.z_dim, *g),
+      'discriminator': torch_networks.R3GANDiscriminator(image_shape, *d),
+    }
+  if names == ('resnet', 'resnet'):
+    return {
+      'generator': torch_networks.ResNetImageGenerator(
+        image_shape, model.z_dim, generator.width
+      ),
+      'discriminator': torch_networks.ResNetDiscriminator(
+        image_shape, discriminator.width, discriminator.normalization
+      ),
     }
   if names != ('deconv', 'conv'):
     raise ValueError(f'the peer does not pair the networks {names}')

@@ -25,7 +25,7 @@ import numpy as np
 
 from experiments.benchmark.workloads import WORKLOADS, make_program
 from gan_jax.data.batches import to_unit_range
-from gan_jax.models import classifier, dcgan, patchgan, resnet, unet
+from gan_jax.models import classifier, dcgan, patchgan, resnet, sngan, unet
 from gan_jax.runs.program import Program, compile_step, init_state
 from gan_jax.tpu.flops import count_flops
 
@@ -41,7 +41,7 @@ class Candidate(NamedTuple):
 
 def plain_flax_layers() -> None:
   """Puts flax's convolutions in place of ours."""
-  for module in (classifier, dcgan, patchgan, resnet, unet):
+  for module in (classifier, dcgan, patchgan, resnet, sngan, unet):
     for name in ('Conv', 'ConvTranspose'):
       if hasattr(module, name):
         setattr(module, name, getattr(nn, name))

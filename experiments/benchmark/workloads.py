@@ -9,6 +9,7 @@ import jax
 from gan_jax.config import load_config
 from gan_jax.core.errors import choice
 from gan_jax.runs.program import Program, made_up_program
+from gan_jax.systems import override
 
 
 class Workload(NamedTuple):
@@ -28,7 +29,25 @@ WORKLOADS = {
   'digits_ssgan': Workload('configs/digits_ssgan.py', (8, 8, 1), 'torch_ssgan'),
   'gan': Workload('configs/mnist_gan.py', (28, 28, 1), 'torch_gan'),
   'dcgan': Workload('configs/svhn_dcgan.py', (32, 32, 3), 'torch_gan'),
-  'r3gan': Workload('configs/fashion_rpgan_dcgan.py', (32, 32, 1), 'torch_gan'),
+  'rpgan': Workload('configs/fashion_rpgan_dcgan.py', (32, 32, 1), 'torch_gan'),
+  'sngan': Workload('configs/fashion_hinge.py', (32, 32, 1), 'torch_gan'),
+  'r3gan': Workload(
+    'configs/fashion_r3gan_resnet.py',
+    (32, 32, 1),
+    'torch_gan',
+    # What the peer does not play, and takes no time.
+    changes={
+      'loss.g_batch': 'shared',
+      'loss.r1_schedule.name': 'constant',
+      'loss.r2_schedule.name': 'constant',
+      'optimizer.generator.ema.name': 'debiased',
+      **{
+        f'optimizer.{player}.{name}.name': 'constant'
+        for player in ('generator', 'discriminator')
+        for name in ('schedule', 'b2_schedule')
+      },
+    },
+  ),
   'improved_gan': Workload(
     'configs/mnist_ssgan.py', (28, 28, 1), 'torch_improved_gan'
   ),
@@ -68,12 +87,11 @@ def make_program(
     raise choice('system', name, WORKLOADS)
   workload = WORKLOADS[name]
   config = load_config(str(_ROOT / workload.config))
-  config.update_from_flattened_dict(workload.changes)
-  config.parallel = 'jit'
+  config, _ = override(config, {**workload.changes, 'parallel': 'jit'})
   if batch_size is not None:
     config.data.batch_size = batch_size
   for network in (config.model.generator, config.model.discriminator):
-    for key in {'size_mult', 'width', 'hidden'} & set(network):
+    for key in {'size_mult', 'width', 'widths', 'hidden'} & set(network):
       network[key] = jax.tree.map(lambda units: units * width, network[key])
   height, width, channels = workload.image_shape
   shape = (image_size or height, image_size or width, channels)

@@ -5,13 +5,18 @@ and Koyama 2018, https://arxiv.org/abs/1802.05637, figure 14, at 32 and 64
 pixels.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
 from gan_jax.models.conditional import normalised, projected
 from gan_jax.models.layers import Conv, applying
+from gan_jax.ops.convolution import conv, conv_transpose
 
 # As many times the width each block has, and whether it halves the map.
 _GENERATOR = {32: (1, 1, 1), 64: (8, 4, 2, 1)}
@@ -23,22 +28,38 @@ _DISCRIMINATOR = {
 _BASE = 4  # pixels along a side of G's first map
 
 
-def _conv(features: int, size: int, name: str) -> Conv:
+def _conv(features: int, size: int, name: str, **options: Any) -> Conv:
   # Glorot's uniform distribution, twice its variance in front of a ReLU.
   init = nn.initializers.variance_scaling(
     2.0 if size == 3 else 1.0, 'fan_avg', 'uniform'
   )
-  return Conv(features, kernel_size=(size, size), kernel_init=init, name=name)
+  return Conv(
+    features, kernel_size=(size, size), kernel_init=init, name=name, **options
+  )
+
+
+def _conv_of_doubled(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
+  """Doubles images, then applies a 3x3 kernel: four products instead of nine.
+
+  A pixel and its copy meet two or three taps, whose sum is one tap.
+  """
+  return conv_transpose(x, _widened(kernel), (2, 2), ((2, 2), (2, 2)))
+
+
+def _halved_conv(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
+  """Applies a 3x3 kernel, then halves images: four products instead of nine."""
+  return conv(x, _widened(kernel) / 4.0, (2, 2), ((1, 1), (1, 1)))
+
+
+def _widened(kernel: Array) -> Array:
+  """A kernel [3, 3, C, D] convolved with 2x2 ones, [4, 4, C, D]."""
+  pads = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i, j in np.ndindex(2, 2)]
+  return sum(jnp.pad(kernel, pad) for pad in pads)
 
 
 def _doubled(x: Array) -> Array:
   """Nearest neighbours."""
   return x.repeat(2, axis=1).repeat(2, axis=2)
-
-
-def _halved(x: Array) -> Array:
-  """The mean of four pixels."""
-  return nn.avg_pool(x, (2, 2), (2, 2))
 
 
 def _size(size, network: str) -> int:
@@ -94,8 +115,9 @@ class ResNetImageGenerator(nn.Module):
     x = apply(layer, z).reshape(-1, _BASE, _BASE, features)
     for i, times in enumerate(_GENERATOR[size], start=1):
       features = times * self.width
-      y = _doubled(activate(x, f'block{i}_norm1'))
-      y = apply(_conv(features, 3, f'block{i}_conv1'), y)
+      y = activate(x, f'block{i}_norm1')
+      doubles = {'conv_general_dilated': _conv_of_doubled}
+      y = apply(_conv(features, 3, f'block{i}_conv1', **doubles), y)
       y = activate(y, f'block{i}_norm2')
       y = apply(_conv(features, 3, f'block{i}_conv2'), y)
       # A 1x1 convolution and doubling may change places.
@@ -138,9 +160,11 @@ class ResNetDiscriminator(nn.Module):
       y = x if i == 1 else jax.nn.relu(x)
       hidden = features if i == 1 else before
       y = apply(_conv(hidden, 3, f'block{i}_conv1'), y)
-      y = apply(_conv(features, 3, f'block{i}_conv2'), jax.nn.relu(y))
+      options = {'conv_general_dilated': _halved_conv} if halves else {}
+      y = jax.nn.relu(y)
+      y = apply(_conv(features, 3, f'block{i}_conv2', **options), y)
       if halves:
-        y, x = _halved(y), _halved(x)
+        x = nn.avg_pool(x, (2, 2), (2, 2))
       if halves or features != before:
         # A 1x1 convolution and the mean may change places.
         x = apply(_conv(features, 1, f'block{i}_shortcut'), x)

@@ -116,6 +116,10 @@ def _transposed_filters(size: int, stride: int, low: int) -> list[Filter]:
 # What a sum with its move through memory costs, in products: the value at which
 # the choice agrees best with the times in docs/performance.md.
 _SUM_COST = 9.4
+# The same for a kernel's gradient of many pixels, whose plain forms are slower
+# than a convolution's.
+_GRADIENT_SUM_COST = 5.5
+MANY_PIXELS = 8192
 
 
 def conv_pays(
@@ -127,8 +131,6 @@ def conv_pays(
 ) -> bool:
   """Estimates whether minimal filtering makes a convolution faster.
 
-  The estimate is that of its kernel's gradient, too.
-
   Args:
     batch: the number of images.
     out: the size of the convolution's output.
@@ -136,9 +138,26 @@ def conv_pays(
     features: of its output.
     geometry: of the convolution.
   """
-  axes = conv_axes(geometry)
-  tiles = [-(-n // 2) for n in out]
-  return _pays(axes, tiles, batch, math.prod(out), channels, features, geometry)
+  return _conv_pays(_SUM_COST, batch, out, channels, features, geometry)
+
+
+def kernel_gradient_pays(
+  batch: int,
+  out: Sequence[int],
+  channels: int,
+  features: int,
+  geometry: Geometry,
+) -> bool:
+  """Estimates whether it makes the kernel's gradient faster, likewise."""
+  many = batch * math.prod(out) >= MANY_PIXELS
+  cost = _GRADIENT_SUM_COST if many else _SUM_COST
+  return _conv_pays(cost, batch, out, channels, features, geometry)
+
+
+def _conv_pays(cost, batch, out, channels, features, geometry) -> bool:
+  axes, tiles = conv_axes(geometry), [-(-n // 2) for n in out]
+  pixels = math.prod(out)
+  return _pays(axes, tiles, batch, pixels, channels, features, geometry, cost)
 
 
 def conv_transpose_pays(
@@ -150,12 +169,13 @@ def conv_transpose_pays(
 ) -> bool:
   """Estimates whether it makes a transposed convolution faster, likewise."""
   axes, tiles = transposed_axes(geometry), transposed_tiles(size, geometry)
-  return _pays(
-    axes, tiles, batch, math.prod(size), channels, features, geometry
-  )
+  pixels, cost = math.prod(size), _SUM_COST
+  return _pays(axes, tiles, batch, pixels, channels, features, geometry, cost)
 
 
-def _pays(axes, tiles, batch, pixels, channels, features, geometry) -> bool:
+def _pays(
+  axes, tiles, batch, pixels, channels, features, geometry, cost
+) -> bool:
   # The plain form has a product for each of `pixels` and each tap.
   plain = pixels * math.prod(geometry.sizes)
   if min(batch, *tiles, plain, channels, features) < 1:  # nothing to make
@@ -167,7 +187,7 @@ def _pays(axes, tiles, batch, pixels, channels, features, geometry) -> bool:
   # Each product of matrices, [tiles, C] times [C, D], has sums to make or use
   # of [tiles, C], [C, D] and [tiles, D].
   sums = 1 / channels + 1 / features + 1 / (batch * math.prod(tiles))
-  return products / plain + _SUM_COST * sums < 1
+  return products / plain + cost * sums < 1
 
 
 # Terms of an axis, in groups of equally many that share an operand or a result.

@@ -215,6 +215,8 @@ def conv_transpose_form(
   batch, *size, channels = x
   if filters.conv_transpose_pays(batch, size, channels, kernel[3], geometry):
     return winograd.conv_transpose
+  if _large(batch * math.prod(size), channels, kernel[3], geometry):
+    return by_phases
   return by_phases if channels < _FEW_CHANNELS else product_and_sum
 
 
@@ -224,10 +226,27 @@ def kernel_gradient_form(
   """The form for arrays of these shapes."""
   batch, *out, features = cotangent
   channels = x[3]
-  if filters.conv_pays(batch, out, channels, features, geometry):
+  if filters.kernel_gradient_pays(batch, out, channels, features, geometry):
     return winograd.kernel_gradient
+  if max(geometry.strides) == 1 and _large(
+    batch * math.prod(out), channels, features, geometry
+  ):
+    return lax_kernel_gradient
   many = batch * math.prod(out) >= _MANY_PIXELS or channels >= _MANY_CHANNELS
   return taps if many and features >= _FEW_CHANNELS else lax_kernel_gradient
+
+
+def _large(
+  num_pixels: int, channels: int, features: int, geometry: Geometry
+) -> bool:
+  """Returns whether moving each tap's products takes longer than making them.
+
+  With many pixels and not so many channels.
+  """
+  fits = min(channels, features) >= _FEW_CHANNELS and channels < _MANY_CHANNELS
+  return (
+    fits and math.prod(geometry.sizes) > 1 and num_pixels >= filters.MANY_PIXELS
+  )
 
 
 def patches(x: Array, kernel: Array, geometry: Geometry) -> Array:

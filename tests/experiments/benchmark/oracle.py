@@ -62,8 +62,9 @@ def assert_step_agrees(program, state, batch, peer, *noise, rounding=1e-6):
       own = 2**-23 * np.linalg.norm(params[key])
       bound = 1e-3 * np.linalg.norm(theirs[key]) + own + floor
       assert error < bound, (name, key)
+      size = max(1.0, np.abs(params[key]).max())
       assert_allclose(
-        p.detach().numpy(), params[key], rtol=0, atol=2 * rounding
+        p.detach().numpy(), params[key], rtol=0, atol=2 * rounding * size
       )
 
 
