@@ -4,11 +4,16 @@ Of a system that classifies, the error; of one that generates, how much samples
 differ and how near they are to training images, beside the data's own figures.
 With --metrics also how near made images are to real ones: fid (which brings the
 kernel distance, kid, along), kid, prdc (precision, recall, density, coverage),
-score (the Inception score of the extractor's classes), modes.
+score (the Inception score of the extractor's classes), modes. Of a generator
+that has classes also class_accuracy, the share of samples that the extractor
+takes for the class they were asked for, and class_fid and class_kid, of each
+class and their mean.
 
   gan-jax evaluate --workdir=runs/a
   gan-jax evaluate --workdir=runs/a --metrics=fid,prdc \\
     --extractor=runs/digits_classifier --num_samples=5000
+  gan-jax evaluate --workdir=runs/classes --labels=0-9 \\
+    --metrics=class_accuracy,class_kid --extractor=runs/digits_classifier
   gan-jax evaluate --real=photos --fake=made --metrics=fid \\
     --extractor=inception:inception.npz
 """
@@ -31,7 +36,10 @@ def define(values: cli.Flags) -> None:
   cli.define_path(values, 'real', 'Folder of real images; with --fake.')
   cli.define_path(values, 'fake', 'Folder of made ones; with --real.')
   flags.DEFINE_string(
-    'metrics', None, 'Of fid,kid,prdc,score,modes.', flag_values=values
+    'metrics',
+    None,
+    'Of fid,kid,prdc,score,modes,class_accuracy,class_fid,class_kid.',
+    flag_values=values,
   )
   flags.DEFINE_string(
     'extractor',
@@ -57,6 +65,13 @@ def define(values: cli.Flags) -> None:
     upper_bound=10**6,
     flag_values=values,
   )
+  flags.DEFINE_string(
+    'labels',
+    None,
+    'Of a generator that has classes, those of the samples in turn, e.g. 0-9; '
+    'by default they are drawn as the training set has them.',
+    flag_values=values,
+  )
   cli.define_seed(values, 'Of the samples.')
   cli.define_data_dir(values)
 
@@ -70,6 +85,8 @@ def run(values: cli.Flags) -> int | None:
   from gan_jax.evaluation import scoring
 
   options = {'metrics': values.metrics, 'extractor': values.extractor}
+  if folders and values.labels:
+    raise cli.InputError('--labels is of a run: leave it out with --real')
   if folders:
     result = scoring.compare_folders(*folders, **options)
   else:
@@ -80,6 +97,7 @@ def run(values: cli.Flags) -> int | None:
       num_samples=values.num_samples,
       seed=values.seed,
       data_dir=values.data_dir,
+      labels=values.labels and cli.parse_range('labels', values.labels),
       **options,
     )
   print(json.dumps(result))

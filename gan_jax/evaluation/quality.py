@@ -17,16 +17,22 @@ from gan_jax.metrics.manifold import density_coverage, precision_recall
 _NEIGHBOURS = 3  # of precision and recall, as in their paper
 _COVERAGE_NEIGHBOURS = 5  # of density and coverage, as in theirs
 _KERNEL_SUBSET = 1000  # images, of the 100 subsets of the kernel distance
+_LEAST_OF_CLASS = 20  # images, for a distance of one class
 
 
 _Values = dict[str, float | None]
 
 
 class Features(NamedTuple):
-  """Features and class logits of a set of images."""
+  """Features, class logits and classes of a set of images."""
 
   features: np.ndarray  # [N, D]
   logits: np.ndarray | None  # [N, K]
+  labels: np.ndarray | None = None  # [N]: the real ones', or those asked for
+
+  def of_class(self, label: int) -> 'Features':
+    """Those of one class."""
+    return Features(self.features[self.labels == label], None)
 
 
 def _distances(real: Features, fake: Features, seed: int) -> _Values:
@@ -80,11 +86,43 @@ def _modes(real: Features, fake: Features, seed: int) -> _Values:
   return {'num_modes': coverage.num_modes, 'modes_kl': kl}
 
 
+def _class_accuracy(real: Features, fake: Features, seed: int) -> _Values:
+  del seed
+  return {
+    name: float((x.logits.argmax(-1) == x.labels).mean())
+    for name, x in (('class_accuracy', fake), ('real_class_accuracy', real))
+  }
+
+
+def _by_class(compute: Callable, names: tuple[str, ...]) -> Callable:
+  """Values of each class, as class_NAME_LABEL, and their means, class_NAME."""
+
+  def values(real: Features, fake: Features, seed: int) -> _Values:
+    found = {
+      label: compute(real.of_class(label), fake.of_class(label), seed)
+      for label in np.intersect1d(real.labels, fake.labels)
+    }
+    means = {
+      f'class_{name}': float(np.mean([of[name] for of in found.values()]))
+      for name in names
+    }
+    return means | {
+      f'class_{name}_{label}': of[name]
+      for label, of in found.items()
+      for name in names
+    }
+
+  return values
+
+
 class _Metric(NamedTuple):
   compute: Callable[[Features, Features, int], _Values]
-  least: int  # images of either kind that it takes
+  least: int  # images of either kind that it takes, or of a class
   classifies: bool  # whether the extractor must
   values: tuple[str, ...]  # those of its values that one may choose by
+  of_classes: bool = False  # whether images must have classes
+  per_class: bool = False  # whether it is of each class alone
+  has_covariance: bool = False  # whether it needs more images than features
 
 
 METRICS = {
@@ -99,6 +137,26 @@ METRICS = {
   ),
   'score': _Metric(_score, 1, True, ('score',)),
   'modes': _Metric(_modes, 1, True, ('num_modes', 'modes_kl')),
+  'class_accuracy': _Metric(
+    _class_accuracy, 1, True, ('class_accuracy',), of_classes=True
+  ),
+  'class_fid': _Metric(
+    _by_class(_frechet, ('fid', 'kid')),
+    _LEAST_OF_CLASS,
+    False,
+    ('class_fid', 'class_kid'),
+    of_classes=True,
+    per_class=True,
+    has_covariance=True,
+  ),
+  'class_kid': _Metric(
+    _by_class(_distances, ('kid',)),
+    _LEAST_OF_CLASS,
+    False,
+    ('class_kid',),
+    of_classes=True,
+    per_class=True,
+  ),
 }
 
 
@@ -109,6 +167,27 @@ def parse_metrics(text: str) -> list[str]:
     if name not in METRICS:
       raise choice('metric', name, METRICS)
   return list(dict.fromkeys(names))
+
+
+def _check_classes(
+  name: str,
+  metric: _Metric,
+  num_features: int,
+  what: str,
+  labels: np.ndarray,
+) -> None:
+  """Raises InputError for a class with too few images."""
+  least, why = metric.least, 'a distance of fewer says nothing'
+  if metric.has_covariance and num_features >= least:
+    least = num_features + 1
+    why = f'of fewer the covariance of {num_features} features is singular'
+  found, counts = np.unique(labels, return_counts=True)
+  label, count = found[counts.argmin()], counts.min()
+  if count < least:
+    raise InputError(
+      f'{name} needs {least} images of each class ({why}), and class {label} '
+      f'has {count} {what}; take more, or leave the metric out'
+    )
 
 
 class Quality:
@@ -142,15 +221,27 @@ class Quality:
     self._extractor, self._batch_size = extractor, batch_size
     self._seed = seed
 
-  def check(self, num: int, shape: tuple[int, ...], what: str) -> None:
+  def check(
+    self,
+    num: int,
+    shape: tuple[int, ...],
+    what: str,
+    labels: np.ndarray | None = None,
+  ) -> None:
     """Raises InputError for images that cannot be compared.
 
     Args:
       num: how many there are.
       shape: H, W, C of each.
       what: their name in the message.
+      labels: [num], their classes, if they have any.
     """
     for name, metric in self._metrics.items():
+      if metric.of_classes and labels is None:
+        raise InputError(
+          f'{name} is of images of classes, and the {what} have none; leave it '
+          'out, or train with config.model.conditioning'
+        )
       if num < metric.least:
         raise InputError(
           f'{name} needs {metric.least} images or more of either kind, not '
@@ -163,22 +254,40 @@ class Quality:
         f'{"x".join(map(str, wanted))}, not {what} of '
         f'{"x".join(map(str, shape))}'
       )
+    of_classes = {k: m for k, m in self._metrics.items() if m.of_classes}
+    if not of_classes:
+      return
+    seen = self._extractor.extract(np.zeros((1, *shape), np.uint8))
+    num_features = seen[0].shape[-1]
+    for name, metric in of_classes.items():
+      if metric.classifies and max(labels) >= seen[1].shape[-1]:
+        raise InputError(
+          f'{name} is by the classes of the extractor, which has '
+          f'{seen[1].shape[-1]}, and the {what} have class {max(labels)}; '
+          'choose an extractor that was trained on the same classes'
+        )
+      if metric.per_class:
+        _check_classes(name, metric, num_features, what, labels)
 
-  def features(self, images: np.ndarray, what: str) -> Features:
+  def features(
+    self, images: np.ndarray, what: str, labels: np.ndarray | None = None
+  ) -> Features:
     """Extracts the features of images.
 
     Args:
       images: uint8 [N, H, W, C].
       what: their name in the progress bar.
+      labels: [N], their classes, if they have any.
 
     Raises:
       InputError: as `check`.
     """
-    self.check(len(images), images.shape[1:], what)
+    self.check(len(images), images.shape[1:], what, labels)
     features, logits = zip(*self._batches(images, what), strict=True)
     return Features(
       np.concatenate(features),
       np.concatenate(logits) if self._extractor.classifies else None,
+      labels,
     )
 
   def _batches(self, images: np.ndarray, what: str) -> Iterator[tuple]:

@@ -1,7 +1,7 @@
 """Scores of what a generator makes, beside the images of a split."""
 
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -21,11 +21,12 @@ from gan_jax.evaluation.classification import make_error_rate, wilson_interval
 from gan_jax.evaluation.extractors import open_extractor
 from gan_jax.evaluation.quality import METRICS, Quality, parse_metrics
 from gan_jax.evaluation.translations import TranslationEvaluator
-from gan_jax.metrics.diversity import stddev_over_z
+from gan_jax.metrics.diversity import stddev_over_z, stddev_within_classes
 from gan_jax.metrics.neighbours import nearest_neighbours
 from gan_jax.runs import restore
 from gan_jax.systems import System
 from gan_jax.systems.state import Weights
+from gan_jax.systems.system import Latents
 
 
 def translation_evaluator(
@@ -99,16 +100,32 @@ class QualityEvaluator:
       dict.fromkeys(prefix + v for prefix in prefixes for v in values)
     )
 
-  def check(self, split: str, num_samples: int) -> None:
+  def check(
+    self,
+    split: str,
+    num_samples: int,
+    labels: Sequence[int] | None = None,
+    seed: int = 0,
+  ) -> None:
     """Raises InputError for images that the metrics cannot compare."""
     for name, real in self._real_images(split):
       shape = real.shape[1:]
-      self._quality.check(len(real), shape, f'{split} images')
+      of_real = self._real_labels(split)
+      self._quality.check(len(real), shape, f'{split} images', of_real)
       num = self._num_made(name, split, num_samples)
-      self._quality.check(num, shape, name)
+      of_made = None
+      if of_real is not None:
+        of_made = self._latents(num, seed, labels).label
+      self._quality.check(num, shape, name, of_made)
 
   def scores(
-    self, weights: Weights, split: str, *, num_samples: int, seed: int
+    self,
+    weights: Weights,
+    split: str,
+    *,
+    num_samples: int,
+    seed: int,
+    labels: Sequence[int] | None = None,
   ) -> dict[str, dict[str, float]]:
     """The metrics of each of the generator's panels.
 
@@ -117,6 +134,7 @@ class QualityEvaluator:
       split: 'validation' or 'test'; all of its images are the real ones.
       num_samples: how many are made of z; of translations at most this many.
       seed: of z.
+      labels: of the samples in turn; None: drawn as the training set has them.
 
     Returns:
       By panel, such as 'samples' or 'a2b': n_real, n_fake and the values.
@@ -125,15 +143,16 @@ class QualityEvaluator:
     for name, real in self._real_images(split):
       if (split, name) not in self._real:
         self._real[split, name] = self._quality.features(
-          real, f'{split} images'
+          real, f'{split} images', self._real_labels(split)
         )
       num = self._num_made(name, split, num_samples)
-      fake = self._make(weights, name, split, num, seed)
+      fake, of_fake = self._make(weights, name, split, num, seed, labels)
       scores[name] = {
         'n_real': len(real),
         'n_fake': num,
         **self._quality.compare(
-          self._real[split, name], self._quality.features(fake, name)
+          self._real[split, name],
+          self._quality.features(fake, name, of_fake),
         ),
       }
     return scores
@@ -155,21 +174,44 @@ class QualityEvaluator:
     source = getattr(getattr(self._dataset, split), name[0])
     return min(num_samples, len(source))
 
+  def _real_labels(self, split: str) -> np.ndarray | None:
+    """The real images' classes, where the generator has classes."""
+    sampler = self._system.sampler
+    if sampler is None or not sampler.num_classes:
+      return None
+    return np.asarray(getattr(self._dataset, split).label)
+
+  def _latents(
+    self, num: int, seed: int, labels: Sequence[int] | None
+  ) -> Latents:
+    key = key_for(jax.random.key(seed), 'samples')
+    latents = self._system.sampler.draw(key, num)
+    if labels is None:
+      return latents
+    return latents._replace(label=np.resize(np.array(labels, np.int32), num))
+
   def _make(
-    self, weights: Weights, name: str, split: str, num: int, seed: int
-  ) -> np.ndarray:
-    """`num` made images, uint8 [num, H, W, C]."""
+    self,
+    weights: Weights,
+    name: str,
+    split: str,
+    num: int,
+    seed: int,
+    labels: Sequence[int] | None,
+  ) -> tuple[np.ndarray, np.ndarray | None]:
+    """`num` made images, uint8 [num, H, W, C], and their classes, if any."""
     if self._translation is not None:
       examples = getattr(self._dataset, split)
       panels = self._translation.panels(weights, name, examples, num)
-      return np.asarray(to_uint8(panels[name]))
-    key = key_for(jax.random.key(seed), 'samples')
-    latents = self._system.sampler.draw(key, num)
+      return np.asarray(to_uint8(panels[name])), None
+    latents = self._latents(num, seed, labels)
     made = []
     for i in range(0, num, self._batch_size):
       rows = jax.tree.map(lambda x: x[i : i + self._batch_size], latents)  # noqa: B023
       made.append(to_uint8(self._generate(weights, rows)[name]))
-    return crop_to_native(np.concatenate(made), self._spec.native_size)
+    of_made = None if latents.label is None else np.asarray(latents.label)
+    images = crop_to_native(np.concatenate(made), self._spec.native_size)
+    return images, of_made
 
 
 def flat(scores: dict[str, dict[str, float]], split: str) -> dict[str, float]:
@@ -199,6 +241,7 @@ def evaluate(
   metrics: str | None = None,
   extractor: str | None = None,
   data_dir: str | None = None,
+  labels: Sequence[int] | None = None,
 ) -> dict[str, Any]:
   """Scores of one checkpoint of a run.
 
@@ -211,6 +254,8 @@ def evaluate(
     metrics: comma-separated names of `evaluation.quality.METRICS`, or None.
     extractor: for the metrics; see `training.extractors`.
     data_dir: where the data are now, if not where the config says.
+    labels: of the samples in turn, of a generator that has classes; None:
+      drawn as the training set has them.
 
   Returns:
     The step and the split; of a system that classifies, the error in [0, 1],
@@ -242,7 +287,15 @@ def evaluate(
       metrics=metrics,
       extractor=extractor,
     )
-    quality.check(split, num_samples)
+  latents = None
+  if run.system.sampler is not None:
+    latents = samples.latents(run, [seed], num_samples)
+  if labels is not None:
+    if latents is None:
+      raise InputError(f'system {run.config.system} has no labels to be given')
+    latents = samples.of_classes(run, latents, labels)
+  if quality is not None:
+    quality.check(split, num_samples, labels, seed)
   generator = run.state.generator
   result: dict[str, Any] = {'step': run.step, 'split': split}
   if run.system.classifier is not None:
@@ -251,11 +304,16 @@ def evaluate(
     result |= translation.errors(generator.averaged, examples)
     result['generator_weights'] = generator.which
   if run.system.sampler is not None:
-    result |= _samples(run, dataset, examples, num_samples, seed)
+    figures = _samples(run, dataset, examples, latents)
+    result |= {'num_samples': num_samples, 'seed': seed, **figures}
   if quality is not None:
     result['extractor'] = quality.describe()
     result |= quality.scores(
-      generator.averaged, split, num_samples=num_samples, seed=seed
+      generator.averaged,
+      split,
+      num_samples=num_samples,
+      seed=seed,
+      labels=labels,
     )
   return result
 
@@ -281,22 +339,24 @@ def _samples(
   run: restore.TrainedRun,
   dataset: Dataset,
   examples: Examples,
-  num: int,
-  seed: int,
+  latents: Latents,
 ) -> dict[str, Any]:
   """Computes the diversity of samples and their distance to training images."""
+  num = len(latents.z)
   native = run.spec.native_size
   train_image = crop_to_native(dataset.train.image, native)
-  panels = samples.generate(run, samples.latents(run, [seed], num))
+  panels = samples.generate(run, latents)
+  labels = dict.fromkeys(panels, latents.label)
   panels['data'] = crop_to_native(examples.image[:num], native)
-  figures = {
-    'num_samples': num,
-    'seed': seed,
-    'generator_weights': run.state.generator.which,
-  }
+  labels['data'] = examples.label[:num]
+  figures = {'generator_weights': run.state.generator.which}
   for name, image in panels.items():
     _, distance = nearest_neighbours(image, train_image)
     figures[f'{name}_std'] = stddev_over_z(to_unit_range(image))
+    if latents.label is not None:
+      figures[f'{name}_std_within_classes'] = stddev_within_classes(
+        to_unit_range(image), np.asarray(labels[name])
+      )
     figures[f'{name}_to_train'] = float(np.median(distance)) / 255.0
   return figures
 

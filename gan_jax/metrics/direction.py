@@ -7,6 +7,7 @@ _HIGHER_IS_BETTER = (
   'coverage',
   'score',
   'num_modes',
+  'accuracy',
 )
 
 

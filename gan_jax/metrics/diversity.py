@@ -20,6 +20,21 @@ def stddev_over_z(images: Array) -> float:
   return float(np.asarray(images, np.float64).std(axis=0).mean() / 2.0)
 
 
+def stddev_within_classes(images: Array, labels: np.ndarray) -> float:
+  """The deviation over the samples of one class, averaged over the classes.
+
+  Args:
+    images: [N, H, W, C] in [-1, 1].
+    labels: [N], their classes; each class counts the same.
+
+  Returns:
+    `stddev_over_z` of a class's images, averaged.
+  """
+  images, labels = np.asarray(images), np.asarray(labels)
+  classes = np.unique(labels)
+  return float(np.mean([stddev_over_z(images[labels == k]) for k in classes]))
+
+
 def pairwise_diversity(samples: Array) -> float:
   """Mean distance between outputs for the same input.
 

@@ -42,9 +42,13 @@ def quality(metrics, batch_size=7, **changes):
 
 
 def compare(metrics, real, fake, **options):
+  """The class of an image is in its first pixel."""
   found = quality(metrics, **options)
   return found.compare(
-    found.features(real, 'real'), found.features(fake, 'fake')
+    *(
+      found.features(x, what, (x[:, 0, 0, 0] % 2).astype(int))
+      for x, what in ((real, 'real'), (fake, 'fake'))
+    )
   )
 
 
@@ -63,12 +67,13 @@ def test_each_metric_is_that_of_the_features():
 @pytest.mark.parametrize('batch_size', [1, 4, 1000])
 def test_batches_do_not_matter(batch_size):
   names = list(METRICS)
-  one = compare(names, images(), images(20, seed=1), batch_size=batch_size)
-  assert one == compare(names, images(), images(20, seed=1))
+  real, fake = images(60), images(50, seed=1)
+  one = compare(names, real, fake, batch_size=batch_size)
+  assert one == compare(names, real, fake)
 
 
 def test_the_order_does_not_matter():
-  real, fake = images(), images(20, seed=1)
+  real, fake = images(60), images(50, seed=1)
   shuffled = np.random.default_rng(2).permutation(fake)
   one, other = (compare(list(METRICS), real, x) for x in (fake, shuffled))
   assert one.keys() == other.keys()
@@ -78,7 +83,7 @@ def test_the_order_does_not_matter():
 
 def test_all_that_one_may_choose_by_is_there():
   for name, metric in METRICS.items():
-    found = compare([name], images(), images(20, seed=1))
+    found = compare([name], images(60), images(50, seed=1))
     assert set(metric.values) <= found.keys()
 
 
@@ -127,3 +132,66 @@ def test_another_size_fails():
 def test_classes_need_a_classifier(metric):
   with pytest.raises(InputError, match=f'{metric} needs a classifier'):
     quality([metric], classifies=False)
+
+
+def labelled(found, num, seed=0, what='made', classes=2):
+  made = images(num, seed)
+  return found.features(made, what, np.arange(num) % classes)
+
+
+def test_accuracy_is_the_share_of_the_class_asked_for():
+  found = quality(['class_accuracy'])
+  real, fake = labelled(found, 30, what='real'), labelled(found, 20, seed=1)
+  scores = found.compare(real, fake)
+  for name, x in (('real_class_accuracy', real), ('class_accuracy', fake)):
+    right = [int(a.argmax()) == b for a, b in zip(x.logits, x.labels)]  # noqa: B905
+    assert scores[name] == np.mean(right) != 1.0
+
+
+def test_distances_by_class_are_those_of_the_class_alone():
+  found = quality(['class_fid'])
+  real, fake = labelled(found, 60), labelled(found, 50, seed=1)
+  scores = found.compare(real, fake)
+  plain = quality(['fid'])
+  for label in (0, 1):
+    alone = plain.compare(real.of_class(label), fake.of_class(label))
+    assert scores[f'class_fid_{label}'] == alone['fid']
+    assert scores[f'class_kid_{label}'] == alone['kid']
+  mean = (scores['class_kid_0'] + scores['class_kid_1']) / 2
+  assert scores['class_kid'] == pytest.approx(mean)
+  assert quality(['class_kid']).compare(real, fake).keys() == {
+    'class_kid', 'class_kid_0', 'class_kid_1',
+  }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ('metric', 'num', 'message'),
+  [
+    ('class_kid', 39, 'needs 20 images of each class .*class 1 has 19 made'),
+    ('class_fid', 39, 'needs 20 images of each class .*class 1 has 19 made'),
+  ],
+)
+def test_classes_with_too_few_images_are_refused(metric, num, message):
+  with pytest.raises(InputError, match=message):
+    labelled(quality([metric]), num)
+  labelled(quality([metric]), num + 1)
+
+
+def test_a_covariance_needs_more_images_than_features():
+  def many(images):
+    return np.zeros((len(images), 25)), None
+
+  found = quality(['class_fid'], extract=many, classifies=False)
+  message = 'needs 26 .* covariance of 25 features is singular.* class 1 has 25'
+  with pytest.raises(InputError, match=message):
+    labelled(found, 51)
+  labelled(found, 52)
+
+
+def test_classes_that_images_or_the_extractor_lack_are_refused():
+  with pytest.raises(InputError, match=r'images of classes, .* made have none'):
+    quality(['class_kid']).features(images(), 'made')
+  with pytest.raises(
+    InputError, match='which has 2, and the made have class 2'
+  ):
+    labelled(quality(['class_accuracy']), 30, classes=3)

@@ -3,7 +3,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from gan_jax.metrics.diversity import pairwise_diversity, stddev_over_z
+from gan_jax.metrics.diversity import (
+  pairwise_diversity,
+  stddev_over_z,
+  stddev_within_classes,
+)
 
 
 def test_one_image_for_all_z_has_none():
@@ -69,3 +73,13 @@ def test_one_output_for_all_noise_has_no_diversity():
 def test_bad_samples_have_no_diversity(shape):
   with pytest.raises(ValueError, match='samples must be'):
     pairwise_diversity(np.zeros(shape))
+
+
+def test_the_deviation_within_classes_does_not_see_that_between_them():
+  labels = np.arange(40) % 4
+  images = np.broadcast_to(labels[:, None, None, None] / 4.0, (40, 2, 2, 1))
+  assert stddev_within_classes(images, labels) == 0.0
+  noise = np.random.default_rng(0).normal(size=images.shape)
+  alone = [stddev_over_z(noise[labels == k]) for k in range(4)]
+  got = stddev_within_classes(images + noise, labels)
+  np.testing.assert_allclose(got, np.mean(alone), rtol=1e-12)
