@@ -22,9 +22,11 @@ FILES = sorted((pathlib.Path(__file__).parents[1] / 'configs').glob('*.py'))
 # What :smoke may change.
 SIZES_AND_COUNTS = (
   'batch_size',
+  'blocks',
   'classes',
   'crop_size',
   'grid',
+  'group_width',
   'hidden',
   'init_rows',
   'keep',
@@ -43,6 +45,7 @@ SIZES_AND_COUNTS = (
   'save_every_steps',
   'size_mult',
   'width',
+  'widths',
 )
 
 
@@ -69,7 +72,8 @@ def test_a_config_is_complete_and_smoke_makes_it_small(path):
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_a_config_file_knows_its_arguments(path):
-  with pytest.raises(InputError, match="unknown argument 'tiny'; 'smoke' or"):
+  message = r"unknown argument 'tiny'; 'smoke'(, 'paper')? or"
+  with pytest.raises(InputError, match=message):
     load_config(f'{path}:tiny')
 
 
@@ -148,6 +152,15 @@ SPECIFIED = {
   'fashion_rpgan_dcgan': both(b1=0.0) | {
     'loss.adversarial.name': 'relativistic',
     'model.discriminator.normalization': 'none',
+  },
+  'mnist_cgan': both(learning_rate=2e-4, b1=0.0, b2=0.9) | {
+    'loss.adversarial.name': 'hinge',
+    'model.conditioning': 'batch_norm_projection',
+    'model.discriminator.normalization': 'spectral',
+  },
+  'fashion_r3gan_resnet': both(learning_rate=2e-4, b1=0.0, b2=0.9) | {
+    'loss.adversarial.name': 'relativistic',
+    'model.generator.group_width': 16,
   },
   'facades_pix2pix': both(learning_rate=2e-4, b1=0.5) | {
     'data.batch_size': 1,

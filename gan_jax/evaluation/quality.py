@@ -31,7 +31,7 @@ class Features(NamedTuple):
   labels: np.ndarray | None = None  # [N]: the real ones', or those asked for
 
   def of_class(self, label: int) -> 'Features':
-    """Those of one class."""
+    """Returns those of one class."""
     return Features(self.features[self.labels == label], None)
 
 

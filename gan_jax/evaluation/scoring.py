@@ -276,26 +276,13 @@ def evaluate(
     run.spec,
     key_for(jax.random.key(run.config.seed), 'fixed samples'),
   )
+  latents = _latents(run, num_samples, seed, labels)
+  sampling = {'num_samples': num_samples, 'seed': seed, 'labels': labels}
   quality = None
   if metrics is not None:
-    quality = QualityEvaluator(
-      run.system,
-      run.config,
-      run.spec,
-      dataset,
-      translation,
-      metrics=metrics,
-      extractor=extractor,
-    )
-  latents = None
-  if run.system.sampler is not None:
-    latents = samples.latents(run, [seed], num_samples)
-  if labels is not None:
-    if latents is None:
-      raise InputError(f'system {run.config.system} has no labels to be given')
-    latents = samples.of_classes(run, latents, labels)
-  if quality is not None:
-    quality.check(split, num_samples, labels, seed)
+    parts = run.system, run.config, run.spec, dataset, translation
+    quality = QualityEvaluator(*parts, metrics=metrics, extractor=extractor)
+    quality.check(split, **sampling)
   generator = run.state.generator
   result: dict[str, Any] = {'step': run.step, 'split': split}
   if run.system.classifier is not None:
@@ -308,14 +295,20 @@ def evaluate(
     result |= {'num_samples': num_samples, 'seed': seed, **figures}
   if quality is not None:
     result['extractor'] = quality.describe()
-    result |= quality.scores(
-      generator.averaged,
-      split,
-      num_samples=num_samples,
-      seed=seed,
-      labels=labels,
-    )
+    result |= quality.scores(generator.averaged, split, **sampling)
   return result
+
+
+def _latents(
+  run: restore.TrainedRun, num: int, seed: int, labels: Sequence[int] | None
+) -> Latents | None:
+  """Draws the samples' latents, with these labels; None: nothing is sampled."""
+  if run.system.sampler is None:
+    if labels is not None:
+      raise InputError(f'system {run.config.system} has no labels to be given')
+    return None
+  latents = samples.latents(run, [seed], num)
+  return latents if labels is None else samples.of_classes(run, latents, labels)
 
 
 def _classification(

@@ -3,6 +3,7 @@
     report/insights.json        figures
     report/neighbours_NAME.png  samples, each above its nearest training image
     report/interpolation_NAME.png
+    report/classes_NAME.png     samples of each class above data of it
     report/hardest_NN.png       the worst mistakes
     report/translation_WAY.png  a row of panels for each image
 
@@ -77,6 +78,9 @@ def closer_look(
           'between', 'Between samples', note, *_interpolations(folder, insights)
         ),
       ]
+    if 'classes' in insights:
+      classes = _classes(folder, insights['classes'])
+      sections.append(html.section('classes', 'Class by class', note, *classes))
     if 'classification' in insights:
       found = insights['classification']
       note = _note(insights, found['weights'], last_step)
@@ -157,6 +161,29 @@ def _interpolations(
       'the next row. Smooth changes are a good sign, jumps between a few '
       'images are not.',
     )
+
+
+def _classes(folder: pathlib.Path, found: Mapping[str, Any]) -> Iterator[Html]:
+  for name, of in found['samples'].items():
+    yield element('h3', name)
+    yield html.figure(
+      _file(folder, f'classes_{name}', f'{name} of each class'),
+      f'A class in each column: {name} above, validation images below.',
+    )
+    yield element(
+      'p',
+      f'Deviation over {found["num"]} images of a class, averaged over pixels '
+      "in [0, 1]. Far below the data's, the class has lost its variety.",
+    )
+    rows = [
+      [
+        each['label'],
+        f'{each["std"]:.3f}',
+        '' if each['data_std'] is None else f'{each["data_std"]:.3f}',
+      ]
+      for each in of
+    ]
+    yield html.table(rows, ['class', name, 'data'])
 
 
 def _mistakes(folder: pathlib.Path, found: Mapping[str, Any]) -> Iterator[Html]:

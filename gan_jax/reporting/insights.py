@@ -28,6 +28,8 @@ _NUM_SAMPLES = 2 * _COLUMNS
 _NUM_HELD_OUT = 100  # validation images that samples are compared with
 _MAX_COMPARED = 50_000  # training images
 _SEEDS, _BETWEEN = range(6), 8  # of the interpolation
+_MAX_CLASSES, _OF_CLASS = 20, 16  # that are looked at; images of each
+_SHOWN_OF_CLASS = 3
 _MAX_CLASSIFIED = 1000
 _NUM_HARDEST = 20
 _NUM_TRANSLATED = 6
@@ -52,6 +54,8 @@ def write_insights(
   }
   if run.system.sampler is not None:
     found |= _look_at_samples(run, data.dataset, folder)
+    if run.system.sampler.num_classes:
+      found['classes'] = _look_at_classes(run, data.dataset, folder)
   if run.system.classifier is not None:
     examples = data.dataset.validation
     found['classification'] = _look_at_mistakes(run, examples, folder)
@@ -93,6 +97,43 @@ def _look_at_samples(
       grids.grid(on_the_way, _BETWEEN + 1),
     )
   return found
+
+
+def _look_at_classes(
+  run: restore.TrainedRun, dataset: Dataset, folder: pathlib.Path
+) -> dict[str, Any]:
+  """Samples of each class above validation images of it, and how they vary."""
+  num_classes = min(run.system.sampler.num_classes, _MAX_CLASSES)
+  validation = dataset.validation
+  real = crop_to_native(validation.image, run.spec.native_size)
+  columns = [
+    real[validation.label == k][:_OF_CLASS] for k in range(num_classes)
+  ]
+  drawn = samples.latents(run, [1], _OF_CLASS * num_classes)
+  drawn = samples.of_classes(run, drawn, range(num_classes))
+  found = {}
+  for name, image in samples.generate(run, drawn).items():
+    image = image.reshape(_OF_CLASS, num_classes, *image.shape[1:])
+    found[name] = [
+      {
+        'label': str(k),
+        'std': stddev_over_z(to_unit_range(image[:, k])),
+        'data_std': stddev_over_z(to_unit_range(column))
+        if len(column) == _OF_CLASS
+        else None,
+      }
+      for k, column in enumerate(columns)
+    ]
+    shown = np.zeros((2, _SHOWN_OF_CLASS, *image.shape[1:]), np.uint8)
+    shown[0] = image[:_SHOWN_OF_CLASS]
+    for k, column in enumerate(columns):
+      some = column[:_SHOWN_OF_CLASS]
+      shown[1, : len(some), k] = some
+    rows = shown.reshape(-1, *image.shape[2:])
+    grids.save_png(
+      folder / f'classes_{name}.png', grids.grid(rows, num_classes)
+    )
+  return {'samples': found, 'num': _OF_CLASS}
 
 
 def _compare(

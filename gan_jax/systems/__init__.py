@@ -85,10 +85,10 @@ def sized(
   Raises:
     ValueError: another argument, or a key that the config cannot have.
   """
-  sizes = ['', 'smoke', *(['paper'] if paper else [])]
-  if arg not in sizes:
-    choices = ' or '.join(map(repr, sizes[1:]))
-    raise ValueError(f'unknown argument {arg!r}; {choices}, or nothing')
+  sizes = ['smoke', 'paper'] if paper else ['smoke']
+  if arg not in ('', *sizes):
+    choices = ', '.join(map(repr, sizes))
+    raise ValueError(f'unknown argument {arg!r}; {choices} or nothing')
   config = complete(config)
   if arg == 'paper':
     return override(config, paper)[0]
