@@ -38,6 +38,13 @@ def _conv(features: int, size: int, name: str, **options: Any) -> Conv:
   )
 
 
+def _halved(x: Array) -> Array:
+  """Averages 2x2 pixels."""
+  batch, height, width, channels = x.shape
+  cells = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
+  return cells.mean(axis=(2, 4))
+
+
 def _conv_of_doubled(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
   """Doubles images, then applies a 3x3 kernel: four products instead of nine.
 
@@ -164,7 +171,7 @@ class ResNetDiscriminator(nn.Module):
       y = jax.nn.relu(y)
       y = apply(_conv(features, 3, f'block{i}_conv2', **options), y)
       if halves:
-        x = nn.avg_pool(x, (2, 2), (2, 2))
+        x = _halved(x)
       if halves or features != before:
         # A 1x1 convolution and the mean may change places.
         x = apply(_conv(features, 1, f'block{i}_shortcut'), x)
