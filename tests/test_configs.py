@@ -77,6 +77,46 @@ def test_a_config_file_knows_its_arguments(path):
     load_config(f'{path}:tiny')
 
 
+@pytest.mark.parametrize(
+  ('name', 'values'),
+  [
+    (
+      'fashion_hinge',
+      {'model.generator.width': 256, 'model.discriminator.width': 128},
+    ),
+    (
+      'mnist_cgan',
+      {
+        'model.generator.width': 256,
+        'model.discriminator.width': 128,
+        'loss.n_critic': 5,
+      },
+    ),
+    (
+      'fashion_r3gan_resnet',
+      {
+        'data.batch_size': 512,
+        'model.generator.widths': (768,) * 4,
+        'model.generator.blocks': (2,) * 4,
+        'loss.r1_gamma': 0.05,
+        'loss.r2_schedule.final': 0.005,
+        'loss.r1_schedule.length': 20_000_000,
+        'optimizer.discriminator.b2_schedule.length': 20_000_000,
+        'optimizer.generator.ema.schedule.final': 5_000_000,
+      },
+    ),
+  ],
+)
+def test_the_sizes_of_the_paper(name, values):
+  path = FILES[0].parent / f'{name}.py'
+  small, large = (
+    dict(flatten(load_config(f'{path}{arg}'))) for arg in ('', ':paper')
+  )
+  assert small.keys() == large.keys()
+  for key, value in values.items():
+    assert large[key] == pytest.approx(value) != small[key], key
+
+
 def both(**settings):
   """The same settings for the optimisers of both players."""
   return {

@@ -18,7 +18,8 @@ def arrays(groups, width, out, size=(3, 3), seed=0):
 
 @pytest.mark.parametrize('size', [(3, 3), (1, 1), (5, 3)])
 @pytest.mark.parametrize(
-  ('groups', 'width', 'out'), [(1, 4, 6), (3, 2, 4), (6, 1, 1)]
+  ('groups', 'width', 'out'),
+  [(1, 4, 6), (3, 2, 4), (16, 2, 3), (6, 1, 1), (3, 1, 2)],
 )
 def test_it_is_laxs_convolution(groups, width, out, size):
   x, kernel = arrays(groups, width, out, size)
