@@ -215,9 +215,8 @@ def conv_transpose_form(
   batch, *size, channels = x
   if filters.conv_transpose_pays(batch, size, channels, kernel[3], geometry):
     return winograd.conv_transpose
-  if _large(batch * math.prod(size), channels, kernel[3], geometry):
-    return by_phases
-  return by_phases if channels < _FEW_CHANNELS else product_and_sum
+  many = _large(batch * math.prod(size), channels, kernel[3], geometry)
+  return by_phases if many or channels < _FEW_CHANNELS else product_and_sum
 
 
 def kernel_gradient_form(
