@@ -14,7 +14,7 @@ Command:
   gan-jax sample --workdir=DIR --labels=0-9 --output=digits.png
 Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 are put
   aside for validation, 10,000 test), zero-padded to 32x32.
-Result: not run in full.
+Result: experiments/results/mnist_cgan/.
 """
 
 from gan_jax.systems import base, sized
