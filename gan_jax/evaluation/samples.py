@@ -60,6 +60,11 @@ def of_classes(
       f'labels {", ".join(map(str, labels))}: the classes of '
       f'{run.directory.path} are 0..{num_classes - 1}'
     )
+  return with_labels(rows, labels)
+
+
+def with_labels(rows: Latents, labels: Sequence[int]) -> Latents:
+  """Returns the same latents with these labels in turn, unchecked."""
   label = np.resize(np.array(labels, np.int32), len(rows.z))
   return rows._replace(label=jnp.asarray(label))
 

@@ -188,7 +188,7 @@ class QualityEvaluator:
     latents = self._system.sampler.draw(key, num)
     if labels is None:
       return latents
-    return latents._replace(label=np.resize(np.array(labels, np.int32), num))
+    return samples.with_labels(latents, labels)
 
   def _make(
     self,
