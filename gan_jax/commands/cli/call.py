@@ -77,7 +77,7 @@ def launch(main: Callable[[], int]) -> None:
   """Runs a command as this process, and ends the process with its status."""
   faulthandler.enable()
   status = main()
-  _silence_abandoned()  # as Python ends
+  _silence()  # orbax's threads may outlive the command
   sys.exit(status)
 
 
@@ -150,9 +150,7 @@ def _messages(verbosity: int | None) -> Iterator[None]:
     # Such images are refused, with a message of our own.
     warnings.filterwarnings('ignore', 'Image size .* exceeds limit')
     if verbosity is None:
-      absl_logging.set_verbosity(absl_logging.FATAL)
-      logger.setLevel(logging.CRITICAL)
-      _silence_abandoned()
+      _silence()
     else:
       absl_logging.set_verbosity(verbosity)
     try:
@@ -163,8 +161,10 @@ def _messages(verbosity: int | None) -> Iterator[None]:
       sys.unraisablehook = hook
 
 
-def _silence_abandoned() -> None:
-  """Drops what orbax's abandoned event loops say when they are collected."""
+def _silence() -> None:
+  """Drops what orbax logs, also of its abandoned threads and event loops."""
+  absl_logging.set_verbosity(absl_logging.FATAL)
+  logging.getLogger('asyncio').setLevel(logging.CRITICAL)
   hook = sys.unraisablehook
 
   def quiet(event):
