@@ -13,7 +13,8 @@ from gan_jax.evaluation import samples, scoring
 from gan_jax.inference.translate import translate_files
 from gan_jax.runs import restore
 from gan_jax.runs.program import build
-from gan_jax.systems import check, objectives
+from gan_jax.systems import check
+from gan_jax.systems.parts import objectives
 from gan_jax.training.loop import train
 from tests.changes import changed
 

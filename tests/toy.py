@@ -22,7 +22,7 @@ from gan_jax.core.rng import key_for
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import Stream
 from gan_jax.systems import SYSTEMS, base, sized
-from gan_jax.systems.prior import Prior, normal_prior
+from gan_jax.systems.parts.prior import Prior, normal_prior
 from gan_jax.systems.state import Weights
 from gan_jax.systems.system import Classifier, Network, System
 from gan_jax.systems.update import (

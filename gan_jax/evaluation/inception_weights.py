@@ -18,7 +18,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from gan_jax.core import files
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array, Params
-from gan_jax.models.inception import (
+from gan_jax.evaluation.inception import (
   IMAGE_SIZE,
   NUM_CLASSES,
   InceptionV3,
@@ -63,7 +63,7 @@ def convert(source: str, output: str) -> InceptionWeights:
 
   Returns:
     What was written. The auxiliary head and, of 'fid', the logits' bias are
-    left out; see `gan_jax.models.inception`.
+    left out; see `gan_jax.evaluation.inception`.
 
   Raises:
     InputError: torch is not installed, `source` is absent, broken or of another

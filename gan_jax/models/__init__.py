@@ -6,7 +6,6 @@ from gan_jax.models.batch_layers import (
 )
 from gan_jax.models.classifier import ClassifierOutput, ConvClassifier
 from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
-from gan_jax.models.inception import InceptionV3
 from gan_jax.models.mlp import (
   MLPDiscriminator,
   MLPGenerator,
@@ -22,7 +21,6 @@ __all__ = (
   'ConvClassifier',
   'ConvDiscriminator',
   'DeconvGenerator',
-  'InceptionV3',
   'MLPDiscriminator',
   'MLPGenerator',
   'MinibatchDiscrimination',

@@ -34,7 +34,8 @@ from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.image_pool import empty_pool, query_pool
 from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
 from gan_jax.models.resnet import MULTIPLE, ResNetGenerator
-from gan_jax.systems import objectives, view
+from gan_jax.systems.parts import objectives, view
+from gan_jax.systems.parts.view import See, View, unchanged
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
 from gan_jax.systems.update import (
@@ -47,7 +48,6 @@ from gan_jax.systems.update import (
   new_player,
   prefixed,
 )
-from gan_jax.systems.view import See, View, unchanged
 
 OPTIONS = {
   'model.generator.width': key(64, integer(1), 'channels of the first layer'),

@@ -36,8 +36,9 @@ from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.ema import debiased_share
-from gan_jax.systems import networks, objectives, view
-from gan_jax.systems.prior import Prior, normal_prior, uniform_prior
+from gan_jax.systems.parts import networks, objectives, view
+from gan_jax.systems.parts.prior import Prior, normal_prior, uniform_prior
+from gan_jax.systems.parts.view import See, View, unchanged
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import LOGITS, Network, Panel, System
 from gan_jax.systems.update import (
@@ -50,7 +51,6 @@ from gan_jax.systems.update import (
   new_state,
   prefixed,
 )
-from gan_jax.systems.view import See, View, unchanged
 
 OPTIONS = {
   'model.z_dim': key(100, integer(1), 'dimension of the latents'),

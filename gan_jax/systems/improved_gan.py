@@ -26,7 +26,7 @@ from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ClassifierOutput
 from gan_jax.models.mlp import NoisyClassifier, SoftplusGenerator
-from gan_jax.systems.prior import Prior, uniform_prior
+from gan_jax.systems.parts.prior import Prior, uniform_prior
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import Classifier, Network, Panel, System
 from gan_jax.systems.update import (

@@ -33,7 +33,8 @@ from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
 from gan_jax.models.unet import UNetGenerator, count_levels
-from gan_jax.systems import objectives, view
+from gan_jax.systems.parts import objectives, view
+from gan_jax.systems.parts.view import See, View, unchanged
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
 from gan_jax.systems.update import (
@@ -46,7 +47,6 @@ from gan_jax.systems.update import (
   prefixed,
   update_player,
 )
-from gan_jax.systems.view import See, View, unchanged
 
 OPTIONS = {
   'data.name': DomainData.OPTIONS['data.name']._replace(default='pairs'),

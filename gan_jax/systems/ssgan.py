@@ -30,8 +30,9 @@ from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import DataSpec, Stream
 from gan_jax.models.classifier import ClassifierOutput, ConvClassifier
 from gan_jax.models.dcgan import DeconvGenerator
-from gan_jax.systems import view
-from gan_jax.systems.prior import Prior, normal_prior
+from gan_jax.systems.parts import view
+from gan_jax.systems.parts.prior import Prior, normal_prior
+from gan_jax.systems.parts.view import View
 from gan_jax.systems.state import TrainState, Weights
 from gan_jax.systems.system import Classifier, Network, Panel, System
 from gan_jax.systems.update import (
@@ -43,7 +44,6 @@ from gan_jax.systems.update import (
   new_state,
   prefixed,
 )
-from gan_jax.systems.view import View
 
 CLASSIFIER = {
   'model.discriminator.width': key(

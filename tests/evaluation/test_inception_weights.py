@@ -9,13 +9,13 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from gan_jax.core.errors import InputError
+from gan_jax.evaluation.inception import InceptionV3
 from gan_jax.evaluation.inception_weights import (
   InceptionWeights,
   convert,
   load,
   make_extract,
 )
-from gan_jax.models.inception import InceptionV3
 from tests.models.test_inception import (
   VARIANTS,
   TorchInception,

@@ -11,7 +11,7 @@ from gan_jax.evaluation.samples import (
   latents,
 )
 from gan_jax.runs.restore import load_generator
-from gan_jax.systems.prior import slerp
+from gan_jax.systems.parts.prior import slerp
 from gan_jax.systems.system import Latents
 
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax import losses
 from gan_jax.reporting.loss_plots import LOGITS, pair_names, plot_losses
-from gan_jax.systems.objectives import LOSSES
+from gan_jax.systems.parts.objectives import LOSSES
 
 
 @pytest.fixture(scope='module')

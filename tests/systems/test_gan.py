@@ -13,7 +13,7 @@ from gan_jax.metrics.diversity import stddev_over_z
 from gan_jax.models.dcgan import ConvDiscriminator
 from gan_jax.runs.program import build, init_state
 from gan_jax.systems import gan
-from gan_jax.systems.objectives import LOSSES
+from gan_jax.systems.parts.objectives import LOSSES
 from gan_jax.systems.system import Latents
 from tests.changes import changed
 from tests.systems.steps import (

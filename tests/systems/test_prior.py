@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
-from gan_jax.systems.prior import normal_prior, slerp, uniform_prior
+from gan_jax.systems.parts.prior import normal_prior, slerp, uniform_prior
 
 KEY = jax.random.key(0)
 PRIORS = {

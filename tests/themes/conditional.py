@@ -17,7 +17,7 @@ from gan_jax.core.rng import key_for, row_keys
 from gan_jax.data.labelled import LabelledData
 from gan_jax.data.spec import Stream
 from gan_jax.systems import update
-from gan_jax.systems.prior import normal_prior
+from gan_jax.systems.parts.prior import normal_prior
 from gan_jax.systems.state import Weights
 from gan_jax.systems.system import Latents, Network, Sampler, System
 

@@ -17,7 +17,8 @@ from gan_jax.core.errors import InputError
 from gan_jax.evaluation import samples
 from gan_jax.runs import restore
 from gan_jax.runs.program import build, init_state
-from gan_jax.systems import SYSTEMS, base, networks, sized
+from gan_jax.systems import SYSTEMS, base, sized
+from gan_jax.systems.parts import networks
 from gan_jax.systems.system import Latents
 from tests.changes import changed
 from tests.conftest import call

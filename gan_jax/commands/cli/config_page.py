@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from gan_jax.config import COMMON
 from gan_jax.config.table import Key, Table, all_rows
 from gan_jax.systems import SYSTEMS, options
-from gan_jax.systems.objectives import RECIPES
+from gan_jax.systems.parts.objectives import RECIPES
 
 _HEAD = """# Config keys
 

@@ -8,12 +8,15 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.core.errors import InputError
-from gan_jax.models.inception import (
+from gan_jax.evaluation.inception import (
   InceptionV3,
   Mixed,
   preprocess,
   resize_tf1,
 )
+
+# They are about the network, not about how a convolution is done.
+pytestmark = pytest.mark.usefixtures('plain_convolutions')
 
 VARIANTS = pytest.mark.parametrize('variant', ['torchvision', 'fid'])
 TORCH_NAMES = {

@@ -1,0 +1,1 @@
+"""Parts of several systems: networks by name, losses, priors, views."""
