@@ -72,7 +72,7 @@ LANGUAGE = {
   name: getattr(np, name)
   for name in (
     'abs', 'argsort', 'exp', 'floor', 'log', 'maximum', 'mean', 'minimum',
-    'sign', 'square', 'sum', 'where',
+    'sign', 'square', 'sum', 'swapaxes', 'where',
   )
 } | {
   'softplus': softplus,
@@ -264,6 +264,9 @@ EXAMPLES = {
   },
   'identity_loss': {
     'a': ROWS, 'a_by_b2a': OTHER_ROWS, 'b': ROWS[:2], 'b_by_a2b': ROWS[1:3],
+  },
+  'patch_nce_loss': {
+    'queries': ROWS[None], 'keys': OTHER_ROWS[None],
   },
   'pull_away_loss': {'features': ROWS},
   'low_density_loss': {'log_density': ROWS, 'threshold': 0.1},

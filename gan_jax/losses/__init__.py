@@ -23,6 +23,7 @@ from gan_jax.losses.adversarial import (
   wasserstein_generator_loss,
 )
 from gan_jax.losses.complement import low_density_loss, pull_away_loss
+from gan_jax.losses.contrastive import patch_nce_loss
 from gan_jax.losses.matching import (
   feature_matching_loss,
   historical_averaging_loss,
@@ -67,6 +68,7 @@ __all__ = (
   'minimax_generator_loss',
   'non_saturating_discriminator_loss',
   'non_saturating_generator_loss',
+  'patch_nce_loss',
   'pull_away_loss',
   'real_probability',
   'relativistic_average_discriminator_loss',

@@ -16,6 +16,7 @@ from jax import lax
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import bernoulli_rows, global_rows, keys_of
 from gan_jax.core.types import Array, PRNGKey
+from gan_jax.models import resampling
 from gan_jax.ops import convolution
 
 
@@ -81,6 +82,39 @@ class ConvTranspose(nn.Module):
     return y if bias is None else y + bias
 
 
+def upsampled(
+  x: Array,
+  features: int,
+  how: str,
+  size: int,
+  padding: convolution.Padding,
+  **options: Any,
+) -> Array:
+  """Doubles images and convolves them, without a grid but for 'transposed'.
+
+  Called in a compact method, whose layer `options['name']` it makes.
+
+  Args:
+    x: [B, H, W, C].
+    features: of the output [B, 2H, 2W, features].
+    how: 'transposed' for a stride-2 transposed convolution; 'resize' for
+      nearest neighbours and a 3x3 convolution (Odena et al. 2016,
+      https://doi.org/10.23915/distill.00003); 'blur' for bilinear interpolation
+      and one.
+    size: of the transposed convolution's kernel, and
+    padding: its padding.
+    **options: of the layer.
+  """
+  if how == 'transposed':
+    layer = ConvTranspose(features, (size, size), (2, 2), padding, **options)
+    return layer(x)
+  if how == 'resize':
+    doubled = {'conv_general_dilated': resampling.conv_of_doubled}
+    return Conv(features, (3, 3), **doubled, **options)(x)
+  x = resampling.upsample(x, edges='replicate')
+  return Conv(features, (3, 3), **options)(x)
+
+
 class BatchNorm(nn.Module):
   """Batch normalisation, over the global batch if given the mapped axis."""
 
@@ -143,6 +177,43 @@ class InstanceNorm(nn.Module):
     return nn.InstanceNorm(
       epsilon=1e-5, use_bias=False, use_scale=False, name='norm'
     )(x)
+
+
+def normalize(
+  x: Array, how: str, axis_name: str | None, *, train: bool, name: str
+) -> Array:
+  """Normalises images' features, as the translation networks do.
+
+  Called in a compact method, whose layer `name` it makes.
+
+  Args:
+    x: [B, H, W, C].
+    how: 'batch', 'instance' (without scale and shift) or 'none'.
+    axis_name: the mapped axis over which BatchNorm is synchronised, if any.
+    train: whether BatchNorm takes the batch's statistics.
+    name: of the layer.
+  """
+  if how == 'batch':
+    return BatchNorm(axis_name, momentum=0.9, name=name)(x, train=train)
+  return InstanceNorm(name=name)(x) if how == 'instance' else x
+
+
+def kernel_init(name: str, gain: float) -> nn.initializers.Initializer:
+  """Initialiser of kernels, as the authors of CycleGAN and CUT name them.
+
+  Args:
+    name: 'normal', N(0, gain^2); 'xavier', of variance gain^2 by the mean of
+      fan-in and fan-out; 'kaiming', of variance 2 by fan-in, whatever the gain;
+      or 'orthogonal', times the gain.
+    gain: 0.02 in these papers.
+  """
+  scaling = nn.initializers.variance_scaling
+  return {
+    'normal': nn.initializers.normal(gain),
+    'xavier': scaling(gain**2, 'fan_avg', 'normal'),
+    'kaiming': scaling(2.0, 'fan_in', 'normal'),
+    'orthogonal': nn.initializers.orthogonal(gain),
+  }[name]
 
 
 class Dropout(nn.Module):

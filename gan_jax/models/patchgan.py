@@ -1,14 +1,14 @@
-"""The discriminator of pix2pix and CycleGAN, which judges patches."""
+"""The discriminator of pix2pix, CycleGAN and CUT, which judges patches."""
 
 import flax.linen as nn
 import jax
 
 from gan_jax.core.types import Array
-from gan_jax.models.layers import BatchNorm, Conv, InstanceNorm
+from gan_jax.models.layers import Conv, kernel_init, normalize
+from gan_jax.models.resampling import blur_pool
 
 # The side of the patch that a logit sees, and the number of strided layers.
 PATCH_SIZES = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
-_KERNEL_INIT = nn.initializers.normal(0.02)
 
 
 class PatchDiscriminator(nn.Module):
@@ -24,12 +24,19 @@ class PatchDiscriminator(nn.Module):
     width: channels of the first convolution.
     patch_size: one of PATCH_SIZES.
     normalization: 'batch', 'instance' (without scale and shift) or 'none'.
+    downsampling: 'strided' convolutions, or 'blur': stride-1 ones, then
+      `resampling.blur_pool`, as in CUT.
+    initializer: see `layers.kernel_init`, with
+    init_gain: its gain.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
   """
 
   width: int
   patch_size: int = 70
   normalization: str = 'batch'
+  downsampling: str = 'strided'
+  initializer: str = 'normal'
+  init_gain: float = 0.02
   axis_name: str | None = None
 
   @nn.compact
@@ -48,19 +55,20 @@ class PatchDiscriminator(nn.Module):
         strides=(stride, stride),
         padding=((pad, pad), (pad, pad)),
         use_bias=use_bias,
-        kernel_init=_KERNEL_INIT,
+        kernel_init=kernel_init(self.initializer, self.init_gain),
         name=name,
       )
 
-    x = image
+    x, blurs = image, self.downsampling == 'blur'
     for i, (mult, stride) in enumerate(layers):
       # BatchNorm has a shift of its own.
       use_bias = i == 0 or self.normalization != 'batch'
-      x = conv(mult * self.width, stride, use_bias, f'conv{i + 1}')(x)
-      if i > 0 and self.normalization == 'batch':
-        norm = BatchNorm(self.axis_name, momentum=0.9, name=f'norm{i + 1}')
-        x = norm(x, train=train)
-      elif i > 0 and self.normalization == 'instance':
-        x = InstanceNorm(name=f'norm{i + 1}')(x)
+      of_conv = 1 if blurs else stride
+      x = conv(mult * self.width, of_conv, use_bias, f'conv{i + 1}')(x)
+      if i > 0:
+        how, name = self.normalization, f'norm{i + 1}'
+        x = normalize(x, how, self.axis_name, train=train, name=name)
       x = jax.nn.leaky_relu(x, 0.2)
+      if blurs and stride == 2:
+        x = blur_pool(x)
     return conv(1, 1, True, 'logit')(x)[..., 0]

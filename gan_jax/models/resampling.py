@@ -1,19 +1,31 @@
-"""Anti-aliased resampling by 2 with the separable filter [1, 2, 1]."""
+"""Resampling by 2: anti-aliased, or as a part of a 3x3 convolution."""
+
+from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gan_jax.core.types import Array
+from gan_jax.ops.convolution import conv, conv_transpose
 
 
-def upsample(x: Array) -> Array:
+def upsample(x: Array, *, edges: str = 'zero') -> Array:
   """Doubles both sides of images [B, H, W, C].
 
-  Nearest neighbours, then the filter [1, 2, 1] / 4, with zeros beyond the
-  edges: 1/4 and 3/4 of the two nearest pixels, in both directions.
+  Nearest neighbours, then the filter [1, 2, 1] / 4: 1/4 and 3/4 of the two
+  nearest pixels, in both directions.
+
+  Args:
+    x: the images.
+    edges: what lies beyond the edges, 'zero' (R3GAN) or 'replicate' (CUT).
   """
   for axis in (1, 2):
     before, after = _moved(x, axis, 1), _moved(x, axis, -1)
+    if edges == 'replicate':
+      padded, size = jnp.pad(x, _pads(axis, 1, 1), 'edge'), x.shape[axis]
+      before = lax.slice_in_dim(padded, 0, size, axis=axis)
+      after = lax.slice_in_dim(padded, 2, 2 + size, axis=axis)
     pair = [0.25 * before + 0.75 * x, 0.75 * x + 0.25 * after]
     shape = list(x.shape)
     shape[axis] *= 2
@@ -36,6 +48,55 @@ def downsample(x: Array) -> Array:
     before, after = _moved(odd, axis, 1), _moved(even, axis, -1)
     x = (before + 3.0 * even + 3.0 * odd + after) / 8.0
   return x
+
+
+def blur_pool(x: Array) -> Array:
+  """Halves both sides of images [B, H, W, C], which may be odd: [H / 2] up.
+
+  The filter [1, 2, 1] / 4 around every other pixel, the edges reflected.
+
+  References:
+    Zhang 2019, https://arxiv.org/abs/1904.11486, as in CUT.
+  """
+  for axis in (1, 2):
+    num, odd = -(-x.shape[axis] // 2), x.shape[axis] % 2
+    x = jnp.pad(x, _pads(axis, 1, 1), 'reflect')
+    x = jnp.pad(x, _pads(axis, 0, odd))  # nothing reads these zeros
+    pairs = x.reshape(*x.shape[:axis], num + 1, 2, *x.shape[axis + 1 :])
+    first, second = (
+      lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in range(2)
+    )
+    before = lax.slice_in_dim(first, 0, num, axis=axis)
+    here = lax.slice_in_dim(second, 0, num, axis=axis)
+    after = lax.slice_in_dim(first, 1, num + 1, axis=axis)
+    x = (before + 2.0 * here + after) / 4.0
+  return x
+
+
+def conv_of_doubled(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
+  """Doubles images, then applies a 3x3 kernel: four products instead of nine.
+
+  Nearest neighbours, with zeros beyond the edges: a pixel and its copy meet two
+  or three taps, whose sum is one tap. It replaces `conv_general_dilated` in a
+  layer.
+  """
+  return conv_transpose(x, _widened(kernel), (2, 2), ((2, 2), (2, 2)))
+
+
+def halved_conv(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
+  """Applies a 3x3 kernel, then averages 2x2 pixels, likewise."""
+  return conv(x, _widened(kernel) / 4.0, (2, 2), ((1, 1), (1, 1)))
+
+
+def _widened(kernel: Array) -> Array:
+  """A kernel [3, 3, C, D] convolved with 2x2 ones, [4, 4, C, D]."""
+  pads = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i, j in np.ndindex(2, 2)]
+  return sum(jnp.pad(kernel, pad) for pad in pads)
+
+
+def _pads(axis: int, before: int, after: int) -> list[tuple[int, int]]:
+  """Returns the padding of an axis of images, for `jnp.pad`."""
+  return [(before, after) if i == axis else (0, 0) for i in range(4)]
 
 
 def _moved(x: Array, axis: int, by: int) -> Array:

@@ -1,4 +1,10 @@
-"""The generator of CycleGAN (https://arxiv.org/abs/1703.10593)."""
+"""The generator of CycleGAN and CUT, from images to images.
+
+Zhu et al. 2017, https://arxiv.org/abs/1703.10593, and Park et al. 2020,
+https://arxiv.org/abs/2007.15651.
+"""
+
+from collections.abc import Callable, Generator, Iterator
 
 import flax.linen as nn
 import jax
@@ -6,9 +12,15 @@ import jax.numpy as jnp
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
-from gan_jax.models.layers import Conv, ConvTranspose, InstanceNorm
+from gan_jax.models.layers import (
+  Conv,
+  Dropout,
+  kernel_init,
+  normalize,
+  upsampled,
+)
+from gan_jax.models.resampling import blur_pool
 
-_KERNEL_INIT = nn.initializers.normal(0.02)
 MULTIPLE = 4  # of a side: the map is halved twice, and doubled again
 
 
@@ -16,9 +28,9 @@ class ResNetGenerator(nn.Module):
   """Images [B, H, W, C] to images [B, H, W, channels] in [-1, 1].
 
   c7s1-w, d2w, d4w, R4w x num_blocks, u2w, uw, c7s1-channels in the notation of
-  the paper's appendix 7.2, w = width: two stride-2 convolutions, residual
+  CycleGAN's appendix 7.2, w = width: two stride-2 convolutions, residual
   blocks, two transposed convolutions, all 3x3 but the 7x7 first and last.
-  Reflection padding around stride-1 convolutions; instance norm and ReLU; tanh
+  Reflection padding around stride-1 convolutions; normalisation and ReLU; tanh
   at the end.
 
   Attributes:
@@ -26,6 +38,15 @@ class ResNetGenerator(nn.Module):
     width: channels of the first convolution.
     num_blocks: residual blocks, in the paper 9 for 256x256 images and 6 for
       128x128.
+    normalization: 'instance', 'batch' or 'none'.
+    downsampling: 'strided' convolutions, or 'blur': stride-1 ones, then
+      `resampling.blur_pool`, as in CUT.
+    upsampling: 'transposed' convolutions, 'resize' for nearest neighbours and a
+      3x3 convolution, or 'blur' for bilinear interpolation and one, as in CUT.
+    initializer: see `layers.kernel_init`, with
+    init_gain: its gain.
+    use_dropout: whether a residual block has dropout (0.5) after its ReLU.
+    axis_name: the mapped axis over which BatchNorm is synchronised, if any.
     remat: whether a residual block's inside is computed anew for gradients,
       instead of kept: less memory, and about a third more work.
 
@@ -35,11 +56,37 @@ class ResNetGenerator(nn.Module):
   channels: int
   width: int
   num_blocks: int
+  normalization: str = 'instance'
+  downsampling: str = 'strided'
+  upsampling: str = 'transposed'
+  initializer: str = 'normal'
+  init_gain: float = 0.02
+  use_dropout: bool = False
+  axis_name: str | None = None
   remat: bool = False
 
   @nn.compact
-  def __call__(self, image: Array, *, train: bool) -> Array:
-    del train  # it does the same at test
+  def __call__(
+    self,
+    image: Array,
+    *,
+    train: bool,
+    dropout: bool | None = None,
+    rows: Array | None = None,
+    layers: tuple[int, ...] = (),
+  ) -> Array | list[Array]:
+    """The image's translation, or the encoder's features of it.
+
+    Args:
+      image: [B, H, W, C].
+      train: whether BatchNorm takes the batch's statistics.
+      dropout: whether dropout acts, if there is any; None: as `train`.
+      rows: the images' places [B] in the global batch; None: they are all.
+      layers: of which to return the outputs, instead of the image, up to the
+        last block; counted as in the authors' nn.Sequential, in which paddings,
+        normalisations and activations are layers too. (0, 4, 8, 12, 16) are
+        CUT's, with blurs.
+    """
     height, width = image.shape[1:3]
     if height % MULTIPLE or width % MULTIPLE or min(height, width) < 8:
       raise InputError(
@@ -47,50 +94,91 @@ class ResNetGenerator(nn.Module):
         f'{MULTIPLE}, 8 at least, not {height}x{width}; change '
         'config.data.crop_size'
       )
+    dropout = train if dropout is None else dropout
 
-    def reflected(x: Array, features: int, size: int, name: str) -> Array:
-      pad = size // 2
-      pads = [(0, 0), (pad, pad), (pad, pad), (0, 0)]
-      return Conv(
-        features,
-        kernel_size=(size, size),
-        padding='VALID',
-        kernel_init=_KERNEL_INIT,
-        name=name,
-      )(jnp.pad(x, pads, mode='reflect'))
+    def norm(x: Array, name: str) -> Array:
+      how, axis_name = self.normalization, self.axis_name
+      return normalize(x, how, axis_name, train=train, name=f'{name}_norm')
 
-    def activate(x: Array) -> Array:
-      return jax.nn.relu(InstanceNorm()(x))
+    def drop(x: Array) -> Array:
+      rate = 0.5 if self.use_dropout else 0.0
+      return Dropout(rate)(x, train=dropout, rows=rows)
 
-    x = activate(reflected(image, self.width, 7, 'first'))
-    for i in (1, 2):
-      x = Conv(
-        2**i * self.width,
-        kernel_size=(3, 3),
-        strides=(2, 2),
-        padding=((1, 1), (1, 1)),
-        kernel_init=_KERNEL_INIT,
-        name=f'down{i}',
-      )(x)
-      x = activate(x)
+    last = self.num_blocks + (9 if self.downsampling == 'strided' else 11)
+    if layers and max(layers) > last:
+      raise InputError(
+        f"the ResNet generator's last block is layer {last}, and layer "
+        f'{max(layers)} of it was asked for; change config.model.heads.layers '
+        'or config.model.generator.num_blocks'
+      )
+    features = []
+    for i, x in enumerate(_forward(self, image, norm, drop)):
+      if i in layers:
+        features.append(x)
+      if layers and i == max(layers):
+        return features
+    return x
 
-    def block(_, x: Array, i: int) -> Array:
-      y = activate(reflected(x, 4 * self.width, 3, f'block{i}_conv1'))
-      y = reflected(y, 4 * self.width, 3, f'block{i}_conv2')
-      return x + InstanceNorm()(y)
 
-    if self.remat:
-      block = nn.remat(block, static_argnums=2)
-    for i in range(1, self.num_blocks + 1):
-      x = block(self, x, i)
-    for i in (1, 2):
-      x = ConvTranspose(
-        2 ** (2 - i) * self.width,
-        kernel_size=(3, 3),
-        strides=(2, 2),
-        padding=((1, 2), (1, 2)),
-        kernel_init=_KERNEL_INIT,
-        name=f'up{i}',
-      )(x)
-      x = activate(x)
-    return jax.nn.tanh(reflected(x, self.channels, 7, 'last'))
+def _forward(
+  net: ResNetGenerator,
+  image: Array,
+  norm: Callable[[Array, str], Array],
+  drop: Callable[[Array], Array],
+) -> Iterator[Array]:
+  """Yields the output of each layer of the authors' nn.Sequential, in turn."""
+  init = kernel_init(net.initializer, net.init_gain)
+  # BatchNorm has a shift of its own.
+  options = {'kernel_init': init, 'use_bias': net.normalization != 'batch'}
+
+  def reflected(x: Array, size: int) -> Array:
+    pad = size // 2
+    pads = [(0, 0), (pad, pad), (pad, pad), (0, 0)]
+    return jnp.pad(x, pads, mode='reflect')
+
+  def conv(x: Array, features: int, size: int, name: str, **others) -> Array:
+    layer = Conv(
+      features,
+      kernel_size=(size, size),
+      name=name,
+      **{'padding': 'VALID'} | options | others,
+    )
+    return layer(x)
+
+  def normed(x: Array, name: str) -> Generator[Array, None, Array]:
+    yield x
+    x = norm(x, name)
+    yield x
+    yield (x := jax.nn.relu(x))
+    return x
+
+  yield (x := reflected(image, 7))
+  x = yield from normed(conv(x, net.width, 7, 'first'), 'first')
+  strides = (2, 2) if net.downsampling == 'strided' else (1, 1)
+  for i in (1, 2):
+    around = {'strides': strides, 'padding': ((1, 1), (1, 1))}
+    x = conv(x, 2**i * net.width, 3, f'down{i}', **around)
+    x = yield from normed(x, f'down{i}')
+    if net.downsampling == 'blur':
+      yield (x := blur_pool(x))
+
+  def block(_, x: Array, i: int) -> Array:
+    features = 4 * net.width
+    y = conv(reflected(x, 3), features, 3, f'block{i}_conv1')
+    y = drop(jax.nn.relu(norm(y, f'block{i}_conv1')))
+    y = conv(reflected(y, 3), features, 3, f'block{i}_conv2')
+    return x + norm(y, f'block{i}_conv2')
+
+  if net.remat:
+    block = nn.remat(block, static_argnums=2)
+  for i in range(1, net.num_blocks + 1):
+    yield (x := block(net, x, i))
+  for i in (1, 2):
+    features = 2 ** (2 - i) * net.width
+    pads = ((1, 2), (1, 2))
+    x = upsampled(
+      x, features, net.upsampling, 3, pads, name=f'up{i}', **options
+    )
+    x = yield from normed(x, f'up{i}')
+  x = conv(reflected(x, 7), net.channels, 7, 'last', use_bias=True)
+  yield jax.nn.tanh(x)

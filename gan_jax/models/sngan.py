@@ -9,14 +9,12 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
 from gan_jax.models.conditional import normalised, projected
 from gan_jax.models.layers import Conv, applying
-from gan_jax.ops.convolution import conv, conv_transpose
+from gan_jax.models.resampling import conv_of_doubled, halved_conv
 
 # As many times the width each block has, and whether it halves the map.
 _GENERATOR = {32: (1, 1, 1), 64: (8, 4, 2, 1)}
@@ -43,25 +41,6 @@ def _halved(x: Array) -> Array:
   batch, height, width, channels = x.shape
   cells = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
   return cells.mean(axis=(2, 4))
-
-
-def _conv_of_doubled(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
-  """Doubles images, then applies a 3x3 kernel: four products instead of nine.
-
-  A pixel and its copy meet two or three taps, whose sum is one tap.
-  """
-  return conv_transpose(x, _widened(kernel), (2, 2), ((2, 2), (2, 2)))
-
-
-def _halved_conv(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
-  """Applies a 3x3 kernel, then halves images: four products instead of nine."""
-  return conv(x, _widened(kernel) / 4.0, (2, 2), ((1, 1), (1, 1)))
-
-
-def _widened(kernel: Array) -> Array:
-  """A kernel [3, 3, C, D] convolved with 2x2 ones, [4, 4, C, D]."""
-  pads = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i, j in np.ndindex(2, 2)]
-  return sum(jnp.pad(kernel, pad) for pad in pads)
 
 
 def _doubled(x: Array) -> Array:
@@ -123,7 +102,7 @@ class ResNetImageGenerator(nn.Module):
     for i, times in enumerate(_GENERATOR[size], start=1):
       features = times * self.width
       y = activate(x, f'block{i}_norm1')
-      doubles = {'conv_general_dilated': _conv_of_doubled}
+      doubles = {'conv_general_dilated': conv_of_doubled}
       y = apply(_conv(features, 3, f'block{i}_conv1', **doubles), y)
       y = activate(y, f'block{i}_norm2')
       y = apply(_conv(features, 3, f'block{i}_conv2'), y)
@@ -167,7 +146,7 @@ class ResNetDiscriminator(nn.Module):
       y = x if i == 1 else jax.nn.relu(x)
       hidden = features if i == 1 else before
       y = apply(_conv(hidden, 3, f'block{i}_conv1'), y)
-      options = {'conv_general_dilated': _halved_conv} if halves else {}
+      options = {'conv_general_dilated': halved_conv} if halves else {}
       y = jax.nn.relu(y)
       y = apply(_conv(features, 3, f'block{i}_conv2', **options), y)
       if halves:

@@ -6,9 +6,15 @@ import jax.numpy as jnp
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
-from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, Dropout
+from gan_jax.models.layers import (
+  Conv,
+  Dropout,
+  kernel_init,
+  normalize,
+  upsampled,
+)
+from gan_jax.models.resampling import blur_pool
 
-_KERNEL_INIT = nn.initializers.normal(0.02)
 _NUM_DROPOUT = 3  # blocks of the decoder, from the innermost
 
 
@@ -18,8 +24,8 @@ class UNetGenerator(nn.Module):
   An encoder of 4x4 stride-2 convolutions that halve the map, a decoder of
   transposed ones that double it, and a skip from each layer of the encoder to
   the decoder's of the same size. Leaky ReLU (0.2) in the encoder, ReLU in the
-  decoder, BatchNorm on all layers but the first, the innermost of the encoder
-  and the last. Dropout (0.5) in the innermost three blocks of the decoder; the
+  decoder, normalisation on all layers but the first, the encoder's last and the
+  output's. Dropout (0.5) in the innermost three blocks of the decoder; the
   authors' PyTorch code has it in the second to the fourth. Widths: width,
   2 * width, 4 * width, then 8 * width. (Appendix 6.1.1, with the erratum on the
   innermost layer.)
@@ -28,8 +34,14 @@ class UNetGenerator(nn.Module):
     channels: of the output.
     width: channels of the first convolution.
     num_levels: how often the map is halved; None: down to one pixel.
-    axis_name: the mapped axis over which the batch is split, if any.
-    sync_batch_norm: whether BatchNorm looks at all of it, or at a replica's.
+    normalization: 'batch', 'instance' or 'none'.
+    downsampling: 'strided' convolutions, or 'blur' for 3x3 ones of stride 1,
+      then `resampling.blur_pool`.
+    upsampling: see `layers.upsampled`.
+    initializer: see `layers.kernel_init`, with
+    init_gain: its gain.
+    use_dropout: whether the decoder has dropout.
+    axis_name: the mapped axis over which BatchNorm is synchronised, if any.
     remat: whether a level's inside is computed anew for gradients, instead of
       kept.
 
@@ -39,8 +51,13 @@ class UNetGenerator(nn.Module):
   channels: int
   width: int
   num_levels: int | None = None
+  normalization: str = 'batch'
+  downsampling: str = 'strided'
+  upsampling: str = 'transposed'
+  initializer: str = 'normal'
+  init_gain: float = 0.02
+  use_dropout: bool = True
   axis_name: str | None = None
-  sync_batch_norm: bool = True
   remat: bool = False
 
   @nn.compact
@@ -64,38 +81,40 @@ class UNetGenerator(nn.Module):
     num_levels = count_levels(image.shape[1:3], self.num_levels)
     widths = [min(2**i, 8) * self.width for i in range(num_levels)]
 
-    norm_axis = self.axis_name if self.sync_batch_norm else None
+    # BatchNorm has a shift of its own.
+    options = {
+      'kernel_init': kernel_init(self.initializer, self.init_gain),
+      'use_bias': self.normalization != 'batch',
+    }
 
     def norm(x: Array, name: str) -> Array:
-      return BatchNorm(norm_axis, momentum=0.9, name=name)(x, train=train)
+      how, axis_name = self.normalization, self.axis_name
+      return normalize(x, how, axis_name, train=train, name=name)
 
     def down(_, x: Array, i: int) -> Array:
       x = x if i == 0 else jax.nn.leaky_relu(x, 0.2)
+      strided = self.downsampling == 'strided'
+      size, stride = (4, 2) if strided else (3, 1)
       x = Conv(
         widths[i],
-        kernel_size=(4, 4),
-        strides=(2, 2),
-        use_bias=False,
-        kernel_init=_KERNEL_INIT,
+        kernel_size=(size, size),
+        strides=(stride, stride),
         name=f'down{i + 1}',
+        **options,
       )(x)
-      return norm(x, f'down_norm{i + 1}') if 0 < i < num_levels - 1 else x
+      x = norm(x, f'down_norm{i + 1}') if 0 < i < num_levels - 1 else x
+      return x if strided else blur_pool(x)
 
     def up(_, x: Array, i: int) -> Array:
-      last = i == 0
-      x = ConvTranspose(
-        self.channels if last else widths[i - 1],
-        kernel_size=(4, 4),
-        strides=(2, 2),
-        use_bias=last,
-        kernel_init=_KERNEL_INIT,
-        name=f'up{i + 1}',
-      )(jax.nn.relu(x))
+      last, how, name = i == 0, self.upsampling, f'up{i + 1}'
+      x, features = jax.nn.relu(x), self.channels if last else widths[i - 1]
+      bias = {'use_bias': True} if last else {}
+      x = upsampled(x, features, how, 4, 'SAME', name=name, **options | bias)
       if last:
         return jax.nn.tanh(x)
       x = norm(x, f'up_norm{i + 1}')
-      rate = 0.5 if i >= num_levels - _NUM_DROPOUT else 0.0
-      return Dropout(rate)(x, train=dropout, rows=rows)
+      drops = self.use_dropout and i >= num_levels - _NUM_DROPOUT
+      return Dropout(0.5 if drops else 0.0)(x, train=dropout, rows=rows)
 
     if self.remat:
       down, up = (nn.remat(level, static_argnums=2) for level in (down, up))

@@ -25,6 +25,7 @@ from gan_jax.config import table
 from gan_jax.core.errors import InputError, choice
 from gan_jax.data.spec import DataSpec, DomainSpec
 from gan_jax.systems import (
+  cut,
   cyclegan,
   gan,
   improved_gan,
@@ -35,6 +36,7 @@ from gan_jax.systems import (
 from gan_jax.systems.system import System
 
 SYSTEMS = {
+  'cut': cut,
   'cyclegan': cyclegan,
   'gan': gan,
   'improved_gan': improved_gan,

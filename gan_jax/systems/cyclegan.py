@@ -18,10 +18,8 @@ from ml_collections import ConfigDict
 
 from gan_jax import losses
 from gan_jax.config import (
-  boolean,
   integer,
   key,
-  one_of,
   optimizer,
   real,
 )
@@ -32,9 +30,7 @@ from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.image_pool import empty_pool, query_pool
-from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
-from gan_jax.models.resnet import MULTIPLE, ResNetGenerator
-from gan_jax.systems.parts import objectives, view
+from gan_jax.systems.parts import objectives, translation, view
 from gan_jax.systems.parts.view import See, View, unchanged
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
@@ -50,20 +46,8 @@ from gan_jax.systems.update import (
 )
 
 OPTIONS = {
-  'model.generator.width': key(64, integer(1), 'channels of the first layer'),
-  'model.generator.num_blocks': key(9, integer(1), 'residual blocks'),
-  'model.generator.remat': key(
-    False, boolean, 'whether blocks are computed anew for gradients, not kept'
-  ),
-  'model.discriminator.width': key(
-    64, integer(1), 'channels of the first layer'
-  ),
-  'model.discriminator.patch_size': key(
-    70, one_of(*PATCH_SIZES), 'side of what a logit sees, in pixels'
-  ),
-  'model.discriminator.normalization': key(
-    'instance', one_of('instance', 'none'), 'normalisation of the layers'
-  ),
+  'model.sync_batch_norm': translation.SYNC_BATCH_NORM._replace(since=4),
+  **translation.options('resnet', 'instance'),
   'model.pool_size': key(
     50, integer(0), 'generated images of each domain in the pool; 0: no pool'
   ),
@@ -119,19 +103,21 @@ def make_parts(
       f'images of a are {shapes["a"]} and of b {shapes["b"]}, which have no '
       'identity; set config.loss.lambda_identity to 0'
     )
-  examples = {name: (jnp.zeros((1, *shape)),) for name, shape in shapes.items()}
   generators = {
-    way: Network(
-      ResNetGenerator(channels=shapes[way[-1]][-1], **model.generator),
-      examples[way[0]],
-      dtype=config.dtype,
+    way: translation.make_generator(
+      config,
+      shapes[way[0]],
+      shapes[way[-1]][-1],
+      axis_name,
+      use_dropout=False,
     )
     for way in ('a2b', 'b2a')
   }
-  module = PatchDiscriminator(**model.discriminator)
   discriminators = {
-    domain: Network(module, example, dtype=config.dtype)
-    for domain, example in examples.items()
+    domain: translation.make_discriminator(
+      config, jnp.zeros((1, *shape)), axis_name
+    )
+    for domain, shape in shapes.items()
   }
   check_pieces(config, *generators.values(), *discriminators.values())
   return Parts(
@@ -151,16 +137,15 @@ def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
   """The state at step 0: the pools are empty."""
   del image  # nothing depends on the data
   g, d = (
-    {
-      name: network.init(key_for(key, name)).params
-      for name, network in networks.items()
-    }
-    for networks in (parts.generators, parts.discriminators)
+    joined(
+      {name: network.init(key_for(key, name)) for name, network in each.items()}
+    )
+    for each in (parts.generators, parts.discriminators)
   )
   return TrainState(
     step=jnp.int32(0),
-    generator=new_player(g, {}, parts.g_optimizer),
-    discriminator=new_player(d, {}, parts.d_optimizer),
+    generator=new_player(*g, parts.g_optimizer),
+    discriminator=new_player(*d, parts.d_optimizer),
     extra={
       domain: empty_pool(parts.pool_size, network.example[0].shape[1:])
       for domain, network in parts.discriminators.items()
@@ -168,21 +153,45 @@ def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
   )
 
 
-def generate(parts: Parts, params: Params, way: str, image: Array) -> Array:
-  """Translates images by the generator of that way."""
-  weights = Weights(params[way], {})
-  return parts.generators[way].apply(weights, image, train=True)[0]
+def joined(weights: Mapping[str, Weights]) -> Weights:
+  """The weights of a player's networks as one, by name.
+
+  Only networks with BatchNorm have a model state.
+  """
+  return Weights(
+    {name: each.params for name, each in weights.items()},
+    {
+      name: each.model_state
+      for name, each in weights.items()
+      if each.model_state
+    },
+  )
 
 
-def judge(parts: Parts, params: Params, domain: str, image: Array) -> Array:
-  """Returns the logits of patches of a domain's discriminator."""
-  weights = Weights(params[domain], {})
-  return parts.discriminators[domain].apply(weights, image, train=True)[0]
+def weights_of(player: Weights, name: str) -> Weights:
+  """The weights of one network of a player."""
+  return Weights(player.params[name], player.model_state.get(name, {}))
+
+
+def generate(
+  parts: Parts, g: Weights, way: str, image: Array, *, train: bool = True
+) -> tuple[Array, Params]:
+  """Translates images by the generator of that way; its model state after."""
+  return parts.generators[way].apply(weights_of(g, way), image, train=train)
+
+
+def judge(
+  parts: Parts, d: Weights, domain: str, image: Array
+) -> tuple[Array, Params]:
+  """The logits of patches of a domain's discriminator; its model state."""
+  weights = weights_of(d, domain)
+  return parts.discriminators[domain].apply(weights, image, train=True)
 
 
 def g_loss(
   parts: Parts,
   params: Params,
+  model_state: Params,
   d: Player,
   real: Mapping[str, Array],
   see: See = unchanged,
@@ -191,7 +200,8 @@ def g_loss(
 
   Args:
     parts: of the system.
-    params: both generators'.
+    params: both generators', and
+    model_state: their model states.
     d: the discriminators.
     real: images of 'a' and 'b' [B, H, W, C].
     see: how the discriminators see images.
@@ -200,39 +210,47 @@ def g_loss(
     The loss; and beside it what is reported, and the fakes by domain.
   """
   loss, metrics, fakes, total = parts.loss, {}, {}, 0.0
+  g, states = Weights(params, model_state), {}
   for way, back in (('a2b', 'b2a'), ('b2a', 'a2b')):
     source, target = way.split('2')
-    fake = fakes[target] = generate(parts, params, way, real[source])
-    value = parts.g_objective(
-      judge(parts, d.params, target, see(real[target], f'real {target}')),
-      judge(parts, d.params, target, see(fake, f'fake {target}')),
-    ).mean()
-    again = generate(parts, params, back, fake)
+    # Of the passes of a generator, this one's statistics are kept.
+    fake, state = generate(parts, g, way, real[source])
+    fakes[target], states[way] = fake, Weights({}, state)
+    on_real, on_fake = (
+      judge(parts, d.weights, target, see(image, f'{name} {target}'))[0]
+      for image, name in ((real[target], 'real'), (fake, 'fake'))
+    )
+    value = parts.g_objective(on_real, on_fake).mean()
+    again, _ = generate(parts, g, back, fake)
     cycle = losses.l1_loss(again, real[source]).mean()
     metrics |= {f'loss_{way}': value, f'cycle_{source}': cycle}
     total += loss.lambda_adversarial * value + loss.lambda_cycle * cycle
     if loss.lambda_identity:
-      same = generate(parts, params, way, real[target])
+      same, _ = generate(parts, g, way, real[target])
       identity = losses.l1_loss(same, real[target]).mean()
       metrics[f'identity_{target}'] = identity
       total += loss.lambda_identity * identity
-  return total, (Aux(metrics | {'loss': total}, {}), fakes)
+  aux = Aux(metrics | {'loss': total}, joined(states).model_state)
+  return total, (aux, fakes)
 
 
 def d_loss(
   parts: Parts,
   params: Params,
+  model_state: Params,
   real: Mapping[str, Array],
   shown: Mapping[str, Array],
   see: See = unchanged,
 ) -> tuple[Array, Aux]:
   """The discriminators' loss, of data and of what the pools show them."""
-  metrics, total = {}, 0.0
+  d, states, metrics, total = Weights(params, model_state), {}, {}, 0.0
   for domain in 'ab':
-    on_real, on_fake = (
-      judge(parts, params, domain, see(images[domain], f'{name} {domain}'))
-      for images, name in ((real, 'real'), (shown, 'fake'))
+    # Each in a pass of its own: BatchNorm sees data or samples, never both.
+    on_real, state = judge(
+      parts, d, domain, see(real[domain], f'real {domain}')
     )
+    on_fake, _ = judge(parts, d, domain, see(shown[domain], f'fake {domain}'))
+    states[domain] = Weights({}, state)
     # Less than 1, it slows D down relative to G (appendix 7.1).
     weight = parts.loss.lambda_discriminator
     value = weight * parts.d_objective(on_real, on_fake).mean()
@@ -243,7 +261,7 @@ def d_loss(
       f'win_rate_{domain}': jnp.mean(on_real > on_fake),  # of patches
     }
     total += value
-  return total, Aux(metrics | {'loss': total}, {})
+  return total, Aux(metrics | {'loss': total}, joined(states).model_state)
 
 
 def train_step(
@@ -260,7 +278,9 @@ def train_step(
     params = vary(g.params, axis_name)
     see = parts.view.at(key_for(key, 'g'), rows, state.step)
     gradient = jax.grad(g_loss, argnums=1, has_aux=True)
-    gradients, (aux, fakes) = gradient(parts, params, d, rows['real'], see)
+    gradients, (aux, fakes) = gradient(
+      parts, params, g.model_state, d, rows['real'], see
+    )
     return (gradients, aux), fakes
 
   (gradients, aux), fakes = in_pieces(g_gradients, rows, parts.num_pieces)
@@ -278,7 +298,9 @@ def train_step(
     params = vary(d.params, axis_name)
     see = parts.view.at(key_for(key, 'd'), rows, state.step)
     gradient = jax.grad(d_loss, argnums=1, has_aux=True)
-    return gradient(parts, params, rows['real'], rows['shown'], see), {}
+    return gradient(
+      parts, params, d.model_state, rows['real'], rows['shown'], see
+    ), {}
 
   rows |= {'shown': shown}
   (gradients, aux), _ = in_pieces(d_gradients, rows, parts.num_pieces)
@@ -297,7 +319,7 @@ def make_system(
 
   def translate(weights, image, key, *, way):
     del key  # there is no noise
-    return generate(parts, weights.params, way, image)
+    return generate(parts, weights, way, image, train=False)[0]
 
   return System(
     batch_spec={
@@ -311,7 +333,7 @@ def make_system(
     },
     translator=Translator(
       {way: functools.partial(translate, way=way) for way in parts.generators},
-      side_multiple=MULTIPLE,
+      side_multiple=translation.side_multiple(config, parts.generators['a2b']),
       has_noise=False,
     ),
     panels=(

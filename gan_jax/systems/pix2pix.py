@@ -18,11 +18,9 @@ from ml_collections import ConfigDict
 from gan_jax import losses
 from gan_jax.config import (
   boolean,
-  integer,
   key,
   one_of,
   optimizer,
-  optional,
   real,
 )
 from gan_jax.core.collectives import vary
@@ -31,9 +29,7 @@ from gan_jax.core.rng import global_rows, key_for, row_keys
 from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
 from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
-from gan_jax.models.patchgan import PATCH_SIZES, PatchDiscriminator
-from gan_jax.models.unet import UNetGenerator, count_levels
-from gan_jax.systems.parts import objectives, view
+from gan_jax.systems.parts import objectives, translation, view
 from gan_jax.systems.parts.view import See, View, unchanged
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
@@ -50,28 +46,9 @@ from gan_jax.systems.update import (
 
 OPTIONS = {
   'data.name': DomainData.OPTIONS['data.name']._replace(default='pairs'),
-  'data.direction': key(
-    'b2a', one_of('a2b', 'b2a'), 'from which domain to which'
-  ),
-  'model.sync_batch_norm': key(
-    True, boolean, "whether BatchNorm's statistics are over all devices"
-  ),
-  'model.generator.width': key(64, integer(1), 'channels of the first layer'),
-  'model.generator.num_levels': key(
-    None, optional(integer(1)), 'of the U-Net; None: down to one pixel'
-  ),
-  'model.generator.remat': key(
-    False, boolean, 'whether levels are computed anew for gradients, not kept'
-  ),
-  'model.discriminator.width': key(
-    64, integer(1), 'channels of the first layer'
-  ),
-  'model.discriminator.patch_size': key(
-    70, one_of(*PATCH_SIZES), 'side of what a logit sees, in pixels'
-  ),
-  'model.discriminator.normalization': key(
-    'batch', one_of('batch', 'instance', 'none'), 'normalisation of the layers'
-  ),
+  'data.direction': translation.DIRECTION._replace(default='b2a', was='b2a'),
+  'model.sync_batch_norm': translation.SYNC_BATCH_NORM,
+  **translation.options('unet', 'batch'),
   'model.test_statistics': key(
     'instance',
     one_of('instance', 'bn'),
@@ -93,6 +70,7 @@ OPTIONS = {
 }
 SMOKE = {
   'model.generator.width': 4,
+  'model.generator.num_blocks': 1,
   'model.discriminator.width': 4,
   'model.discriminator.patch_size': 16,
 }
@@ -123,29 +101,14 @@ def make_parts(
       f'pix2pix learns from pairs, but the images of {config.data.name} are '
       'not aligned; choose system cyclegan, or data of pairs'
     )
-  model = config.model
   shapes = {'a': spec.a_shape, 'b': spec.b_shape}
   source, target = (shapes[x] for x in config.data.direction.split('2'))
-  norm_axis = axis_name if model.sync_batch_norm else None
-  source_example = jnp.zeros((1, *source))
-  pair_example = jnp.concatenate(
-    [source_example, jnp.zeros((1, *target))], axis=-1
-  )
-  generator = UNetGenerator(
-    channels=target[-1],
-    width=model.generator.width,
-    # Fixed here, as images to translate may have other sizes.
-    num_levels=count_levels(source[:2], model.generator.num_levels),
-    remat=model.generator.remat,
-    axis_name=axis_name,
-    sync_batch_norm=model.sync_batch_norm,
-  )
-  discriminator = PatchDiscriminator(axis_name=norm_axis, **model.discriminator)
-  normalization = model.discriminator.normalization
   networks = (
-    Network(generator, (source_example,), True, config.dtype),
-    Network(
-      discriminator, (pair_example,), normalization == 'batch', config.dtype
+    translation.make_generator(
+      config, source, target[-1], axis_name, use_dropout=True
+    ),
+    translation.make_discriminator(
+      config, jnp.zeros((1, *source[:2], source[-1] + target[-1])), axis_name
     ),
   )
   check_pieces(config, *networks)
@@ -286,8 +249,6 @@ def make_system(
 
     return jax.vmap(one)(image, row_keys(key, len(image)))
 
-  source_size = getattr(spec, f'{parts.direction[0]}_shape')[:2]
-  num_levels = count_levels(source_size, model.generator.num_levels)
   return System(
     batch_spec={'pairs': Stream('ab', config.data.batch_size)},
     init=lambda key, image: new_state(key, parts),
@@ -298,7 +259,7 @@ def make_system(
     },
     translator=Translator(
       {parts.direction: translate},
-      side_multiple=2**num_levels,
+      side_multiple=translation.side_multiple(config, parts.generator),
       has_noise=model.test_dropout,
     ),
     panels=(Panel("Parts of G's loss", 'loss', r'g_(loss_|l1)'), LOGITS),

@@ -270,7 +270,7 @@ def test_a_loss_is_changed_by_its_name_alone(smoke_config):
 
 
 def test_every_row_says_what_it_is():
-  for name in ('gan', 'ssgan', 'pix2pix', 'cyclegan', 'improved_gan'):
+  for name in SYSTEMS:
     for key, _, row in table.all_rows(options(name)):
       assert 0 < len(row.meaning) < 320, key
       assert row.check(row.default) is None, key

@@ -23,6 +23,7 @@ CASES = [
     for name in (
       'mnist_gan', 'digits_ssgan', 'mnist_ssgan', 'fashion_rpgan_dcgan',
       'facades_pix2pix', 'facades_cyclegan', 'digits_supervised',
+      'facades_cut',
     )
   ),
 ]  # fmt: skip

@@ -86,6 +86,8 @@ FLOORS = {
   'L': lambda inputs: largest(inputs),
   # A square of such a sum.
   'max(L, L²)': lambda inputs: max(largest(inputs), largest(inputs) ** 2),
+  # A probability of such squares, times what they were made of.
+  'max(L, L³)': lambda inputs: max(largest(inputs), largest(inputs) ** 3),
   # A direction turns the faster, the shorter the vector.
   '1 / l': lambda inputs: (
     1 / min(np.linalg.norm(row.astype(np.float64)) for x in inputs for row in x)
@@ -337,6 +339,13 @@ CASES = (
     no_direction,
   ),
   Case(
+    'patch_nce_loss',
+    lambda q, k: losses.patch_nce_loss(q, k, temperature=0.5),
+    lambda q, k: oracle.patch_nce(q, k, 0.5),
+    (((1, 2, 2), (1, 2, 2)), ((2, 3, 1), (2, 3, 1))),
+    constants=(1,),
+  ),
+  Case(
     'low_density_loss',
     lambda x: losses.low_density_loss(x, THRESHOLD),
     lambda x: oracle.low_density(x, THRESHOLD),
@@ -390,6 +399,7 @@ BOUNDS = {
   'l1_loss': Bound(1, 1),
   'cycle_consistency_loss': Bound(2, 1),
   'identity_loss': Bound(2, 1),
+  'patch_nce_loss': Bound(8, 16, 'max(L, L²)', 'max(L, L³)'),
   'pull_away_loss': Bound(4, 8, '1', '1 / l'),
   'low_density_loss': Bound(1, 1),
   'top_k_mean': Bound(1, 1),

@@ -275,6 +275,19 @@ def pull_away(x: np.ndarray) -> mp.mpf:
   )
 
 
+def patch_nce(q: np.ndarray, k: np.ndarray, temperature: float) -> list:
+  def loss(row, i):
+    products = [
+      mp.fsum(a * b for a, b in zip(row[0][i], other, strict=True))
+      / mp.mpf(temperature)
+      for other in row[1]
+    ]
+    return -mp.log(mp.exp(products[i]) / mp.fsum(map(mp.exp, products)))
+
+  rows = list(zip(q, k, strict=True))
+  return [loss(row, i) for row in rows for i in range(len(row[0]))]
+
+
 def low_density(x: np.ndarray, threshold: float) -> list[mp.mpf]:
   return [number if number > threshold else mp.mpf(0) for number in x.flat]
 

@@ -161,6 +161,25 @@ def test_pull_away_loss():
   assert_same(losses.pull_away_loss, by_torch, arrays((4, 3)))
 
 
+def test_patch_nce_loss():
+  """As CUT's authors write it: the positive first, the diagonal at -10."""
+
+  def by_torch(q, k):
+    k = k.detach()
+    positive = (q * k).sum(-1, keepdim=True)
+    negative = torch.bmm(q, k.transpose(1, 2))
+    diagonal = torch.eye(q.shape[1], dtype=torch.bool)[None]
+    negative = negative.masked_fill(diagonal, -10.0)
+    logits = torch.cat([positive, negative], -1).flatten(0, 1) / 0.07
+    target = torch.zeros(len(logits), dtype=torch.long)
+    loss = functional.cross_entropy(logits, target, reduction='none')
+    return loss.reshape(q.shape[:2])
+
+  rows = arrays((2, 5, 4), (2, 5, 4))
+  unit = [x / np.linalg.norm(x, axis=-1, keepdims=True) for x in rows]
+  assert_same(losses.patch_nce_loss, by_torch, unit)
+
+
 @pytest.mark.parametrize('scale', [3.0, 300.0])
 @EXTRA_CLASS
 @pytest.mark.parametrize('name', OF_CLASSES)

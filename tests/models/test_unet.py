@@ -179,7 +179,7 @@ def test_dropout_acts_in_three_blocks():
 def test_the_batch_is_split_for_dropout_though_batch_norm_is_not_synchronised():
   """Masks are of the global rows, statistics of each replica's."""
   generator, variables, image = build(4)
-  split = UNetGenerator(3, 4, axis_name='batch', sync_batch_norm=False)
+  split = UNetGenerator(3, 4)
 
   @functools.partial(
     jax.jit, static_argnums=0, static_argnames=('train', 'dropout')

@@ -14,11 +14,12 @@ from gan_jax.core.rng import key_for
 from gan_jax.image_pool import query_pool
 from gan_jax.runs.checkpoint import Checkpoints
 from gan_jax.runs.program import advance, build, init_state, state_template
-from gan_jax.systems import cyclegan
+from gan_jax.systems.parts import translation
 from gan_jax.training.loop import train
 from tests import made_up
 from tests.changes import with_sgd
 from tests.conftest import ROOT
+from tests.systems import tiny
 from tests.systems.steps import close, one_step
 from tests.systems.tiny import put_in_place
 from tests.tiers import in_systems
@@ -142,13 +143,8 @@ def test_a_players_update_leaves_the_other_untouched(config, still):
     assert any(moved) == (player != still)
 
 
-class _Identity(nn.Module):
+class _Identity(tiny.Generator):
   """Returns its input."""
-
-  channels: int
-  width: int
-  num_blocks: int
-  remat: bool
 
   @nn.compact
   def __call__(self, image, *, train):
@@ -159,7 +155,7 @@ class _Identity(nn.Module):
 def test_cycle_and_identity_cost_nothing_for_identity_generators(
   config, monkeypatch
 ):
-  monkeypatch.setattr(cyclegan, 'ResNetGenerator', _Identity)
+  monkeypatch.setitem(translation.GENERATORS, 'resnet', _Identity)
   program = build(config, made_up.two_domains(config.data))
   _, _, metrics = one_step(program, batch=batch_of(program))
   for name in ('cycle_a', 'cycle_b', 'identity_a', 'identity_b'):

@@ -86,7 +86,10 @@ def test_both_players_see_all_images_augmented(tiny_dataset):
   )
 
 
-NAMES = ['mnist_gan', 'digits_ssgan', 'facades_pix2pix', 'facades_cyclegan']
+NAMES = [
+  'mnist_gan', 'digits_ssgan', 'facades_pix2pix', 'facades_cyclegan',
+  'facades_cut',
+]  # fmt: skip
 
 
 @pytest.mark.systems

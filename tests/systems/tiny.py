@@ -8,29 +8,37 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.models.layers import BatchNorm, Dropout
-from gan_jax.systems import cyclegan, pix2pix
+from gan_jax.systems.parts import translation
 
 
-class _ResNetGenerator(nn.Module):
-  channels: int
+class _Network(nn.Module):
+  """The fields of all of them."""
+
   width: int
-  num_blocks: int
-  remat: bool
+  normalization: str
+  downsampling: str
+  initializer: str
+  init_gain: float
+  axis_name: str | None
 
+
+class Generator(_Network):
+  channels: int
+  upsampling: str
+  use_dropout: bool
+  remat: bool
+  num_blocks: int | None = None
+  num_levels: int | None = None
+
+
+class _ResNetGenerator(Generator):
   @nn.compact
   def __call__(self, image, *, train):
     x = jnp.abs(nn.Dense(self.width)(image))
     return jnp.tanh(nn.Dense(self.channels)(x))
 
 
-class _UNetGenerator(nn.Module):
-  channels: int
-  width: int
-  num_levels: int
-  remat: bool
-  axis_name: str | None
-  sync_batch_norm: bool
-
+class _UNetGenerator(Generator):
   @nn.compact
   def __call__(self, image, *, train, dropout=None, rows=None):
     x = BatchNorm()(nn.Dense(self.width)(image), train=train)
@@ -39,11 +47,8 @@ class _UNetGenerator(nn.Module):
     return jnp.tanh(nn.Dense(self.channels)(x))
 
 
-class _PatchDiscriminator(nn.Module):
-  width: int
+class _PatchDiscriminator(_Network):
   patch_size: int
-  normalization: str
-  axis_name: str | None = None
 
   @nn.compact
   def __call__(self, image, *, train):
@@ -55,7 +60,6 @@ class _PatchDiscriminator(nn.Module):
 
 def put_in_place(patch):
   """Until the patch is undone, and for systems that are made from now on."""
-  patch.setattr(cyclegan, 'ResNetGenerator', _ResNetGenerator)
-  patch.setattr(pix2pix, 'UNetGenerator', _UNetGenerator)
-  for system in (cyclegan, pix2pix):
-    patch.setattr(system, 'PatchDiscriminator', _PatchDiscriminator)
+  patch.setitem(translation.GENERATORS, 'resnet', _ResNetGenerator)
+  patch.setitem(translation.GENERATORS, 'unet', _UNetGenerator)
+  patch.setattr(translation, 'PatchDiscriminator', _PatchDiscriminator)

@@ -63,6 +63,16 @@ def test_cyclegan_fills_its_pool_with_the_whole_batch():
   assert_pieces_are_the_whole(config, dataset, 2)
 
 
+@pytest.mark.systems
+@pytest.mark.parametrize('identity', [False, True])
+def test_cut_compares_patches_within_an_image(identity):
+  config, dataset = tiny('facades_cut')
+  config.loss.nce_identity = identity
+  for player in config.optimizer.values():
+    player.learning_rate = 1e-3
+  assert_pieces_are_the_whole(config, dataset, 2)
+
+
 @pytest.mark.parametrize(
   'name', ['digits_ssgan', 'mnist_ssgan', 'digits_supervised', 'fashion_dcgan',
            'facades_pix2pix']

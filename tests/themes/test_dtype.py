@@ -20,6 +20,7 @@ CASES = [
   'fashion_rpgan_dcgan',
   'fashion_hinge',  # spectral normalisation
   'facades_pix2pix',
+  'facades_cut',
   'facades_cyclegan',
 ]
 EACH = pytest.mark.parametrize('name', CASES)

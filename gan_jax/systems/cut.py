@@ -1,0 +1,454 @@
+"""CUT and FastCUT: images of one domain from another's, one way, without pairs.
+
+Park et al. 2020, "Contrastive Learning for Unpaired Image-to-Image
+Translation", https://arxiv.org/abs/2007.15651. A generator against a
+discriminator of its target domain, held to its input by a contrastive loss: a
+patch of the output is to be recognised, by the generator's own encoder, as that
+of the input at the same place (equation 4). CUT adds the same for images of the
+target domain, which should stay as they are (equation 5); FastCUT does not, and
+weighs the contrastive loss more (section 4).
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from gan_jax import losses
+from gan_jax.config import boolean, integer, integers, key, optimizer, real
+from gan_jax.core.collectives import vary
+from gan_jax.core.errors import InputError
+from gan_jax.core.rng import bernoulli_rows, global_rows, key_for, keys_of
+from gan_jax.core.types import Array, Batch, Metrics, Params, PRNGKey
+from gan_jax.data.domains import DomainData
+from gan_jax.data.spec import DomainSpec, Stream
+from gan_jax.models.patch_heads import PatchHeads
+from gan_jax.systems.parts import objectives, translation, view
+from gan_jax.systems.parts.view import See, View, unchanged
+from gan_jax.systems.state import Player, TrainState, Weights
+from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
+from gan_jax.systems.update import (
+  Aux,
+  Optimizer,
+  apply_gradients,
+  check_pieces,
+  in_pieces,
+  make_optimizers,
+  new_player,
+  prefixed,
+)
+
+OPTIONS = {
+  'data.direction': translation.DIRECTION,
+  'model.sync_batch_norm': translation.SYNC_BATCH_NORM,
+  **translation.options(
+    'resnet',
+    'instance',
+    downsampling='blur',
+    upsampling='blur',
+    initializer='xavier',
+    kinds=('resnet',),
+  ),
+  'model.heads.layers': key(
+    (0, 4, 8, 12, 16),
+    integers(0),
+    "layers of G whose features are compared, counted as in the authors' "
+    'nn.Sequential',
+  ),
+  'model.heads.features': key(256, integer(1), 'units of the heads'),
+  **objectives.options('least_squares'),
+  'loss.lambda_adversarial': key(
+    2.0, real(0.0), "weight of G's adversarial loss"
+  ),
+  'loss.lambda_discriminator': key(1.0, real(0.0), "weight of D's loss"),
+  'loss.lambda_nce': key(1.0, real(0.0), 'weight of the contrastive loss'),
+  'loss.nce_identity': key(
+    True, boolean, "whether it is also of the target domain's images (CUT)"
+  ),
+  'loss.nce_temperature': key(
+    0.07, real(0.001), 'temperature of the contrastive loss'
+  ),
+  'loss.num_patches': key(256, integer(1), 'patches of each image and layer'),
+  'loss.flip_equivariance': key(
+    False,
+    boolean,
+    'whether half of the images are mirrored on their way through G, and their '
+    'features back (FastCUT)',
+  ),
+  **view.OPTIONS,
+  **optimizer('generator'),
+  **optimizer('discriminator'),
+}
+SMOKE = {
+  'model.generator.width': 4,
+  'model.generator.num_blocks': 2,
+  'model.discriminator.width': 4,
+  'model.discriminator.patch_size': 16,
+  'model.heads.layers': 12,
+  'model.heads.features': 4,
+  'loss.num_patches': 8,
+}
+DATA = DomainData
+
+
+class Parts(NamedTuple):
+  """Networks, optimisers and options of the step; constant over a run."""
+
+  generator: Network
+  heads: Network
+  discriminator: Network
+  g_optimizer: Optimizer
+  d_optimizer: Optimizer
+  d_objective: Callable[[Array, Array], Array]  # of the logits on real and fake
+  g_objective: Callable[[Array, Array], Array]
+  loss: ConfigDict  # config.loss
+  layers: tuple[int, ...]  # of G, whose features are compared
+  direction: str  # 'a2b' or 'b2a'
+  view: View
+  num_pieces: int
+  axis_name: str | None
+
+
+def make_parts(
+  config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
+) -> Parts:
+  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  model, direction = config.model, config.data.direction
+  shapes = {'a': spec.a_shape, 'b': spec.b_shape}
+  source, target = (shapes[domain] for domain in direction.split('2'))
+  if config.loss.nce_identity and source != target:
+    raise InputError(
+      f'images of a are {shapes["a"]} and of b {shapes["b"]}, which have no '
+      'identity; set config.loss.nce_identity to False'
+    )
+  generator = translation.make_generator(
+    config, source, target[-1], axis_name, use_dropout=False
+  )
+  discriminator = translation.make_discriminator(
+    config, jnp.zeros((1, *target)), axis_name
+  )
+  features = jax.eval_shape(
+    functools.partial(
+      generator.module.init_with_output, train=False, layers=model.heads.layers
+    ),
+    jax.random.key(0),
+    *generator.example,
+  )[0]
+  heads = PatchHeads(
+    model.heads.features,
+    initializer=model.initializer,
+    init_gain=model.init_gain,
+  )
+  example = tuple(jnp.zeros((1, 1, x.shape[-1])) for x in features)
+  check_pieces(config, generator, discriminator)
+  return Parts(
+    generator,
+    Network(heads, example, dtype=config.dtype),
+    discriminator,
+    *make_optimizers(config, spec),
+    *objectives.make_losses(config.loss.adversarial, axis_name),
+    config.loss,
+    tuple(sorted({*model.heads.layers})),
+    direction,
+    view.make_view(config, spec, axis_name),
+    config.train.num_microbatches,
+    axis_name,
+  )
+
+
+def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
+  """The state at step 0; G's player has the heads too."""
+  del image  # nothing depends on the data
+  networks = {'generator': parts.generator, 'heads': parts.heads}
+  g = {name: each.init(key_for(key, name)) for name, each in networks.items()}
+  d = parts.discriminator.init(key_for(key, 'discriminator'))
+  params = {name: each.params for name, each in g.items()}
+  return TrainState(
+    step=jnp.int32(0),
+    generator=new_player(params, g['generator'].model_state, parts.g_optimizer),
+    discriminator=new_player(*d, parts.d_optimizer),
+    extra={},
+  )
+
+
+def generate(
+  parts: Parts, g: Weights, image: Array, *, train: bool = True
+) -> tuple[Array, Params]:
+  """Translates images; G's model state after."""
+  weights = Weights(g.params['generator'], g.model_state)
+  return parts.generator.apply(weights, image, train=train)
+
+
+def sample_places(key: PRNGKey, size: tuple[int, int], num: int) -> Array:
+  """Draws places of patches in a map [H, W], all different: int32 [num]."""
+  height, width = size
+  return jax.random.permutation(key, height * width)[:num]
+
+
+def embed(
+  parts: Parts,
+  g: Weights,
+  image: Array,
+  keys: PRNGKey,
+  mirrored: Array | None = None,
+) -> Sequence[Array]:
+  """Features of patches of images, of length 1.
+
+  Args:
+    parts: of the system.
+    g: the generator's weights, and the heads'.
+    image: [B, H, W, C].
+    keys: [B], from which the places of the patches follow.
+    mirrored: whether each image is the other way round, so that its features
+      are turned back; None: none is.
+
+  Returns:
+    For each of the layers [B, P, D].
+  """
+  weights = Weights(g.params['generator'], g.model_state)
+  maps, _ = parts.generator.apply(
+    weights, image, train=True, layers=parts.layers
+  )
+  patches = []
+  for i, features in enumerate(maps):
+    features = flipped(features, mirrored)
+    batch, *size, channels = features.shape
+    places = jax.vmap(
+      lambda key, i=i, size=size: sample_places(
+        jax.random.fold_in(key, i), size, parts.loss.num_patches
+      )
+    )(keys)
+    flat = features.reshape(batch, -1, channels)
+    patches.append(jnp.take_along_axis(flat, places[..., None], axis=1))
+  heads = Weights(g.params['heads'], {})
+  return parts.heads.apply(heads, *patches, train=True)[0]
+
+
+def flipped(image: Array, mirrored: Array | None) -> Array:
+  """Mirrors those of the images [B, H, W, C]; None: none."""
+  if mirrored is None:
+    return image
+  return jnp.where(mirrored[:, None, None, None], image[:, :, ::-1], image)
+
+
+class Inputs(NamedTuple):
+  """Inputs of G in a step: images of the source, then of the target."""
+
+  image: Array  # [B, H, W, C], or with `nce_identity` [2B, H, W, C]
+  keys: PRNGKey  # of the places of each one's patches
+  mirrored: Array | None  # whether it goes through G the other way round
+
+
+def inputs_of(parts: Parts, rows: Mapping[str, Array], key: PRNGKey) -> Inputs:
+  """G's inputs for some rows of the batch, the same on any devices."""
+  names = ('source', 'target') if parts.loss.nce_identity else ('source',)
+  keys = [
+    keys_of(key_for(key, f'patches of {name}'), rows['place']) for name in names
+  ]
+  mirrored = None
+  if parts.loss.flip_equivariance:
+    coins = keys_of(key_for(key, 'flip'), rows['place'])
+    mirrored = jnp.tile(bernoulli_rows(coins, (), 0.5)[0], len(names))
+  image = jnp.concatenate([rows[name] for name in names])
+  return Inputs(image, jnp.concatenate(keys), mirrored)
+
+
+# G's outputs, what pulls their gradients back to its parameters, and its model
+# state.
+Made = tuple[Array, Callable, Params]
+
+
+def make(parts: Parts, g: Player, inputs: Inputs) -> Made:
+  """Translates a batch; see `Made`."""
+
+  def outputs(params):
+    image = flipped(inputs.image, inputs.mirrored)
+    return generate(parts, Weights(params, g.model_state), image)
+
+  return jax.vjp(outputs, vary(g.params, parts.axis_name), has_aux=True)
+
+
+def d_loss(
+  parts: Parts,
+  params: Params,
+  model_state: Params,
+  real: Array,
+  fake: Array,
+  see: See = unchanged,
+) -> tuple[Array, Aux]:
+  """D's loss on images of the target domain and on translations."""
+  weights = Weights(params, model_state)
+  # Each in a pass of its own: BatchNorm sees data or samples, never both.
+  (on_real, new_model_state), (on_fake, _) = (
+    parts.discriminator.apply(weights, see(image, name), train=True)
+    for image, name in ((real, 'real'), (fake, 'fake'))
+  )
+  weight = parts.loss.lambda_discriminator
+  value = weight * parts.d_objective(on_real, on_fake).mean()
+  metrics = {
+    'loss': value,
+    'real_logit': on_real.mean(),
+    'fake_logit': on_fake.mean(),
+    'win_rate': jnp.mean(on_real > on_fake),  # of patches
+  }
+  return value, Aux(metrics, new_model_state)
+
+
+def g_loss(
+  parts: Parts,
+  params: Params,
+  outputs: Array,
+  model_state: Params,
+  d: Player,
+  real: Array,
+  inputs: Inputs,
+  see: See = unchanged,
+) -> tuple[Array, Metrics]:
+  """G's loss: against D, and the contrastive loss (equations 1, 4 and 5).
+
+  Args:
+    parts: of the system.
+    params: of G, whose encoder and heads embed the patches, and
+    outputs: its translations of `inputs`, by which the loss is differentiated
+      too.
+    model_state: G's.
+    d: the discriminator.
+    real: images of the target domain [B, H, W, C].
+    inputs: what was translated.
+    see: how D sees images.
+  """
+  loss, g = parts.loss, Weights(params, model_state)
+  fake = outputs[: len(real)]
+  on_real, on_fake = (
+    parts.discriminator.apply(d.weights, see(image, name), train=True)[0]
+    for image, name in ((real, 'real'), (fake, 'fake'))
+  )
+  adversarial = parts.g_objective(on_real, on_fake).mean()
+  queries = embed(parts, g, outputs, inputs.keys, inputs.mirrored)
+  keys = embed(parts, g, inputs.image, inputs.keys)
+  # The means over the layers' patches, then over layers: [B] or [2B].
+  nce = jnp.mean(
+    jnp.stack(
+      [
+        losses.patch_nce_loss(q, k, temperature=loss.nce_temperature).mean(1)
+        for q, k in zip(queries, keys, strict=True)
+      ]
+    ),
+    axis=0,
+  )
+  total = loss.lambda_adversarial * adversarial + loss.lambda_nce * nce.mean()
+  metrics = {'loss_adversarial': adversarial, 'nce': nce[: len(real)].mean()}
+  if loss.nce_identity:
+    metrics['nce_identity'] = nce[len(real) :].mean()
+  return total, metrics | {'loss': total}
+
+
+def update_d(
+  parts: Parts,
+  d: Player,
+  g: Player,
+  rows: Mapping[str, Array],
+  made: Made | None,
+  key: PRNGKey,
+  step: Array,
+) -> tuple[Player, Metrics]:
+  """One update of D; the translations are made here where `made` is None."""
+
+  def gradients_of(rows):
+    outputs, *_ = made or make(parts, g, inputs_of(parts, rows, key))
+    params = vary(d.params, parts.axis_name)
+    see = parts.view.at(key_for(key, 'd'), rows, step)
+    fake = outputs[: len(rows['target'])]
+    gradient = jax.grad(d_loss, argnums=1, has_aux=True)
+    return gradient(parts, params, d.model_state, rows['target'], fake, see), {}
+
+  (gradients, aux), _ = in_pieces(gradients_of, rows, parts.num_pieces)
+  return apply_gradients(
+    d, parts.d_optimizer, gradients, aux, step, axis_name=parts.axis_name
+  )
+
+
+def update_g(
+  parts: Parts,
+  g: Player,
+  d: Player,
+  rows: Mapping[str, Array],
+  made: Made | None,
+  key: PRNGKey,
+  step: Array,
+) -> tuple[Player, Metrics]:
+  """One update of G and the heads, likewise."""
+
+  def gradients_of(rows):
+    inputs = inputs_of(parts, rows, key)
+    outputs, to_g, model_state = made or make(parts, g, inputs)
+    params = vary(g.params, parts.axis_name)
+    see = parts.view.at(key_for(key, 'g'), rows, step)
+    gradient = jax.grad(g_loss, argnums=(1, 2), has_aux=True)
+    (direct, at_outputs), metrics = gradient(
+      parts, params, outputs, g.model_state, d, rows['target'], inputs, see
+    )
+    (through,) = to_g(at_outputs)
+    gradients = jax.tree.map(jnp.add, direct, through)
+    return (gradients, Aux(metrics, model_state)), {}
+
+  (gradients, aux), _ = in_pieces(gradients_of, rows, parts.num_pieces)
+  return apply_gradients(
+    g, parts.g_optimizer, gradients, aux, step, axis_name=parts.axis_name
+  )
+
+
+def train_step(
+  parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
+) -> tuple[TrainState, Metrics]:
+  """D moves, then G and the heads on the new D."""
+  step, g, d = state.step, state.generator, state.discriminator
+  key = jax.random.fold_in(key, step)
+  source, target = (batch[x]['image'] for x in parts.direction.split('2'))
+  rows = {
+    'source': source,
+    'target': target,
+    'place': global_rows(len(source), parts.axis_name),
+    **parts.view.rows(len(source)),
+  }
+  # Made once for both players, where memory allows.
+  made = None
+  if parts.num_pieces == 1:
+    made = make(parts, g, inputs_of(parts, rows, key))
+  d, d_metrics = update_d(parts, d, g, rows, made, key, step)
+  g, g_metrics = update_g(parts, g, d, rows, made, key, step)
+  state = TrainState(step + 1, g, d, state.extra)
+  return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
+
+
+def make_system(
+  config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
+) -> System:
+  """The system that `config` describes; see `OPTIONS` for its keys."""
+  parts = make_parts(config, spec, axis_name)
+
+  def translate(weights, image, key):
+    del key  # there is no noise
+    return generate(parts, weights, image, train=False)[0]
+
+  return System(
+    batch_spec={
+      domain: Stream(domain, config.data.batch_size) for domain in 'ab'
+    },
+    init=functools.partial(init, parts),
+    train_step=functools.partial(train_step, parts),
+    networks={
+      'generator': parts.generator,
+      'heads': parts.heads,
+      'discriminator': parts.discriminator,
+    },
+    translator=Translator(
+      {parts.direction: translate},
+      side_multiple=translation.side_multiple(config, parts.generator),
+      has_noise=False,
+    ),
+    panels=(Panel("Parts of G's loss", 'loss', r'g_(loss_|nce)'), LOGITS),
+  )

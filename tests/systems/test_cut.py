@@ -1,0 +1,165 @@
+"""CUT's losses beside PyTorch's, and properties of its step."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gan_jax.config import load_config
+from gan_jax.core.errors import InputError
+from gan_jax.runs.program import build, init_state
+from gan_jax.systems import cut
+from tests import made_up
+from tests.changes import changed
+from tests.conftest import ROOT
+from tests.systems.steps import one_step
+
+pytestmark = pytest.mark.usefixtures('plain_convolutions')
+FAST = {'loss.nce_identity': False, 'loss.flip_equivariance': True}
+SLOW = {'loss.nce_identity': True, 'loss.flip_equivariance': False}
+
+
+def config_of(**changes):
+  config = load_config(str(ROOT / 'configs/facades_cut.py:smoke'))
+  return changed(config, {'parallel': 'jit', **changes})
+
+
+def parts_of(config):
+  program = build(config, made_up.two_domains(config.data))
+  return cut.make_parts(config, program.data.spec), init_state(program)
+
+
+def inputs_by_hand(parts, num=2, size=16, seed=0):
+  """Rows of a batch, and what G takes of them, with known places."""
+  rng = np.random.default_rng(seed)
+  source, target = rng.uniform(-1, 1, (2, num, size, size, 3))
+  key = jax.random.key(7)
+  rows = {'source': source, 'target': target, 'place': jnp.arange(num)}
+  return rows, cut.inputs_of(parts, rows, key)
+
+
+@pytest.mark.systems
+@pytest.mark.parametrize('options', [FAST, SLOW], ids=['fast', 'slow'])
+def test_the_losses_and_their_gradients_are_those_of_pytorch(options):
+  """In float64, with the authors' layers and their form of the loss."""
+  torch_cut = pytest.importorskip('tests.systems.torch_cut')
+  parts, state = parts_of(config_of(**options))
+  rng = np.random.default_rng(0)
+  params = jax.tree.map(
+    lambda x: rng.normal(0, 0.3, x.shape), state.generator.params
+  )
+  d_params = jax.tree.map(
+    lambda x: rng.normal(0, 0.3, x.shape), state.discriminator.params
+  )
+  with jax.enable_x64(True):
+    g = state.generator.replace(params=params)
+    d = state.discriminator.replace(params=d_params)
+    rows, inputs = inputs_by_hand(parts)
+    outputs, to_g, _ = cut.make(parts, g, inputs)
+    gradient = jax.grad(cut.g_loss, argnums=(1, 2), has_aux=True)
+    (direct, at_outputs), metrics = gradient(
+      parts, params, outputs, {}, d, rows['target'], inputs
+    )
+    gradients = jax.tree.map(jnp.add, direct, to_g(at_outputs)[0])
+    fake = outputs[: len(rows['target'])]
+    of_d, aux = jax.grad(cut.d_loss, argnums=1, has_aux=True)(
+      parts, d_params, {}, rows['target'], fake
+    )
+    places = [
+      jax.vmap(
+        lambda key, i=i, size=size: cut.sample_places(
+          jax.random.fold_in(key, i), size, parts.loss.num_patches
+        )
+      )(inputs.keys)
+      for i, size in enumerate(torch_cut.sizes(parts.layers, 16))
+    ]
+  assert outputs.dtype == 'float64'
+  want = torch_cut.losses(
+    params, d_params, rows['source'], rows['target'],
+    places=list(map(np.asarray, places)),
+    mirrored=None if inputs.mirrored is None else np.asarray(inputs.mirrored),
+    layers=parts.layers, identity=parts.loss.nce_identity,
+    lambda_nce=parts.loss.lambda_nce, num_strided=1,
+  )  # fmt: skip
+  if inputs.mirrored is not None:
+    assert set(np.asarray(inputs.mirrored)) == {True, False}
+  for name in ('loss', 'loss_adversarial', 'nce'):
+    assert_allclose(metrics[name], want[name], rtol=1e-9)
+  assert_allclose(aux.metrics['loss'], want['d_loss'], rtol=1e-9)
+  for found, expected in (
+    (gradients, want['gradients']),
+    (of_d, want['d_gradients']),
+  ):
+    jax.tree.map(
+      lambda a, b: assert_allclose(a, b, rtol=1e-6, atol=1e-9), found, expected
+    )
+    assert max(abs(x).max() for x in jax.tree.leaves(expected)) > 1e-3
+
+
+@pytest.mark.systems
+def test_each_player_moves_in_its_own_turn():
+  config = config_of()
+  program = build(config, made_up.two_domains(config.data))
+  old, new, metrics = one_step(program)
+  for name in ('generator', 'heads'):
+    before, after = (s.generator.params[name] for s in (old, new))
+    moved = [
+      (a != b).any()
+      for a, b in zip(*map(jax.tree.leaves, (before, after)), strict=True)
+    ]
+    assert any(moved)
+  for still, other in (('generator', 'd'), ('discriminator', 'g')):
+    frozen = changed(config, {f'optimizer.{still}.learning_rate': 0.0})
+    again = build(frozen, made_up.two_domains(frozen.data))
+    before, after, _ = one_step(again)
+    jax.tree.map(
+      assert_array_equal,
+      getattr(before, still).params,
+      getattr(after, still).params,
+    )
+    assert f'{other}_loss' in metrics
+
+
+def test_places_differ_and_are_each_their_own():
+  places = cut.sample_places(jax.random.key(0), (5, 7), 20)
+  assert len(set(np.asarray(places))) == 20
+  assert min(places) >= 0
+  assert max(places) < 35
+  assert len(cut.sample_places(jax.random.key(0), (2, 3), 20)) == 6
+
+
+def test_the_keys_get_no_gradient():
+  """The input's features are constants: only the outputs' are pulled."""
+  parts, state = parts_of(config_of(**FAST))
+  rows, inputs = inputs_by_hand(parts)
+
+  def nce(image):
+    moved = inputs._replace(image=image)
+    _, metrics = cut.g_loss(
+      parts, state.generator.params, jnp.asarray(rows['target'], 'float32'), {},
+      state.discriminator, jnp.asarray(rows['target'], 'float32'), moved,
+    )  # fmt: skip
+    return metrics['nce']
+
+  gradient = jax.jit(jax.grad(nce))(jnp.asarray(inputs.image, 'float32'))
+  assert_array_equal(gradient, 0.0)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'message'),
+  [
+    (
+      {'model.heads.layers': (0, 99)},
+      'block is layer 13, and layer 99 of it',
+    ),
+    ({'model.generator.name': 'unet'}, 'must be one of: resnet'),
+    (
+      {'data.name': 'gray_to_colour', 'loss.nce_identity': True},
+      'have no identity; set config.loss.nce_identity to False',
+    ),
+  ],
+)
+def test_what_cannot_be_compared(changes, message):
+  with pytest.raises(InputError, match=message):
+    build(config_of(**changes))
