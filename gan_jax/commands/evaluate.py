@@ -1,7 +1,8 @@
 """Prints scores of a run's checkpoint, or of two folders of images, as JSON.
 
 Of a system that classifies, the error; of one that generates, how much samples
-differ and how near they are to training images, beside the data's own figures.
+differ and how near they are to training images, beside the data's own figures,
+and how much of a grid upsampling left in them: 1 is as much as in real images.
 With --metrics also how near made images are to real ones: fid (which brings the
 kernel distance, kid, along), kid, prdc (precision, recall, density, coverage),
 score (the Inception score of the extractor's classes), modes. Of a generator

@@ -29,6 +29,8 @@ SHOWN = {
   'samples_std': 'std over z {:.3f}',
   'validation_l1_a2b': 'validation L1 {:.3f}',
   'validation_l1_b2a': 'validation L1 {:.3f}',
+  'validation_grid_a2b': 'grid {:.2f}',
+  'validation_grid_b2a': 'grid {:.2f}',
   'validation_cycle_a': 'validation cycle a {:.3f}',
   'validation_cycle_b': 'b {:.3f}',
 }

@@ -21,6 +21,7 @@ from gan_jax.evaluation.classification import make_error_rate, wilson_interval
 from gan_jax.evaluation.extractors import open_extractor
 from gan_jax.evaluation.quality import METRICS, Quality, parse_metrics
 from gan_jax.evaluation.translations import TranslationEvaluator
+from gan_jax.metrics.artefacts import grid_artefact
 from gan_jax.metrics.diversity import stddev_over_z, stddev_within_classes
 from gan_jax.metrics.neighbours import nearest_neighbours
 from gan_jax.runs import restore
@@ -261,8 +262,9 @@ def evaluate(
     The step and the split; of a system that classifies, the error in [0, 1],
     its 95 % interval and the number of examples; of one that generates, the
     samples' deviation over z and their median distance to the nearest training
-    image, each beside the same figure of the split's examples; by panel, the
-    metrics; and which weights, 'averaged' or 'raw'.
+    image, each beside the same figure of the split's examples, and their
+    `metrics.grid_artefact`; by panel, the metrics; and which weights,
+    'averaged' or 'raw'.
 
   Raises:
     InputError: anything bad among these, before anything long starts.
@@ -351,6 +353,9 @@ def _samples(
         to_unit_range(image), np.asarray(labels[name])
       )
     figures[f'{name}_to_train'] = float(np.median(distance)) / 255.0
+    grid = grid_artefact(image, crop_to_native(examples.image, native))
+    if grid is not None and name != 'data':
+      figures[f'{name}_grid'] = grid
   return figures
 
 
@@ -366,7 +371,8 @@ def compare_folders(
     extractor: see `training.extractors`.
 
   Returns:
-    n_real, n_fake, the extractor and the values.
+    n_real, n_fake, the extractor, `metrics.grid_artefact` (None for images of
+    less than 24 pixels) and the values.
 
   Raises:
     InputError: images of several sizes, an empty folder, a file that is no
@@ -393,6 +399,7 @@ def compare_folders(
     'n_real': len(images['real']),
     'n_fake': len(images['fake']),
     'extractor': found.describe(),
+    'grid': grid_artefact(images['fake'], images['real']),
     **quality.compare(*features),
   }
 

@@ -10,6 +10,7 @@ import numpy as np
 from gan_jax.core.types import Array, PRNGKey
 from gan_jax.data.batches import to_uint8, to_unit_range
 from gan_jax.data.domain_sets import Domains, Images
+from gan_jax.metrics.artefacts import grid_artefact
 from gan_jax.systems.state import Weights
 
 _Translate = Mapping[str, Callable[[Weights, Array, PRNGKey], Array]]
@@ -88,14 +89,17 @@ class TranslationEvaluator:
 
     Returns:
       By name: 'l1_a2b', of translations from their counterparts, for each way
-      of a system on aligned data; and 'cycle_a', of images translated forth and
-      back from what they were, of a system that goes both ways.
+      of a system on aligned data; 'cycle_a', of images translated forth and
+      back from what they were, of a system that goes both ways; and 'grid_a2b',
+      see `metrics.grid_artefact`, of images that are large enough.
     """
     differences = defaultdict(list)  # of each batch, its sum and its count
+    grids = {}
     for way in self._ways:
       source, target = way.split('2')
-      num = len(getattr(images, source))
+      num, translated = len(getattr(images, source)), []
       for shown in self._batches(weights, way, images, num):
+        translated.append(shown[way])
         compared = {}
         if self._aligned:
           compared[f'l1_{way}'] = way, target
@@ -104,7 +108,12 @@ class TranslationEvaluator:
         for name, (made, wanted) in compared.items():
           difference = np.abs(shown[made].astype(np.float64) - shown[wanted])
           differences[name].append((difference.sum(), difference.size))
-    return {
+      real = getattr(images, target)
+      real = to_unit_range(_stack(real, range(len(real))))
+      grid = grid_artefact(np.concatenate(translated), real)
+      if grid is not None:
+        grids[f'grid_{way}'] = grid
+    return grids | {
       name: float(np.divide(*np.sum(parts, axis=0)))
       for name, parts in differences.items()
     }

@@ -11,6 +11,7 @@ Functions of NumPy arrays, in float64, which know no networks and no files:
 0.1
 """
 
+from gan_jax.metrics.artefacts import grid_artefact, grid_energy
 from gan_jax.metrics.classes import (
   ModeCoverage,
   classifier_score,
@@ -40,6 +41,8 @@ __all__ = (
   'classifier_score',
   'density_coverage',
   'frechet_distance',
+  'grid_artefact',
+  'grid_energy',
   'kernel_distance',
   'mode_coverage',
   'nearest_neighbours',
