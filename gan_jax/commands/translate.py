@@ -1,8 +1,9 @@
 """Translates images by a run's newest checkpoint.
 
-An image of any size is translated whole, to one of that size; the first one of
-a size takes some seconds more, to compile. Exits with 1 if a file could not be
-read; the others are translated all the same.
+An image of any size is translated whole, to one of that size; the first ones of
+a size take some seconds more, to compile. Sub-folders are kept. Exits with 1 if
+a file could not be read, and names it at the end; the others are translated all
+the same.
 
 gan-jax translate --workdir=runs/a --input=photos --output=made
 """
@@ -25,7 +26,7 @@ def define(values: cli.Flags) -> None:
   cli.define_path(
     values,
     'input',
-    'Image file, or folder of them; hidden files and subfolders '
+    'Image file, or folder of them, with sub-folders; hidden files '
     'are passed over.',
     required=True,
   )
@@ -53,6 +54,14 @@ def define(values: cli.Flags) -> None:
     lower_bound=0.0,
     flag_values=values,
   )
+  flags.DEFINE_integer(
+    'batch_size',
+    8,
+    'Images of one size that are translated at once; another number may round '
+    'a pixel another way.',
+    lower_bound=1,
+    flag_values=values,
+  )
 
 
 def run(values: cli.Flags) -> int | None:
@@ -66,6 +75,7 @@ def run(values: cli.Flags) -> int | None:
     seed=values.seed,
     overwrite=values.overwrite,
     max_megapixels=values.max_megapixels,
+    batch_size=values.batch_size,
   )
   for message in skipped:
     print(f'skipped: {message}', file=sys.stderr)

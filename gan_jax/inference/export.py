@@ -290,7 +290,7 @@ def _translator(run: restore.TrainedRun, direction: str | None) -> Network:
   def own_rows(inputs):
     images = inputs['images']
     keys = row_keys(jax.random.key(inputs.get('seed', 0)), len(images))
-    return np.stack([own(*pair) for pair in zip(images, keys, strict=True)])
+    return own(images, keys)
 
   inputs = {'images': _images(getattr(run.spec, f'{direction[0]}_shape'))}
   if translator.has_noise:

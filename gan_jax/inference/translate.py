@@ -4,10 +4,11 @@ import math
 import os
 import pathlib
 import sys
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
@@ -29,19 +30,26 @@ def translate_files(
   seed: int = 0,
   overwrite: bool = False,
   max_megapixels: float = 4.0,
+  batch_size: int = 8,
 ) -> tuple[int, list[str]]:
   """Translates image files by a run's newest checkpoint.
 
   Args:
     workdir: the run directory.
-    source: an image file, or a folder of which every file is tried.
+    source: an image file, or a folder of which every file is tried, those in
+      its sub-folders too.
     output: the folder for the translations, each of its image's size and name,
-      as .png; it is made if need be. Where names differ in their extension
-      alone, it is kept: a.jpg beside a.png becomes a.jpg.png.
+      as .png, in the same sub-folder; it is made if need be. Where names differ
+      in their extension alone, it is kept: a.jpg beside a.png becomes
+      a.jpg.png.
     direction: see `make_translator`.
-    seed: of whatever noise there is, which also depends on a file's name.
+    seed: of whatever noise there is, which also depends on a file's path within
+      `source`.
     overwrite: whether files that are there are replaced.
-    max_megapixels: larger images are skipped, as they might not fit in memory.
+    max_megapixels: larger images are skipped, as they might not fit in memory;
+      nor is a batch larger.
+    batch_size: images of one size that are translated at once. With another
+      one, a pixel may be rounded another way.
 
   Returns:
     How many images were translated, and for each file that could not be read,
@@ -51,36 +59,85 @@ def translate_files(
     InputError: nothing to translate, files in the way, or a run that cannot do
       it; before anything is written.
   """
-  output = pathlib.Path(output)
-  targets = _plan(pathlib.Path(source), output, overwrite)
+  source, output = pathlib.Path(source), pathlib.Path(output)
+  targets = _plan(source, output, overwrite)
+  root = source if source.is_dir() else source.parent
   translate, channels = make_translator(load_generator(workdir), direction)
   output.mkdir(parents=True, exist_ok=True)
   key = jax.random.key(seed)
-  skipped = []
-  for path, target in tqdm(
-    targets.items(), desc='translating', disable=not sys.stderr.isatty()
-  ):
+  batches, failed = _batches(list(targets), batch_size, max_megapixels)
+  with tqdm(
+    desc='translating', total=len(targets), disable=not sys.stderr.isatty()
+  ) as bar:
+    bar.update(len(failed))
+    for paths, num in batches:
+      images = {}
+      for path in paths:
+        try:
+          images[path] = read_image(path, channels)
+        except InputError as error:
+          failed[path] = str(error)
+      if images:
+        # As ASCII, since a name need not be valid Unicode.
+        keys = [
+          key_for(key, ascii(str(path.relative_to(root)))) for path in images
+        ]
+        rows = np.arange(num) % len(images)  # filled up: one program for all
+        made = translate(
+          np.stack(list(images.values()))[rows], jnp.stack(keys)[rows]
+        )
+        for path, image in zip(images, made, strict=False):
+          failed |= _save(path, targets[path], image)
+      bar.update(len(paths))
+  return len(targets) - len(failed), [failed[x] for x in targets if x in failed]
+
+
+def _save(
+  path: pathlib.Path, target: pathlib.Path, image: np.ndarray
+) -> dict[pathlib.Path, str]:
+  """Writes a translation; what went wrong, by the image's path."""
+  try:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    save_png(target, np.broadcast_to(image, (*image.shape[:2], 3)))
+  except OSError as error:
+    return {path: f'cannot write {target}: {error.strerror or error}'}
+  return {}
+
+
+def _batches(
+  paths: Sequence[pathlib.Path], batch_size: int, max_megapixels: float
+) -> tuple[list[tuple[list[pathlib.Path], int]], dict[pathlib.Path, str]]:
+  """Groups images by size.
+
+  Returns:
+    Batches, each with the rows that it is to be filled up to; and why the other
+    images are in none.
+  """
+  failed, by_size = {}, defaultdict(list)
+  for path in paths:
     try:
-      _check_size(path, max_megapixels)
-      image = read_image(path, channels)
-      # As ASCII, since a name need not be valid Unicode.
-      made = translate(image, key_for(key, ascii(path.name)))
-      save_png(target, np.broadcast_to(made, (*made.shape[:2], 3)))
+      by_size[_checked_size(path, max_megapixels)].append(path)
     except InputError as error:
-      skipped.append(str(error))
-    except OSError as error:
-      skipped.append(f'cannot write {target}: {error.strerror or error}')
-  return len(targets) - len(skipped), skipped
+      failed[path] = str(error)
+  batches = []
+  for size, alike in by_size.items():
+    most = max(1, int(max_megapixels * 1e6 / math.prod(size)))
+    num = min(batch_size, most, len(alike))
+    batches += [(alike[i : i + num], num) for i in range(0, len(alike), num)]
+  return batches, failed
 
 
-def _check_size(path: pathlib.Path, max_megapixels: float) -> None:
-  megapixels = math.prod(image_size(path)) / 1e6
+def _checked_size(path: pathlib.Path, max_megapixels: float) -> tuple[int, int]:
+  """Height and width of an image, if it is not too large."""
+  size = image_size(path)
+  megapixels = math.prod(size) / 1e6
   if megapixels > max_megapixels:
     raise InputError(
       f'{path} has {megapixels:.3g} megapixels, more than the limit of '
       f'{max_megapixels:g}; make it smaller, or raise the limit, where each '
       'megapixel may take a gigabyte of memory'
     )
+  return size
 
 
 def _plan(
@@ -88,7 +145,7 @@ def _plan(
 ) -> dict[pathlib.Path, pathlib.Path]:
   """Plans the output file of each input."""
   if source.is_dir():
-    paths = [path for path in list_folder(source) if not path.is_dir()]
+    paths = list(_walk(source, output.absolute()))
   elif source.exists():
     paths = [source]
   else:
@@ -97,11 +154,13 @@ def _plan(
     raise InputError(f'{source} holds no images; put some into it')
   if output.exists() and not output.is_dir():
     raise InputError(f'{output} is a file; name a folder for the translations')
-  alike = Counter(path.stem for path in paths)
+  root = source if source.is_dir() else source.parent
+  alike = Counter((path.parent, path.stem) for path in paths)
   by_target: dict[pathlib.Path, pathlib.Path] = {}
   for path in paths:
-    alone = alike[path.stem] == 1 or path.suffix == '.png'
-    target = output / f'{path.stem if alone else path.name}.png'
+    alone = alike[path.parent, path.stem] == 1 or path.suffix == '.png'
+    folder = output / path.parent.relative_to(root)
+    target = folder / f'{path.stem if alone else path.name}.png'
     twin = by_target.setdefault(target, path)
     if twin != path:
       raise InputError(
@@ -117,6 +176,15 @@ def _plan(
   return {path: target for target, path in by_target.items()}
 
 
+def _walk(folder: pathlib.Path, output: pathlib.Path) -> Iterator[pathlib.Path]:
+  """Yields the files in a folder and its sub-folders, but for `output`."""
+  for path in list_folder(folder):
+    if not path.is_dir():
+      yield path
+    elif path.absolute() != output and not path.is_symlink():
+      yield from _walk(path, output)
+
+
 def make_translator(
   run: TrainedRun, direction: str | None = None
 ) -> tuple[Callable[[np.ndarray, PRNGKey], np.ndarray], int]:
@@ -127,7 +195,8 @@ def make_translator(
     direction: 'a2b' or 'b2a'; None for the only one that the run has, or a2b.
 
   Returns:
-    (uint8 [H, W, C], key) to uint8 [H, W, C'], and C. A new size is compiled.
+    (uint8 [N, H, W, C], keys [N]) to uint8 [N, H, W, C'], and C. New sizes are
+    compiled.
 
   Raises:
     InputError: the run does not translate, or not in that direction.
@@ -151,14 +220,16 @@ def make_translator(
   weights = run.state.generator.averaged
 
   @jax.jit
-  def forward(weights, image, key):
-    made = ways[direction](weights, to_unit_range(image[None]), key)
-    return to_uint8(made[0])
+  def forward(weights, images, keys):
+    def one(image, key):  # with noise of its own
+      return ways[direction](weights, image[None], key)[0]
 
-  def translate(image, key):
-    height, width = image.shape[:2]
+    return to_uint8(jax.vmap(one)(to_unit_range(images), keys))
+
+  def translate(images, keys):
+    height, width = images.shape[1:3]
     pads = [(0, max(least - n, -n % multiple)) for n in (height, width)]
-    padded = np.pad(image, [*pads, (0, 0)], mode='reflect')
-    return np.asarray(forward(weights, padded, key))[:height, :width]
+    padded = np.pad(images, [(0, 0), *pads, (0, 0)], mode='reflect')
+    return np.asarray(forward(weights, padded, keys))[:, :height, :width]
 
   return translate, channels

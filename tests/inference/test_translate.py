@@ -112,7 +112,11 @@ def made(tmp_path):
 
 def read(folder):
   """A folder's images by name; anything else in it is an error."""
-  return {path.name: np.asarray(Image.open(path)) for path in folder.iterdir()}
+  return {
+    str(path.relative_to(folder)): np.asarray(Image.open(path))
+    for path in folder.rglob('*')
+    if not path.is_dir()
+  }
 
 
 def contents(folder):
@@ -158,7 +162,7 @@ def test_averaged_weights_translate(run, direction, size, request):
     return np.round((made + 1) * 127.5).astype(int)
 
   generator = run.state.generator
-  found = translate(image, key)
+  found = translate(image[None], key[None])[0]
   assert found.dtype == np.uint8
   assert_allclose(found, expected(generator.ema), atol=1)  # of rounding
   assert abs(found - expected(generator.weights)).max() > 10
@@ -166,8 +170,12 @@ def test_averaged_weights_translate(run, direction, size, request):
 
 @pytest.mark.systems
 def test_sides_are_padded_by_reflection_to_the_least_that_fits(cyclegan):
-  translate, _ = make_translator(load_generator(cyclegan))
+  translator, _ = make_translator(load_generator(cyclegan))
   key = jax.random.key(0)
+
+  def translate(image, key):
+    return translator(image[None], key[None])[0]
+
   image = picture(17, 23)
   padded = image[[*range(17), 15, 14, 13]][:, [*range(23), 21]]
   assert_array_equal(translate(image, key), translate(padded, key)[:17, :23])
@@ -244,11 +252,32 @@ def test_what_is_no_image_is_skipped_and_named(colour, photos, made):
   (photos / '4.gif').touch()
   (photos / '6.png').symlink_to('nowhere')
   num, unreadable = translate_files(colour, photos, made)
-  assert num == 3
-  assert set(read(made)) == {'1.png', '3 ü.png', 'no extension.png'}
+  assert num == 4
+  assert set(read(made)) == {
+    '1.png', '3 ü.png', 'no extension.png', 'subfolder/5.png'
+  }  # fmt: skip
   bad = ('0.png', '2.txt', '4.gif', '6.png')
   for name, line in zip(bad, unreadable, strict=True):
     assert line.startswith(f'cannot read {photos / name}: ')
+
+
+def test_images_of_a_size_are_translated_together(colour, photos, made):
+  """Eight at a time by default; sub-folders are kept, the output's is not."""
+  for i in range(11):
+    write(photos / f'{i % 2}/deep/{i}.png', picture(9, 12 + 8 * (i % 3), i))
+  output = photos / 'made'
+  num, failed = translate_files(colour, photos, output)
+  assert (num, failed) == (11, [])
+  names = {f'{i % 2}/deep/{i}.png' for i in range(11)}
+  together = read(output)
+  assert together.keys() == names
+  assert translate_files(colour, photos, output, overwrite=True) == (11, [])
+  for size in (1, 3):
+    translate_files(colour, photos / '0', made / f'{size}/0', batch_size=size)
+    alone = read(made / str(size))
+    assert alone.keys() == {name for name in names if name[0] == '0'}
+    for name, image in alone.items():
+      assert_allclose(image.astype(int), together[name], atol=1)
 
 
 def test_names_that_are_no_unicode(noisy, photos, made):
@@ -294,7 +323,7 @@ def test_what_cannot_be_done_is_said_before_the_run_is_looked_for(photos, made):
   assert f'there is no {photos}; name an' in refusal(photos)
   photos.mkdir()
   write(photos / '.hidden.png', picture(9, 9))
-  write(photos / 'subfolder/a.png', picture(9, 9))
+  (photos / 'subfolder').mkdir()
   assert refusal(photos) == f'{photos} holds no images; put some into it'
   write(photos / 'a.png', picture(9, 9))
   file = photos / 'a.png'
