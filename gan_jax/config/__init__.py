@@ -13,6 +13,7 @@ from gan_jax.config.ranges import (
   optional,
   pattern,
   real,
+  size,
   some_of,
   string,
 )
@@ -58,6 +59,7 @@ __all__ = [
   'pattern',
   'real',
   'schedule',
+  'size',
   'some_of',
   'string',
   'to_json',

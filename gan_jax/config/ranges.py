@@ -77,6 +77,12 @@ def integers(
   return Check(accepts, f'a tuple of {size}integers {bounds}', tuple)
 
 
+def _is_size(value: Any) -> bool:
+  sides = value if isinstance(value, tuple) and len(value) == 2 else (value,)
+  return all(_is_integer(side) and side >= 1 for side in sides)
+
+
+size = Check(_is_size, 'an integer >= 1, or (height, width)', object)
 boolean = Check(lambda value: isinstance(value, bool), 'True or False', bool)
 string = Check(
   lambda value: isinstance(value, str) and value != '',

@@ -199,7 +199,7 @@ def _converted(row: Key, value: Any) -> Any:
     row.check.kind is float and type(value) is int and row.check(value) is None
   ):
     return float(value)
-  if row.check.kind is tuple and isinstance(value, list):
+  if row.check.kind in (tuple, object) and isinstance(value, list):
     return tuple(value)
   return value
 

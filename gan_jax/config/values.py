@@ -90,6 +90,9 @@ def from_values(
     *groups, name = path.split('.')
     for part in groups:
       group = group.setdefault(part, {})
+    kind = keys[path].check.kind if path in keys else None
+    if kind is object:  # of several types: an integer, or a tuple
+      value = config_dict.FieldReference(value, object)
     optional = path in keys and keys[path].check.accepts(None)
     if optional and isinstance(value, keys[path].check.kind | None):
       value = config_dict.FieldReference(value, keys[path].check.kind)

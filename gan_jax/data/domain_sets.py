@@ -2,17 +2,24 @@
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from gan_jax.core import memory
-from gan_jax.core.errors import InputError
+from gan_jax.core.errors import InputError, enumeration
 from gan_jax.data import folders, tfds_images
 from gan_jax.data.batches import random_generator
-from gan_jax.data.image_files import Source, StoredImages
+from gan_jax.data.image_files import (
+  Scan,
+  Source,
+  StoredImages,
+  refuse_bad,
+  scan,
+)
+from gan_jax.data.preprocess import Preprocess, make_preprocess
 
 # The splits are part of a data set's definition: no config changes this seed.
 _SPLIT_SEED = 0
@@ -28,13 +35,24 @@ class Domains(NamedTuple):
 
 
 class DomainDataset(NamedTuple):
-  """Training images have `load_size`, all others `crop_size`."""
+  """Training images are as large as they are kept, all others as seen."""
 
   name: str
   train: Domains
   validation: Domains
-  test: Domains
+  test: Domains  # may be empty
   aligned: bool
+  num_skipped: int = 0  # files that could not be read
+
+
+class _Part(NamedTuple):
+  """Source of the images of a part, and their sizes."""
+
+  source: Source
+  sizes: list[tuple[int, int]]
+
+  def take(self, rows: Sequence[int]) -> '_Part':
+    return _Part(self.source.take(rows), [self.sizes[i] for i in rows])
 
 
 def _make_dataset(
@@ -50,44 +68,180 @@ def _make_dataset(
 
   Args:
     config: the group `data`.
-    splits: 'train' and 'test', each with what a and b are read from.
+    splits: 'train' and, if there is one, 'test', each with what a and b are
+      read from.
     channels: of the images of a and of b.
     aligned: whether rows belong together.
   """
+  preprocess = make_preprocess(config)
+  usable, num_skipped = _usable(config, splits, channels, aligned)
+  parts = {'train': {}, 'validation': {}, 'test': {}}
+  num_bytes, row_bytes = 0, 0
+  for domain in 'ab':
+    found = _put_aside(config, domain, usable['train'][domain], usable)
+    _check_sizes(preprocess, domain, found)
+    for part, images in found.items():
+      training = part == 'train'
+      parts[part][domain] = _stored(
+        images, preprocess, channels[domain], training
+      )
+      sizes = [
+        channels[domain] * math.prod(preprocess.kept(size, training))
+        for size in images.sizes
+      ]
+      num_bytes, row_bytes = num_bytes + sum(sizes), max(row_bytes, *sizes, 0)
   memory.check(
     f'a batch of {config.batch_size} images of each domain',
-    config.batch_size * config.load_size**2 * sum(channels.values()),
+    config.batch_size * 2 * row_bytes,
     memory.host_bytes(),
     f'config.data.load_size = {config.load_size} must be smaller',
   )
-  parts = {'train': {}, 'validation': {}, 'test': {}}
-  small, large = ((n, n) for n in (config.crop_size, config.load_size))
-  for domain, train, test in zip('ab', *splits.values(), strict=True):
-    num, num_validation = len(train), config.num_validation
-    if num_validation >= num:
-      raise InputError(
-        f'config.data.num_validation = {num_validation} leaves nothing of the '
-        f'{num} training images of domain {domain}'
-      )
-    order = random_generator(_SPLIT_SEED, 'validation').permutation(num)
-    held, rest = (np.sort(part) for part in np.split(order, [num_validation]))
-    for part, source, size in (
-      ('train', train.take(rest), large),
-      ('validation', train.take(held), small),
-      ('test', test, small),
-    ):
-      parts[part][domain] = StoredImages(source, size, channels[domain])
-  images = [x for part in parts.values() for x in part.values()]
-  num_bytes = sum(math.prod(x.shape) for x in images)
   if num_bytes <= config.memory_gb * 1e9:
     for part in parts.values():
       part.update({domain: x.kept() for domain, x in part.items()})
-  else:
-    for x in images:
-      x.check()
   return DomainDataset(
-    config.name, *(Domains(**part) for part in parts.values()), aligned
+    config.name,
+    *(Domains(**part) for part in parts.values()),
+    aligned,
+    num_skipped,
   )
+
+
+def _usable(
+  config: ConfigDict,
+  splits: Mapping[str, tuple[Source, Source]],
+  channels: Mapping[str, int],
+  aligned: bool,
+) -> tuple[dict[str, dict[str, _Part]], int]:
+  """The images that can be read, by split and domain; how many rows cannot.
+
+  Raises:
+    InputError: there are such, unless they are to be skipped; it names all.
+  """
+  scans = {
+    (split, domain): scan(source, channels[domain])
+    for split, sources in splits.items()
+    for domain, source in zip('ab', sources, strict=True)
+  }
+  if aligned:
+    for split, sources in splits.items():
+      _compare_partners(sources, *(scans[split, domain] for domain in 'ab'))
+  bad = [reason for each in scans.values() for reason in each.bad.values()]
+  if bad and config.on_bad_file == 'stop':
+    refuse_bad(bad, sum(len(each.sizes) for each in scans.values()))
+  usable, num_skipped = {}, 0
+  for split, sources in splits.items():
+    found = [scans[split, domain] for domain in 'ab']
+    without = [set(each.bad) for each in found]
+    if aligned:  # partners go together
+      without = [without[0] | without[1]] * 2
+    num_skipped += len(without[0]) + (0 if aligned else len(without[1]))
+    usable[split] = {}
+    for domain, source, each, gone in zip(
+      'ab', sources, found, without, strict=True
+    ):
+      rows = [i for i in range(len(each.sizes)) if i not in gone]
+      if not rows:
+        raise InputError(
+          f'no {split} image of domain {domain} can be read, e.g. {bad[0]}'
+        )
+      whole = _Part(source, each.sizes)
+      usable[split][domain] = whole.take(rows) if gone else whole
+  return usable, num_skipped
+
+
+def _compare_partners(sources: tuple[Source, Source], a: Scan, b: Scan) -> None:
+  """Counts pairs among the bad whose images are not of one size."""
+  for i, sizes in enumerate(zip(a.sizes, b.sizes, strict=True)):
+    if None not in sizes and sizes[0] != sizes[1]:
+      (name, other), (size, other_size) = (
+        [source.name(i) for source in sources],
+        ['x'.join(map(str, size)) for size in sizes],
+      )
+      a.bad[i] = (
+        f'{name} is {size} and its partner {other} {other_size} pixels; '
+        'partners must have one size: replace or remove them'
+      )
+
+
+def _put_aside(
+  config: ConfigDict,
+  domain: str,
+  images: _Part,
+  usable: Mapping[str, Mapping[str, _Part]],
+) -> dict[str, _Part]:
+  """Splits a domain's images into parts, always the same for a number."""
+  found = {}
+  if 'test' in usable:
+    if config.num_test:
+      raise InputError(
+        f'config.data.num_test = {config.num_test}, but '
+        f'{config.data_dir or config.name} has a test part of its own; set it '
+        'to 0'
+      )
+    found['test'] = usable['test'][domain]
+  else:
+    num = len(images.sizes)
+    num_test = max(1, num // 10) if config.num_test is None else config.num_test
+    images, found['test'] = _take_out(images, num_test, 'test', domain)
+  train, found['validation'] = _take_out(
+    images, config.num_validation, 'validation', domain
+  )
+  return {'train': train, **found}
+
+
+def _take_out(
+  images: _Part, num: int, name: str, domain: str
+) -> tuple[_Part, _Part]:
+  """Splits some random images off, in their order."""
+  total = len(images.sizes)
+  if num >= total:
+    raise InputError(
+      f'config.data.num_{name} = {num} leaves nothing of the {total} training '
+      f'images of domain {domain}'
+    )
+  order = random_generator(_SPLIT_SEED, name).permutation(total)
+  held, rest = (np.sort(part) for part in np.split(order, [num]))
+  return images.take(rest), images.take(held)
+
+
+def _check_sizes(
+  preprocess: Preprocess, domain: str, found: Mapping[str, _Part]
+) -> None:
+  """Raises InputError for images that are too small, or not of one size."""
+  resized = {
+    preprocess.resized(size) for part in found.values() for size in part.sizes
+  }
+  names = [f'{height}x{width}' for height, width in sorted(resized)]
+  mode = f'config.data.preprocess = {preprocess.mode}'
+  if preprocess.crops:
+    small = [
+      f'{height}x{width}'
+      for height, width in sorted(resized)
+      if height < preprocess.crop[0] or width < preprocess.crop[1]
+    ]
+    if small:
+      raise InputError(
+        f'images of domain {domain} are {enumeration(small)} pixels with '
+        f'{mode}, less than config.data.crop_size = '
+        f'{"x".join(map(str, preprocess.crop))}; make that smaller, or choose '
+        'resize_and_crop'
+      )
+  elif len(names) > 1:
+    raise InputError(
+      f'images of domain {domain} are {enumeration(names)} pixels with {mode}, '
+      'but a step takes images of one size; choose resize_and_crop, or crop'
+    )
+
+
+def _stored(
+  images: _Part, preprocess: Preprocess, channels: int, training: bool
+) -> StoredImages:
+  """A part's images, as training crops them or as validation sees them."""
+  sizes = {preprocess.kept(size, training) for size in images.sizes}
+  size = next(iter(sizes)) if len(sizes) == 1 else None
+  prepare = functools.partial(preprocess.apply, training=training)
+  return StoredImages(images.source, size, channels, prepare)
 
 
 _RGB = {'a': 3, 'b': 3}
@@ -108,22 +262,12 @@ def load_domains(config: ConfigDict) -> DomainDataset:
 def load_gray_to_colour(config: ConfigDict) -> DomainDataset:
   """Any folder of images as b, in gray as a: pairs for colourisation.
 
-  See `folders.find_classes` for the layouts; classes do not count. Where there
-  is no test split, a tenth of the images is.
+  See `folders.find_classes` for the layouts; classes do not count.
   """
-  splits = {
-    split: pictures
+  both = {
+    split: (pictures, pictures)
     for split, (pictures, _) in folders.find_classes(config.data_dir).items()
   }
-  if 'test' not in splits:
-    num = len(splits['train'])
-    order = random_generator(_SPLIT_SEED, 'test').permutation(num)
-    test, train = np.split(order, [max(1, num // 10)])
-    splits = {
-      part: splits['train'].take(np.sort(rows))
-      for part, rows in (('train', train), ('test', test))
-    }
-  both = {part: (pictures, pictures) for part, pictures in splits.items()}
   return _make_dataset(config, both, {'a': 1, 'b': 3}, aligned=True)
 
 

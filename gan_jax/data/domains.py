@@ -6,11 +6,21 @@ from typing import Any, ClassVar
 import numpy as np
 from ml_collections import ConfigDict
 
-from gan_jax.config import boolean, integer, key, real, string
-from gan_jax.core.errors import InputError, choice
+from gan_jax.config import (
+  boolean,
+  integer,
+  key,
+  one_of,
+  optional,
+  real,
+  size,
+  string,
+)
+from gan_jax.core.errors import choice
 from gan_jax.data.batches import Shuffles, check_rows, random_generator
 from gan_jax.data.domain_sets import DATASETS, DomainDataset, Domains, Images
-from gan_jax.data.image_files import StoredImages
+from gan_jax.data.image_files import ON_BAD_FILE, StoredImages
+from gan_jax.data.preprocess import MODES, Size, make_preprocess
 from gan_jax.data.random_images import made_up_domains_like
 from gan_jax.data.spec import DomainSpec, Stream
 
@@ -31,12 +41,33 @@ class DomainData:
     'data.name': key(
       'cycle_gan/facades', string, f'one of: {", ".join(DATASETS)}'
     ),
+    'data.preprocess': key(
+      'resize_and_crop',
+      one_of(*MODES),
+      'how images come to their size: resize_and_crop to load_size, then to '
+      'crop_size; crop as they are; scale_width to that of load_size, height '
+      'in proportion, with or without a crop; none',
+      since=4,
+    ),
     'data.load_size': key(
-      286, integer(1), 'side to which images are resized, in pixels'
+      286,
+      size,
+      'side to which images are resized, or (height, width), in pixels',
     ),
     'data.crop_size': key(
-      256, integer(1), 'side of the random part that a step sees, in pixels'
+      256,
+      size,
+      'side of the random part that a step sees, or (height, width), in pixels',
     ),
+    'data.num_test': key(
+      0,
+      optional(integer(0)),
+      'images of a folder without a test part that are put aside for one; '
+      'None: a tenth',
+      since=4,
+      was=None,
+    ),
+    'data.on_bad_file': ON_BAD_FILE,
     'data.flip': key(True, boolean, 'whether half of the images are mirrored'),
     'data.memory_gb': key(
       2.0,
@@ -61,19 +92,19 @@ class DomainData:
     *,
     epoch_rows: int | None = None,
   ):
-    if config.load_size < config.crop_size:
-      raise InputError(
-        f'config.data.load_size = {config.load_size} is smaller than '
-        f'crop_size = {config.crop_size}, the part of it that is seen'
-      )
+    self._preprocess = make_preprocess(config)
     self.dataset = _load(config) if dataset is None else dataset
-    self._config = config
-    size = (config.crop_size, config.crop_size)
+    self._flip = config.flip
     a, b = self.dataset.train
     self.num_train = max(len(a), len(b))
+    sizes = (
+      self._preprocess.crop if self._preprocess.crops else images.shape[1:3]
+      for images in (a, b)
+    )
+    a_size, b_size = sizes
     self.spec = DomainSpec(
-      a_shape=(*size, a.shape[-1]),
-      b_shape=(*size, b.shape[-1]),
+      a_shape=(*a_size, a.shape[-1]),
+      b_shape=(*b_size, b.shape[-1]),
       aligned=self.dataset.aligned,
       steps_per_epoch=max(
         1, self.num_train // (epoch_rows or config.batch_size)
@@ -92,8 +123,8 @@ class DomainData:
       batch_spec,
       seed,
       part,
-      crop_size=self._config.crop_size,
-      flip=self._config.flip,
+      crop=self._preprocess.crop if self._preprocess.crops else None,
+      flip=self._flip,
     )
 
   def contents(self) -> dict[str, Any]:
@@ -115,11 +146,12 @@ class DomainData:
         ('train', 'validation', 'test'), self.dataset[1:4], strict=True
       )
     )
+    if self.dataset.num_skipped:
+      sizes += f', {self.dataset.num_skipped} skipped'
     decodes = any(map(_decodes, self.dataset.train))
     return (
       f'{self.dataset.name}, {"pairs" if self.spec.aligned else "unaligned"}, '
-      f'{sizes}, resized to {self._config.load_size}, '
-      f'cropped to {self._config.crop_size}; '
+      f'{sizes}, {self._preprocess}; '
       f'{"decoded as they are needed" if decodes else "kept in memory"}'
     )
 
@@ -135,7 +167,7 @@ class DomainSampler(Shuffles):
     batch_spec: the streams that the system wants.
     seed: of the shuffles, crops and flips.
     part: which of how many equal parts of each batch is wanted.
-    crop_size: the side of what is seen of an image.
+    crop: height and width of what is seen of an image; None: all of it.
     flip: whether it is mirrored half of the time.
   """
 
@@ -146,7 +178,7 @@ class DomainSampler(Shuffles):
     seed: int,
     part: tuple[int, int] = (0, 1),
     *,
-    crop_size: int,
+    crop: Size | None,
     flip: bool,
   ):
     self._images = {
@@ -155,7 +187,7 @@ class DomainSampler(Shuffles):
       else {'image': getattr(train, stream.subset)}
       for name, stream in batch_spec.items()
     }
-    self._seed, self._crop_size, self._flip = seed, crop_size, flip
+    self._seed, self._crop, self._flip = seed, crop, flip
     self.decodes = any(map(_decodes, train))
     streams = {}
     for name, stream in batch_spec.items():
@@ -170,7 +202,7 @@ class DomainSampler(Shuffles):
       rows, indices = [], self.indices(name, step)
       for i in self.places(name):
         rng = random_generator(self._seed, f'{name} jitter', i, step)
-        jitter = make_jitter(rng, self._crop_size, self._flip)
+        jitter = make_jitter(rng, self._crop, self._flip)
         rows.append(
           {k: jitter(images[indices[i]]) for k, images in sources.items()}
         )
@@ -184,18 +216,17 @@ def _decodes(images: Images) -> bool:
 
 
 def make_jitter(
-  rng: np.random.Generator, crop_size: int, flip: bool
+  rng: np.random.Generator, crop: Size | None, flip: bool
 ) -> Callable[[np.ndarray], np.ndarray]:
   """A random crop and flip: the same one for every image that it is given."""
   top, left = rng.random(2)
   mirrored = rng.random() < 0.5 and flip
 
   def jitter(image):
-    y, x = (
-      int(where * (side - crop_size + 1))
-      for where, side in zip((top, left), image.shape[:2], strict=True)
-    )
-    image = image[y : y + crop_size, x : x + crop_size]
+    height, width = crop or image.shape[:2]
+    y = int(top * (image.shape[0] - height + 1))
+    x = int(left * (image.shape[1] - width + 1))
+    image = image[y : y + height, x : x + width]
     return image[:, ::-1] if mirrored else image
 
   return jitter

@@ -19,22 +19,28 @@ from gan_jax.data.dataset import (
 from gan_jax.data.image_files import (
   Pictures,
   find_images,
-  image_size,
+  is_image,
   list_folder,
   map_in_threads,
   read_image,
+  refuse_bad,
   resize,
 )
 
 _PAIRS = (
-  'it must name a folder with train/ and test/ (or val/), each with images of '
-  'A (left) and B (right) side by side, or each with A/ and B/ where partners '
-  'have one name; or a folder with A/train/, B/train/, A/test/ and B/test/'
+  'it must name a folder with train/ and, if there is a test part, test/ (or '
+  'val/), each with images of A (left) and B (right) side by side, or each '
+  'with A/ and B/ where partners have one name; or a folder with A/train/ and '
+  'B/train/, and A/test/ and B/test/'
 )
-_DOMAINS = 'it must name a folder with trainA/, trainB/, testA/ and testB/'
+_DOMAINS = (
+  'it must name a folder with trainA/, trainB/ and, if there is a test part, '
+  'testA/ and testB/'
+)
 _CLASSES = (
   'it must name a folder of images, or one with a folder of images per class, '
-  'or a folder with such a train/ and such a test/ (or val/)'
+  'or a folder with such a train/ and, if there is a test part, such a test/ '
+  '(or val/)'
 )
 
 
@@ -55,24 +61,26 @@ def _root(data_dir: str | None, expected: str) -> pathlib.Path:
 
 
 def _splits(folder: pathlib.Path, expected: str) -> dict[str, pathlib.Path]:
-  """The folders 'train' and 'test'; val/ is the latter if there is no test/."""
-  test = 'test' if (folder / 'test').is_dir() else 'val'
-  for name, names in (('train', 'train/'), (test, 'test/ or val/')):
-    if not (folder / name).is_dir():
-      raise InputError(
-        f'config.data.data_dir: {folder} has no {names}; {expected}'
-      )
-  return {'train': folder / 'train', 'test': folder / test}
+  """The folder 'train', and 'test', or val/ for it, if there is one."""
+  if not (folder / 'train').is_dir():
+    raise InputError(
+      f'config.data.data_dir: {folder} has no train/; {expected}'
+    )
+  found = {'train': folder / 'train'}
+  for name in ('test', 'val'):
+    if (folder / name).is_dir():
+      return found | {'test': folder / name}
+  return found
 
 
 def _subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
-  """The folders in a folder, where no files may be beside them."""
+  """The folders in a folder, where no images may be beside them."""
   entries = list_folder(folder)
   folders = [path for path in entries if path.is_dir()]
-  files = [path for path in entries if not path.is_dir()]
+  files = [path for path in entries if not path.is_dir() and is_image(path)]
   if folders and files:
     raise InputError(
-      f'{folder} holds both folders, e.g. {folders[0].name}, and files, e.g. '
+      f'{folder} holds both folders, e.g. {folders[0].name}, and images, e.g. '
       f'{files[0].name}; move one kind away'
     )
   return folders
@@ -106,15 +114,6 @@ def _partners(
       f'no partner in {folder_a} or {folder_b} for {_first(alone)}; partners '
       'have one name, less the extension'
     )
-  partners = [(a[stem], b[stem]) for stem in a]
-  for paths in partners:
-    sizes = [image_size(path) for path in paths]
-    if sizes[0] != sizes[1]:
-      (height, width), (others_height, others_width) = sizes
-      raise InputError(
-        f'{paths[0]} is {height}x{width} and its partner {paths[1]} '
-        f'{others_height}x{others_width} pixels; partners must have one size'
-      )
   return Pictures(tuple(a.values())), Pictures(tuple(b[stem] for stem in a))
 
 
@@ -130,13 +129,13 @@ def find_pairs(data_dir: str | None) -> dict[str, tuple[Pictures, Pictures]]:
   """Aligned pairs (A, B) of the splits 'train' and 'test'.
 
   Args:
-    data_dir: a folder with `train/` and `test/` (or `val/`, if there is no
-      `test/`), each with images of A and B side by side, or each with `A/` and
+    data_dir: a folder with `train/` and, if there is a test part, `test/` (or
+      `val/`), each with images of A and B side by side, or each with `A/` and
       `B/`; or with `A/train/`, `B/train/` and so on. Files in A and B are
       partners if they have one name; their extensions may differ.
 
   Returns:
-    Each split's A and B, in one order.
+    The A and B of each split that there is, in one order.
 
   Raises:
     InputError: another layout, or files without one partner.
@@ -146,6 +145,11 @@ def find_pairs(data_dir: str | None) -> dict[str, tuple[Pictures, Pictures]]:
     splits = _splits(root, _PAIRS)
     return {split: _sides(folder) for split, folder in splits.items()}
   a, b = (_splits(root / side, _PAIRS) for side in 'AB')
+  if a.keys() != b.keys():
+    raise InputError(
+      f'one of {root}/A and {root}/B has a test/ or val/, the other has none; '
+      f'{_PAIRS}'
+    )
   return {split: _partners(a[split], b[split]) for split in a}
 
 
@@ -153,10 +157,11 @@ def find_domains(data_dir: str | None) -> dict[str, tuple[Pictures, Pictures]]:
   """Two sets (A, B) that are not aligned, of the splits 'train' and 'test'.
 
   Args:
-    data_dir: a folder with `trainA/`, `trainB/`, `testA/` and `testB/`.
+    data_dir: a folder with `trainA/`, `trainB/` and, if there is a test part,
+      `testA/` and `testB/`.
 
   Returns:
-    Each split's A and B.
+    The A and B of each split that there is.
 
   Raises:
     InputError: another layout, or an empty folder.
@@ -166,6 +171,8 @@ def find_domains(data_dir: str | None) -> dict[str, tuple[Pictures, Pictures]]:
     split: [root / f'{split}{side}' for side in 'AB']
     for split in ('train', 'test')
   }
+  if not any(folder.is_dir() for folder in folders['test']):
+    del folders['test']
   for folder in itertools.chain(*folders.values()):
     if not folder.is_dir():
       raise InputError(
@@ -183,8 +190,8 @@ def find_classes(
   """Images and their classes, of the splits 'train' and, if given, 'test'.
 
   Args:
-    data_dir: a folder with `train/` and `test/` (or `val/`, if there is no
-      `test/`), each a folder of images or of one folder of images per class;
+    data_dir: a folder with `train/` and, if there is a test part, `test/` (or
+      `val/`), each a folder of images or of one folder of images per class;
       or itself such a folder.
 
   Returns:
@@ -215,10 +222,17 @@ def find_classes(
   return found
 
 
-def _take_test(train: Examples, num_classes: int) -> tuple[Examples, Examples]:
-  """Splits a tenth off, class-balanced unless a class has too few for that."""
+def _take_test(
+  train: Examples, num_classes: int, num_test: int | None
+) -> tuple[Examples, Examples]:
+  """Splits a test part off, class-balanced unless a class has too few for that.
+
+  `num_test` None stands for a tenth.
+  """
+  if num_test == 0:
+    return train, Examples(*(x[:0] for x in train))
   part = 'the test part of image_folder'
-  num = len(train.label) // 10
+  num = len(train.label) // 10 if num_test is None else num_test
   balanced = max(1, num // num_classes)
   if np.bincount(train.label).min() > balanced:
     return take_out(train, balanced * num_classes, num_classes, part)
@@ -236,10 +250,11 @@ def load_image_folder(config) -> Dataset:
   Args:
     config: the group `data`; `image_size` is the side to which the central
       square of each image is resized. For the layouts in `data_dir` see
-      `find_classes`. Without a test split a tenth of the images is held out.
+      `find_classes`. Without a test part `num_test` images are put aside.
 
   Raises:
-    InputError: no `image_size`, another layout, or a file that is broken.
+    InputError: no `image_size`, another layout, or files that cannot be read,
+      unless `on_bad_file` says that they are skipped.
   """
   size = config.image_size
   if size is None:
@@ -247,12 +262,6 @@ def load_image_folder(config) -> Dataset:
       'config.data.image_size is None; image_folder resizes its images: set '
       'the side, e.g. 64'
     )
-
-  def read(path):
-    image = read_image(path, 3)
-    side = min(image.shape[:2])
-    return resize(crop_to_native(image, (side, side)), (size, size))
-
   found = find_classes(config.data_dir)
   num = sum(len(labels) for _, labels in found.values())
   memory.check(
@@ -261,16 +270,46 @@ def load_image_folder(config) -> Dataset:
     memory.host_bytes(),
     f'config.data.image_size = {size} must be smaller, or the folder',
   )
-  parts = {}
+  parts, bad = {}, []
   for split, (pictures, labels) in found.items():
-    images = map_in_threads(read, pictures.paths, f'reading {split} images')
-    parts[split] = Examples(np.stack(list(images)), labels)
+    parts[split], reasons = _read_squares(split, pictures, labels, size)
+    bad += reasons
+  if bad and (config.on_bad_file == 'stop' or len(bad) == num):
+    refuse_bad(bad, num)
   train = parts['train']
-  num_classes = 1 + int(train.label.max())
+  num_classes = 1 + int(max(labels.max() for _, labels in found.values()))
   if 'test' in parts:
+    if config.num_test:
+      raise InputError(
+        f'config.data.num_test = {config.num_test}, but {config.data_dir} has '
+        'a test part of its own; set it to 0'
+      )
     test = parts['test']
   else:
-    train, test = _take_test(train, num_classes)
-  return hold_out_validation(
+    train, test = _take_test(train, num_classes, config.num_test)
+  dataset = hold_out_validation(
     'image_folder', train, test, num_classes, config.num_validation
   )
+  return dataset._replace(num_skipped=len(bad))
+
+
+def _read_squares(
+  split: str, pictures: Pictures, labels: np.ndarray, size: int
+) -> tuple[Examples, list[str]]:
+  """The images of a split that can be read, and why the others cannot."""
+
+  def read(path):
+    try:
+      image = read_image(path, 3)
+    except InputError as error:
+      return str(error)
+    side = min(image.shape[:2])
+    return resize(crop_to_native(image, (side, side)), (size, size))
+
+  read_all = map_in_threads(read, pictures.paths, f'reading {split} images')
+  images = list(read_all)
+  good = [i for i, image in enumerate(images) if not isinstance(image, str)]
+  shape = (0, size, size, 3)
+  whole = np.stack([images[i] for i in good]) if good else np.empty(shape, 'u1')
+  bad = [image for image in images if isinstance(image, str)]
+  return Examples(whole, labels[good]), bad

@@ -7,13 +7,14 @@ import pathlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
-from typing import Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 from tqdm import tqdm
 
-from gan_jax.core.errors import InputError
+from gan_jax.config import key, one_of
+from gan_jax.core.errors import InputError, enumeration
 
 _EXTENSIONS = ('png', 'jpg', 'jpeg', 'webp', 'bmp', 'tif', 'tiff', 'gif')
 # Whatever a file's name says, no other reader of Pillow's sees it: the one of
@@ -35,9 +36,11 @@ def list_folder(folder: pathlib.Path) -> list[pathlib.Path]:
 def find_images(folder: pathlib.Path) -> list[pathlib.Path]:
   """The image files directly in a folder, in the order of their names.
 
+  Other files are passed over, with a note.
+
   Raises:
-    InputError: no such folder, an empty one, or one that holds a folder or a
-      file without an image's extension; hidden ones do not count.
+    InputError: no such folder, or one that holds a folder, or no file with an
+      image's extension; hidden ones do not count.
   """
   if not folder.is_dir():
     raise InputError(f'there is no folder {folder}; make it, for images')
@@ -47,13 +50,25 @@ def find_images(folder: pathlib.Path) -> list[pathlib.Path]:
       raise InputError(
         f'{path} is a folder where only images should be; move it away'
       )
-    if path.suffix.lower()[1:] not in _EXTENSIONS:
-      raise InputError(
-        f'{path} is none of {", ".join(_EXTENSIONS)}; move it away'
-      )
-  if not paths:
-    raise InputError(f'{folder} holds no images; put some into it')
-  return paths
+  images = [path for path in paths if is_image(path)]
+  others = [path.name for path in paths if not is_image(path)]
+  if not images:
+    only = f', only {enumeration(others)}' if others else ''
+    raise InputError(
+      f'{folder} holds no images ({", ".join(_EXTENSIONS)}){only}; put some '
+      'into it, and unpack archives first'
+    )
+  if others:
+    print(
+      f'note: passed over in {folder}, as no images: {enumeration(others)}',
+      file=sys.stderr,
+    )
+  return images
+
+
+def is_image(path: pathlib.Path) -> bool:
+  """Tells whether a file has an image's extension."""
+  return path.suffix.lower()[1:] in _EXTENSIONS
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
@@ -186,6 +201,10 @@ class Source(Protocol):
     """Only these, in this order."""
     ...
 
+  def name(self, index: int) -> str:
+    """The name of one image in messages."""
+    ...
+
   def read(self, index: int, channels: int) -> np.ndarray:
     """One image, uint8 [H, W, channels]; InputError if it is broken."""
     ...
@@ -208,6 +227,9 @@ class Pictures:
   def take(self, rows: Iterable[int]) -> 'Pictures':
     return Pictures(tuple(self.paths[i] for i in rows), self.half)
 
+  def name(self, index: int) -> str:
+    return str(self.paths[index])
+
   def read(self, index: int, channels: int) -> np.ndarray:
     return read_image(self.paths[index], channels, self.half)
 
@@ -229,21 +251,75 @@ def _file_sha256(path: pathlib.Path) -> bytes:
     ) from error
 
 
+ON_BAD_FILE = key(
+  'stop',
+  one_of('stop', 'skip'),
+  'what becomes of a folder whose files cannot all be read; skipped ones are '
+  'counted in data.json',
+  since=4,
+)
+
+
+class Scan(NamedTuple):
+  """Sizes of the images of a source, and why some cannot be read."""
+
+  sizes: list[tuple[int, int] | None]
+  bad: dict[int, str]  # by their place
+
+
+def scan(source: Source, channels: int) -> Scan:
+  """Reads all images once and keeps none."""
+
+  def one(index):
+    try:
+      return source.read(index, channels).shape[:2], None
+    except InputError as error:
+      return None, str(error)
+
+  found = list(map_in_threads(one, range(len(source)), 'checking images'))
+  return Scan(
+    [size for size, _ in found],
+    {i: reason for i, (_, reason) in enumerate(found) if reason is not None},
+  )
+
+
+def refuse_bad(reasons: Iterable[str], total: int) -> NoReturn:
+  """Raises InputError for files that cannot be read, all of them by name.
+
+  Args:
+    reasons: why, each as the message of reading that file.
+    total: files that there are.
+  """
+  reasons = list(dict.fromkeys(reasons))
+  if len(reasons) == 1:
+    raise InputError(f'{reasons[0]}, or set config.data.on_bad_file to skip')
+  # Without the remedies, which are the same for all.
+  named = '; '.join(reason.partition('; ')[0] for reason in reasons[:50])
+  more = f'; and {len(reasons) - 50} more' if len(reasons) > 50 else ''
+  raise InputError(
+    f'{len(reasons)} of {total} files are no whole images: {named}{more}; '
+    'replace or remove them, or set config.data.on_bad_file to skip'
+  )
+
+
 @dataclasses.dataclass(frozen=True)
 class StoredImages:
   """A sequence of images that are read each time they are asked for.
 
   Args:
     source: of the images, each of a size of its own.
-    size: H, W to which each is resized.
+    size: H, W to which each is resized; None: each keeps a size of its own.
     channels: C, 1 for gray, 3 for RGB.
-    pixels: all of them [N, H, W, C], where they are kept in memory.
+    prepare: what is done to each that is read, if not resizing it to `size`;
+      the result has that size.
+    pixels: all of them, where they are kept in memory.
   """
 
   source: Source
-  size: tuple[int, int]
+  size: tuple[int, int] | None
   channels: int
-  pixels: np.ndarray | None = dataclasses.field(
+  prepare: Callable[[np.ndarray], np.ndarray] | None = None
+  pixels: Sequence[np.ndarray] | None = dataclasses.field(
     default=None, repr=False, compare=False
   )
 
@@ -254,22 +330,21 @@ class StoredImages:
     """Image `index`, uint8 [H, W, C]."""
     if self.pixels is not None:
       return self.pixels[index]
-    return resize(self.source.read(index, self.channels), self.size)
+    image = self.source.read(index, self.channels)
+    if self.prepare is not None:
+      return self.prepare(image)
+    return resize(image, self.size)
 
   @property
-  def shape(self) -> tuple[int, int, int, int]:
-    return len(self), *self.size, self.channels
+  def shape(self) -> tuple[int, int | None, int | None, int]:
+    return len(self), *(self.size or (None, None)), self.channels
 
   def kept(self) -> 'StoredImages':
     """The same images, read once and kept in memory."""
-    images = np.empty(self.shape, np.uint8)
     read = map_in_threads(self.__getitem__, range(len(self)), 'reading images')
+    if self.size is None:
+      return dataclasses.replace(self, pixels=list(read))
+    images = np.empty(self.shape, np.uint8)
     for i, image in enumerate(read):
       images[i] = image
     return dataclasses.replace(self, pixels=images)
-
-  def check(self) -> None:
-    """Reads all and keeps none: InputError now rather than while training."""
-    read = map_in_threads(self.__getitem__, range(len(self)), 'checking images')
-    for _ in read:
-      pass

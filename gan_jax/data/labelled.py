@@ -14,10 +14,11 @@ from gan_jax.config import (
   optional,
   string,
 )
-from gan_jax.core.errors import choice
+from gan_jax.core.errors import InputError, choice
 from gan_jax.data import digits, folders, published, tfds_images
 from gan_jax.data.batches import Sampler
 from gan_jax.data.dataset import Dataset, label_mask, prepare, select
+from gan_jax.data.image_files import ON_BAD_FILE
 from gan_jax.data.random_images import made_up_like
 from gan_jax.data.spec import DataSpec, Stream
 
@@ -75,8 +76,17 @@ class LabelledData:
     'data.image_size': key(
       None,
       optional(integer(1)),
-      'side to which images are padded with zeros; None: as they are',
+      'side to which images are padded with zeros, or those of image_folder '
+      'resized; None: as they are',
     ),
+    'data.num_test': key(
+      None,
+      optional(integer(0)),
+      'images of an image_folder without a test part that are put aside for '
+      'one; None: a tenth',
+      since=4,
+    ),
+    'data.on_bad_file': ON_BAD_FILE,
   }
   SMOKE: ClassVar = {
     'data.batch_size': 10,
@@ -135,12 +145,19 @@ class LabelledData:
       f'{len(getattr(self.dataset, part).label)} {part}'
       for part in ('train', 'validation', 'test')
     )
+    skipped = self.dataset.num_skipped
+    sizes += f', {skipped} skipped' if skipped else ''
     return f'{self.dataset.name}, {shape}, {sizes}; {self.mask.sum()} labels'
 
 
 def _load(config: ConfigDict) -> Dataset:
   if config.name not in DATASETS:
     raise choice('data set', config.name, DATASETS)
+  if config.num_test and config.name != 'image_folder':
+    raise InputError(
+      f'config.data.num_test = {config.num_test}, but {config.name} has a test '
+      'part of its own; set it to 0'
+    )
   load = made_up_like if config.made_up else DATASETS[config.name]
   dataset = select(load(config), config.classes, config.num_train)
   return prepare(dataset, config.image_size)

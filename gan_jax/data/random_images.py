@@ -4,6 +4,7 @@ import numpy as np
 
 from gan_jax.data.dataset import Dataset, Examples
 from gan_jax.data.domain_sets import DomainDataset, Domains
+from gan_jax.data.preprocess import make_preprocess
 
 _NUM_TRAIN, _NUM_TEST = 200, 30
 _NUM_CLASSES = 10
@@ -48,11 +49,11 @@ def made_up_domains(
   num_train: int,
   num_validation: int,
   *,
-  crop_size: int,
+  seen: tuple[int, int],
   aligned: bool = True,
   a_channels: int | None = None,
 ) -> DomainDataset:
-  """Images [H, W, C] of two domains, those to look at of side `crop_size`."""
+  """Images [H, W, C] of two domains, those to look at of the size `seen`."""
   rng = np.random.default_rng(0)
 
   def domains(num, height, width):
@@ -63,19 +64,21 @@ def made_up_domains(
 
   parts = (
     domains(num_train, *shape[:2]),
-    domains(num_validation, crop_size, crop_size),
-    domains(3, crop_size, crop_size),
+    domains(num_validation, *seen),
+    domains(3, *seen),
   )
   return DomainDataset('made-up', *parts, aligned)
 
 
 def made_up_domains_like(config) -> DomainDataset:
   """The same in the shape of the data set that a group `data` names."""
+  preprocess = make_preprocess(config)
+  whole = preprocess.load
   return made_up_domains(
-    (config.load_size, config.load_size, 3),
+    (*whole, 3),
     10 * config.batch_size,
     config.num_validation,
-    crop_size=config.crop_size,
+    seen=preprocess.crop if preprocess.crops else whole,
     aligned=config.name in _ALIGNED,
     a_channels=1 if config.name == 'gray_to_colour' else None,
   )

@@ -195,18 +195,20 @@ class Records:
   def take(self, rows: Iterable[int]) -> 'Records':
     return dataclasses.replace(self, rows=tuple(self.rows[i] for i in rows))
 
+  def name(self, index: int) -> str:
+    return f'image {self.rows[index]} of {self.split}'
+
   def read(self, index: int, channels: int) -> np.ndarray:
     try:
       image = self.data[self.rows[index]]['image']
     except Exception as error:  # a broken record can raise nearly anything
       raise InputError(
-        f'cannot read image {self.rows[index]} of {self.split}: {error}; '
-        'prepare it again'
+        f'cannot read {self.name(index)}: {error}; prepare it again'
       ) from error
     if image.shape[-1] != channels:
       raise InputError(
-        f'image {self.rows[index]} of {self.split} has {image.shape[-1]} '
-        f'channels, not {channels}; prepare it again'
+        f'{self.name(index)} has {image.shape[-1]} channels, not {channels}; '
+        'prepare it again'
       )
     return image
 

@@ -49,6 +49,8 @@ class Evaluator:
     if system.sampler is not None:
       self._generate = jax.jit(system.sampler.generate)
     config, data = program.config, program.data
+    has_test = len(data.dataset.test[0]) > 0
+    self._splits = ('validation', 'test') if has_test else ('validation',)
     self._translation = translation_evaluator(
       system, config, data.spec, program.key('fixed samples')
     )
@@ -63,7 +65,7 @@ class Evaluator:
         metrics=config.eval.metrics,
         extractor=config.eval.extractor,
       )
-      for split in ('validation', 'test'):
+      for split in self._splits:
         self._quality.check(split, config.eval.num_samples)
     self._check_best()
 
@@ -156,7 +158,8 @@ class Evaluator:
     """
     program = self._program
     classification = {}
-    if program.system.classifier is not None:
+    has_test = 'test' in self._splits
+    if program.system.classifier is not None and has_test:
       error, total = (
         self.error(state, 'test'),
         len(program.data.dataset.test.label),
@@ -174,9 +177,9 @@ class Evaluator:
       'data': program.config.data.name,
       'steps': int(state.step),
       **classification,
-      **self._translation_errors(state, 'test'),
+      **(self._translation_errors(state, 'test') if has_test else {}),
       **self.scores(state),
-      **self.quality(state, 'test'),
+      **(self.quality(state, 'test') if has_test else {}),
       'sha256': fingerprints(jax.device_get(state)),
       'data_sha256': program.describe_data()['sha256'],
     }

@@ -271,7 +271,7 @@ def evaluate(
   """
   run = restore.load_run(workdir, checkpoint)
   dataset = restore.load_run_data(run, data_dir).dataset
-  examples = getattr(dataset, split)
+  examples = _of_split(dataset, split)
   translation = translation_evaluator(
     run.system,
     run.config,
@@ -299,6 +299,17 @@ def evaluate(
     result['extractor'] = quality.describe()
     result |= quality.scores(generator.averaged, split, **sampling)
   return result
+
+
+def _of_split(dataset: Dataset | DomainDataset, split: str) -> Any:
+  """A split's images; InputError if there are none."""
+  examples = getattr(dataset, split)
+  if not len(examples[0]):
+    raise InputError(
+      f'{dataset.name} has no {split} images; take the other --split, or train '
+      'with config.data.num_test'
+    )
+  return examples
 
 
 def _latents(

@@ -135,8 +135,9 @@ def _num_layers(size: Sequence[int], base_size: int, network: str) -> int:
   if height != width or num < 1 or height != base_size * 2**num:
     raise InputError(
       f'the {network} takes square images of {base_size} * 2^n pixels, n >= 1, '
-      f'not {height}x{width}; set config.data.image_size to pad the images or '
-      f'change config.model.{network}.base_size'
+      f'not {height}x{width}; set config.data.image_size to such a size, to '
+      'which images are padded, or those of image_folder resized, or change '
+      f'config.model.{network}.base_size'
     )
   return num
 

@@ -52,7 +52,8 @@ def _size(size, network: str) -> int:
   if size[0] != size[1] or size[0] not in _GENERATOR:
     raise InputError(
       f'the {network} resnet takes images of 32x32 or 64x64 pixels, not '
-      f'{size[0]}x{size[1]}; set config.data.image_size to pad the images'
+      f'{size[0]}x{size[1]}; set config.data.image_size to one of these, to '
+      'which images are padded, or those of image_folder resized'
     )
   return size[0]
 

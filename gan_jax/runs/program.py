@@ -33,6 +33,8 @@ from gan_jax.systems import (
 )
 from gan_jax.systems.state import TrainState
 
+_FEW_STEPS = 20  # in an epoch
+
 
 class Due(NamedTuple):
   """Report and checkpoint that are due at a step."""
@@ -85,10 +87,24 @@ class Program(NamedTuple):
     part = jax.process_index(), jax.process_count()
     return self.data.sampler(self.system.batch_spec, self.config.seed, part)
 
+  def warn(self) -> str | None:
+    """A note on data that are too few for what is counted in epochs."""
+    num = self.plan.steps_per_epoch
+    if num >= _FEW_STEPS or self.config.data.made_up:
+      return None
+    return (
+      f'note: an epoch of {self.data.num_train} images has only {num} '
+      f'{"step" if num == 1 else "steps"}, so that a run that is counted in '
+      'epochs ends soon; count it in steps, e.g. '
+      '--config.train.num_steps=20000, or make config.data.batch_size smaller'
+    )
+
   def describe_data(self) -> dict[str, Any]:
     """The contents of a run's data.json."""
     hashes = data_fingerprints(self.data)
     description = {'spec': self.data.spec._asdict(), 'sha256': hashes}
+    if self.data.dataset.num_skipped:
+      description['num_skipped'] = self.data.dataset.num_skipped
     return json.loads(json.dumps(description))  # as it is read back
 
 
@@ -141,8 +157,9 @@ def made_up_program(config: ConfigDict, shape: tuple[int, int, int]) -> Program:
   """
   rows = 10 * config.data.batch_size
   if 'crop_size' in config.data:
-    config.data.load_size = config.data.crop_size = shape[0]
-    images = made_up_domains(shape, rows, 1, crop_size=shape[0])
+    config.data.preprocess = 'resize_and_crop'
+    config.data.load_size = config.data.crop_size = shape[:2]
+    images = made_up_domains(shape, rows, 1, seen=shape[:2])
     return build(config, images)
   if config.data.num_labels is not None:
     config.data.num_labels = 100  # labels change no speed

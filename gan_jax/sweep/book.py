@@ -48,6 +48,11 @@ class Book:
     self._label = None
     if first.system.classifier is not None:
       self._label = first.data.dataset.test.label
+      if not len(self._label):
+        raise InputError(
+          'a sweep compares errors on test images, and there are none; set '
+          'config.data.num_test'
+        )
     self._finished: dict[str, Finished] = {}
     self.failed: dict[str, str] = {}
 

@@ -53,6 +53,7 @@ from gan_jax.systems.update import (
 )
 
 OPTIONS = {
+  'data.num_test': LabelledData.OPTIONS['data.num_test']._replace(default=0),
   'model.z_dim': key(100, integer(1), 'dimension of the latents'),
   'model.z_prior': key(
     'normal',

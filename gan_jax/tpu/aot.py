@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from gan_jax import config as cfg
 from gan_jax.core.errors import InputError
+from gan_jax.data.preprocess import pair
 from gan_jax.data.random_images import SHAPES
 from gan_jax.systems import check
 from gan_jax.tpu.chips import chip_of
@@ -119,7 +120,7 @@ def _bounds(
 
 def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
   if 'crop_size' in config.data:
-    return (config.data.crop_size, config.data.crop_size, 3)
+    return (*pair(config.data.crop_size), 3)
   if config.data.name not in SHAPES:
     raise InputError(
       f'the size of the images of {config.data.name} is not known here; give '

@@ -53,6 +53,8 @@ def describe(config: ConfigDict, workdir: str | None = None) -> str:
     f'{plan.save_every}\n'
     f'  devices: {devices} ({jax.devices()[0].device_kind})\n'
   )
+  if note := program.warn():
+    parts.append(f'{note}\n')
   if program.origin is not None:
     parts.append(f'{program.origin}\n')
   return '\n'.join(parts)

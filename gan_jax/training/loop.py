@@ -84,6 +84,8 @@ def _lead(program: Program, workdir: str) -> dict[str, Any]:
         'nothing can be learnt (config.data.made_up)',
         flush=True,
       )
+    if start == 0 and (note := program.warn()):
+      print(note, flush=True)
     live_report = LiveReport(directory)
     clock = Clock(epoch_rows(program.config), plan.steps_per_epoch)
     with StopRequest() as request:

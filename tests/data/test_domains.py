@@ -41,7 +41,7 @@ def coded(numbers, domain):
 
 def sampler(num_a=10, num_b=10, seed=0, flip=True, streams=PAIRS):
   train = Domains(coded(range(num_a), 'a'), coded(range(num_b), 'b'))
-  return DomainSampler(train, streams, seed, crop_size=CROP, flip=flip)
+  return DomainSampler(train, streams, seed, crop=(CROP, CROP), flip=flip)
 
 
 def numbers(images, domain):
@@ -175,6 +175,9 @@ def config_of(name, root, **changes):
     'crop_size': CROP,
     'flip': True,
     'memory_gb': 1.0,
+    'preprocess': 'resize_and_crop',
+    'num_test': None,
+    'on_bad_file': 'stop',
   }
   return ConfigDict(config | changes)
 
@@ -191,8 +194,8 @@ def test_pairs_from_a_folder(root, memory_gb):
   assert data.num_train == 8
   kept = 'kept in memory' if memory_gb else 'decoded as they are needed'
   assert str(data) == (
-    'pairs, pairs, 8 + 8 train, 2 + 2 validation, 4 + 4 test, resized to 8, '
-    f'cropped to 6; {kept}'
+    'pairs, pairs, 8 + 8 train, 2 + 2 validation, 4 + 4 test, resized to '
+    f'8x8, cropped to 6x6; {kept}'
   )
   rows = {}
   for part, size in (('train', SIZE), ('validation', CROP), ('test', CROP)):

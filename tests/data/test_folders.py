@@ -113,17 +113,6 @@ def test_images_without_a_partner_are_named(root, layout):
   assert f'{root / folders["train", "B"]}/3.png and 2 more; ' in message
 
 
-def test_partners_of_different_sizes_are_named(root):
-  write(root, *(f'{split}/{side}/1.png' for split in ('train', 'test')
-                for side in 'AB'))  # fmt: skip
-  Image.new('L', (7, 3)).save(root / 'test/B/1.png')
-  height, width = Image.open(root / 'test/A/1.png').size[::-1]
-  assert refusal(find_pairs, str(root)) == (
-    f'{root}/test/A/1.png is {height}x{width} and its partner '
-    f'{root}/test/B/1.png 3x7 pixels; partners must have one size'
-  )
-
-
 def test_two_files_of_one_name_are_not_one_partner(root):
   write(root, *(f'{split}/{side}/1.png' for split in ('train', 'test')
                 for side in 'AB'))  # fmt: skip
@@ -140,13 +129,19 @@ def test_a_side_that_is_absent_or_empty_is_named(root):
   assert f'{root}/test/B holds no images' in refusal(find_pairs, str(root))
   write(root, 'train/stray.png')
   message = refusal(find_pairs, str(root))
-  assert f'{root}/train holds both folders, e.g. A, and files' in message
+  assert f'{root}/train holds both folders, e.g. A, and images' in message
 
 
-def test_pairs_without_a_test_split_are_refused(root):
+def test_a_test_split_may_be_absent_from_both_domains_but_not_from_one(root):
   write(root, 'train/1.png')
-  message = refusal(find_pairs, str(root))
-  assert f'{root} has no test/ or val/; it must name a folder' in message
+  assert find_pairs(str(root)).keys() == {'train'}
+  write(root / 'sides', 'A/train/1.png', 'B/train/1.png', 'A/val/1.png')
+  message = refusal(find_pairs, f'{root}/sides')
+  assert f'one of {root}/sides/A and {root}/sides/B has a test/ or' in message
+  write(root / 'sets', 'trainA/1.png', 'trainB/2.png')
+  assert find_domains(f'{root}/sets').keys() == {'train'}
+  write(root / 'sets', 'testA/1.png')
+  assert 'has no testB/' in refusal(find_domains, f'{root}/sets')
 
 
 def test_pairs_without_side_b_are_refused(root):
@@ -234,7 +229,7 @@ def test_a_split_with_and_one_without_classes(root):
 
 def test_half_of_a_layout_is_no_layout(root):
   write(root, 'train/1.png')
-  assert 'has no test/ or val/; it' in refusal(find_classes, str(root))
+  assert find_classes(str(root)).keys() == {'train'}
   assert len(find_classes(str(root / 'train'))['train'][1]) == 1
   (root / 'train').rename(root / 'test')
   assert 'has no train/; it must' in refusal(find_classes, str(root))
@@ -263,7 +258,8 @@ def test_archives_are_not_unpacked(root, find):
   assert list(root.parent.rglob('*')) == [root, archive]
   # Nor from among the images.
   message = refusal(find_classes, str(root))
-  assert message.startswith(f'{archive} is none of')
+  assert f'{root} holds no images' in message
+  assert 'only data.zip; put some into it, and unpack archives' in message
   assert list(root.parent.rglob('*')) == [root, archive]
 
 
@@ -274,14 +270,17 @@ def test_the_home_folder_may_be_short(root, find, monkeypatch):
   assert find(f'~/{root.name}')['train'][0] == find(str(root))['train'][0]
 
 
-def load(root, num_validation, image_size=2):
+def load(root, num_validation, image_size=2, **changes):
   return load_image_folder(
     ConfigDict(
       {
         'data_dir': str(root),
         'num_validation': num_validation,
         'image_size': image_size,
+        'num_test': None,
+        'on_bad_file': 'stop',
       }
+      | changes
     )
   )
 
@@ -381,3 +380,31 @@ def test_image_folder_refuses_in_words(root):
   (root / 'class 1/003.png').write_bytes(b'text')
   with pytest.raises(InputError, match=r'cannot read .*class 1/003\.png'):
     load(root, 2)
+  (root / 'class 0/001.png').write_bytes(b'')
+  with pytest.raises(InputError) as error:
+    load(root, 2)
+  message = str(error.value)
+  assert message.startswith('2 of 10 files are no whole images: cannot read')
+  for name in ('class 0/001.png', 'class 1/003.png'):
+    assert name in message
+  assert message.endswith('or set config.data.on_bad_file to skip')
+  data = load(root, 2, on_bad_file='skip')
+  assert data.num_skipped == 2
+  found = [number for part in data[1:4] for number in numbers(part)]
+  assert len(found) == 8
+  assert not {(0, 1), (1, 3)} & {*found}
+
+
+@pytest.mark.parametrize(('num_test', 'count'), [(0, 0), (6, 6), (None, 2)])
+def test_a_test_part_is_put_aside_if_asked_for(root, num_test, count):
+  write_classes(root, (12, 10))
+  data = load(root, 2, num_test=num_test)
+  assert len(data.test.label) == count
+  check_each_is_in_one_part(data, (12, 10))
+  write_classes(root / 'split/train', (3, 3))
+  write_classes(root / 'split/test', (2, 2), start=50)
+  if num_test:
+    with pytest.raises(InputError, match='has a test part of its own; set it'):
+      load(root / 'split', 2, num_test=num_test)
+  else:
+    assert len(load(root / 'split', 2, num_test=num_test).test.label) == 4

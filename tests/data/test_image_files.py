@@ -20,7 +20,9 @@ from gan_jax.data.image_files import (
   image_size,
   map_in_threads,
   read_image,
+  refuse_bad,
   resize,
+  scan,
 )
 
 ROUNDED = 0.51  # of gray values, which are whole: a half, and rounding
@@ -361,12 +363,17 @@ def test_images_are_found_in_the_order_of_their_names(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['notes.txt', 'image.png.part', 'image'])
-def test_other_files_in_a_folder_are_named(tmp_path, name):
+def test_other_files_in_a_folder_are_passed_over_with_a_note(
+  tmp_path, name, capsys
+):
   for file in ('a.png', name):
     (tmp_path / file).touch()
-  with pytest.raises(InputError) as error:
+  assert find_images(tmp_path) == [tmp_path / 'a.png']
+  note = f'note: passed over in {tmp_path}, as no images: {name}\n'
+  assert capsys.readouterr().err == note
+  (tmp_path / 'a.png').unlink()
+  with pytest.raises(InputError, match=f'no images .*, only {name}; put some'):
     find_images(tmp_path)
-  assert str(error.value).startswith(f'{tmp_path / name} is none of png, jpg')
 
 
 def test_folders_without_images_or_with_folders_are_named(tmp_path):
@@ -454,13 +461,30 @@ def test_image_files_go_to_other_processes_and_threads(pictures):
   assert_array_equal(images, np.tile(files.kept().pixels, (20, 1, 1, 1)))
 
 
-def test_check_finds_the_broken_file(pictures):
-  files = StoredImages(pictures, (3, 5), 1)
-  assert files.check() is None
-  pictures.paths[3].write_bytes(pictures.paths[3].read_bytes()[:50])
-  for read in (files.check, files.kept):
-    with pytest.raises(InputError, match=r'größe 3\.png'):
-      read()
+def test_a_scan_finds_sizes_and_broken_files(pictures):
+  assert scan(pictures, 1) == ([(4, 4)] * 5, {})
+  for i in (1, 3):
+    path = pictures.paths[i]
+    path.write_bytes(path.read_bytes()[:50])
+  sizes, bad = scan(pictures, 3)
+  assert sizes == [(4, 4), None, (4, 4), None, (4, 4)]
+  assert bad.keys() == {1, 3}
+  assert 'größe 3.png' in bad[3]
+  with pytest.raises(InputError, match=r'größe 1\.png'):
+    StoredImages(pictures, (3, 5), 1).kept()
+  with pytest.raises(InputError, match=r'^2 of 5 files are no whole images: '):
+    refuse_bad(bad.values(), 5)
+  with pytest.raises(InputError, match=r'^cannot read .*, or set config.data'):
+    refuse_bad([bad[3]], 5)
+
+
+def test_images_that_keep_their_sizes(save):
+  paths = [save(np.full((3, 3 + i), i, np.uint8), f'{i}.png') for i in range(3)]
+  files = StoredImages(Pictures(tuple(paths)), None, 1, prepare=lambda x: x)
+  assert files.shape == (3, None, None, 1)
+  kept = files.kept()
+  assert [image.shape for image in kept] == [(3, 3 + i, 1) for i in range(3)]
+  assert_array_equal(kept[2], 2)
 
 
 def test_the_hash_is_of_bytes_order_and_half(pictures, tmp_path):

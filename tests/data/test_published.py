@@ -79,6 +79,8 @@ def load(name, data_dir, num_validation=10):
     'num_validation': num_validation,
     'classes': None,
     'num_train': None,
+    'num_test': 0,
+    'on_bad_file': 'stop',
     'flip': False,
     'num_labels': None,
     'label_seed': 0,

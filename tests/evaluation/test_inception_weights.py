@@ -16,7 +16,7 @@ from gan_jax.evaluation.inception_weights import (
   load,
   make_extract,
 )
-from tests.models.test_inception import (
+from tests.evaluation.test_inception import (
   VARIANTS,
   TorchInception,
   assert_close,
