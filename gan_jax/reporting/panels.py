@@ -22,6 +22,7 @@ _FIRST = (
   Panel(
     'Translation errors', 'mean absolute difference', r'validation_(l1|cycle)_'
   ),
+  Panel('Grid of upsampling', 'relative to real images', r'validation_grid_'),
   Panel("G's loss", 'loss', r'g_loss$'),
   Panel("D's loss", 'loss', r'd_loss$'),
 )

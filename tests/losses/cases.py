@@ -399,7 +399,7 @@ BOUNDS = {
   'l1_loss': Bound(1, 1),
   'cycle_consistency_loss': Bound(2, 1),
   'identity_loss': Bound(2, 1),
-  'patch_nce_loss': Bound(8, 16, 'max(L, L²)', 'max(L, L³)'),
+  'patch_nce_loss': Bound(4, 4, 'max(L, L²)', 'max(L, L³)'),
   'pull_away_loss': Bound(4, 8, '1', '1 / l'),
   'low_density_loss': Bound(1, 1),
   'top_k_mean': Bound(1, 1),

@@ -1,0 +1,121 @@
+"""Networks and losses of the systems that translate, chosen by name.
+
+Each resumes to the bit, computes on two devices what it computes on one, and
+works in bfloat16; CUT is translated with, exported and verified.
+"""
+
+import jax
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from tests.changes import changed, with_sgd
+from tests.conftest import call
+from tests.devices.test_parallel import tiny
+from tests.themes.test_options import states
+
+G, D = 'model.generator', 'model.discriminator'
+CASES = {
+  'pix2pix on a ResNet': (
+    'facades_pix2pix',
+    {
+      f'{G}.name': 'resnet', f'{G}.upsampling': 'resize',
+      f'{G}.normalization': 'instance', f'{D}.normalization': 'instance',
+      f'{D}.patch_size': 1, 'model.initializer': 'xavier',
+      'model.init_gain': 1.0, 'loss.adversarial.name': 'least_squares',
+    },
+  ),
+  'pix2pix without a norm': (
+    'facades_pix2pix',
+    {
+      f'{G}.upsampling': 'blur', f'{G}.downsampling': 'blur',
+      f'{G}.normalization': 'none', f'{D}.downsampling': 'blur',
+      'model.initializer': 'kaiming',
+    },
+  ),
+  'CycleGAN on U-Nets': (
+    'facades_cyclegan',
+    {
+      f'{G}.name': 'unet', f'{G}.upsampling': 'resize',
+      f'{G}.normalization': 'batch', f'{D}.normalization': 'batch',
+      'model.initializer': 'orthogonal', 'model.init_gain': 1.0,
+    },
+  ),
+  'CycleGAN with blurs': (
+    'facades_cyclegan',
+    {
+      f'{G}.upsampling': 'blur', f'{G}.downsampling': 'blur',
+      f'{D}.normalization': 'none', 'loss.adversarial.name': 'hinge',
+    },
+  ),
+  'FastCUT': ('facades_cut', {}),
+  'CUT with BatchNorm': (
+    'facades_cut',
+    {
+      f'{G}.normalization': 'batch', f'{G}.downsampling': 'strided',
+      f'{G}.upsampling': 'transposed', 'model.heads.layers': (0, 7, 11),
+      'loss.nce_identity': True, 'loss.flip_equivariance': False,
+      'augment.policy': 'translation',
+    },
+  ),
+}  # fmt: skip
+EACH = pytest.mark.parametrize('case', CASES)
+pytestmark = pytest.mark.systems
+
+
+def config_of(case):
+  """The smoke config, plain gradient descent, and made-up images."""
+  name, changes = CASES[case]
+  config, dataset = tiny(name)
+  return changed(with_sgd(config, 1e-3), changes), dataset
+
+
+@EACH
+def test_resuming_is_to_the_bit(case):
+  config, dataset = config_of(case)
+  whole = states(config, dataset, 3)
+  rest = states(config, dataset, 3, start=1, state=whole[0][0])
+  jax.tree.map(assert_array_equal, rest, whole[1:])
+
+
+@EACH
+def test_two_devices_are_one(case):
+  config, dataset = config_of(case)
+  one = states(config, dataset, 2)
+  config.parallel = 'pmap'
+  two = states(config, dataset, 2)
+  jax.tree.map(
+    lambda a, b: assert_allclose(a, b, rtol=1e-4, atol=1e-5), two, one
+  )
+  moved = jax.tree.map(lambda a, b: abs(a - b).max(), one[0][0], one[1][0])
+  for player in (moved.generator, moved.discriminator):
+    assert max(jax.tree.leaves(player.params)) > 5e-5
+
+
+@EACH
+def test_bfloat16_is_near_float32(case):
+  config, dataset = config_of(case)
+  exact = states(config, dataset, 1)[-1]
+  config.dtype = 'bfloat16'
+  state, metrics = states(config, dataset, 1)[-1]
+  assert {str(x.dtype) for x in jax.tree.leaves(state)} <= {'float32', 'int32'}
+  for name in ('d_loss', 'g_loss'):
+    assert_allclose(metrics[name], exact[1][name], rtol=0.05, atol=0.02)
+    assert metrics[name] != exact[1][name]
+
+
+def test_a_run_of_cut_is_translated_with_exported_and_verified(tmp_path):
+  def done(command, *args):
+    result = call(command, *args)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+  workdir = f'--workdir={tmp_path}/run'
+  done('train', '--config=configs/facades_cut.py:smoke', workdir)
+  photos = tmp_path / 'run/samples'  # any images will do
+  out = done(
+    'translate', workdir, f'--input={photos}', f'--output={tmp_path}/made'
+  )
+  assert f'images in {tmp_path}/made' in out
+  out = done('export', workdir, f'--output={tmp_path}/g.jax')
+  assert 'images' in out
+  assert 'identical' in done('verify', workdir)
