@@ -88,7 +88,7 @@ SMOKE = {
   'model.discriminator.width': 4,
   'model.discriminator.patch_size': 16,
   'model.heads.layers': 12,
-  'model.heads.features': 4,
+  'model.heads.features': 16,
   'loss.num_patches': 8,
 }
 DATA = DomainData
