@@ -78,7 +78,8 @@ def _make_dataset(
   parts = {'train': {}, 'validation': {}, 'test': {}}
   num_bytes, row_bytes = 0, 0
   for domain in 'ab':
-    found = _put_aside(config, domain, usable['train'][domain], usable)
+    test = usable['test'][domain] if 'test' in usable else None
+    found = _put_aside(config, domain, usable['train'][domain], test)
     _check_sizes(preprocess, domain, found)
     for part, images in found.items():
       training = part == 'train'
@@ -168,26 +169,23 @@ def _put_aside(
   config: ConfigDict,
   domain: str,
   images: _Part,
-  usable: Mapping[str, Mapping[str, _Part]],
+  test: _Part | None,
 ) -> dict[str, _Part]:
   """Splits a domain's images into parts, always the same for a number."""
-  found = {}
-  if 'test' in usable:
-    if config.num_test:
-      raise InputError(
-        f'config.data.num_test = {config.num_test}, but '
-        f'{config.data_dir or config.name} has a test part of its own; set it '
-        'to 0'
-      )
-    found['test'] = usable['test'][domain]
-  else:
+  if test is None:
     num = len(images.sizes)
     num_test = max(1, num // 10) if config.num_test is None else config.num_test
-    images, found['test'] = _take_out(images, num_test, 'test', domain)
-  train, found['validation'] = _take_out(
+    images, test = _take_out(images, num_test, 'test', domain)
+  elif config.num_test:
+    raise InputError(
+      f'config.data.num_test = {config.num_test}, but '
+      f'{config.data_dir or config.name} has a test part of its own; set it to '
+      '0'
+    )
+  train, validation = _take_out(
     images, config.num_validation, 'validation', domain
   )
-  return {'train': train, **found}
+  return {'train': train, 'validation': validation, 'test': test}
 
 
 def _take_out(
