@@ -119,10 +119,11 @@ def make_parts(
   model, direction = config.model, config.data.direction
   shapes = {'a': spec.a_shape, 'b': spec.b_shape}
   source, target = (shapes[domain] for domain in direction.split('2'))
-  if config.loss.nce_identity and source != target:
+  if source != target:
     raise InputError(
-      f'images of a are {shapes["a"]} and of b {shapes["b"]}, which have no '
-      'identity; set config.loss.nce_identity to False'
+      f'images of a are {shapes["a"]} and of b {shapes["b"]}, but one encoder '
+      'looks at both; give them one size and the same channels, or choose '
+      'system cyclegan'
     )
   generator = translation.make_generator(
     config, source, target[-1], axis_name, use_dropout=False
