@@ -32,6 +32,7 @@ def define(values: cli.Flags) -> None:
       'r3gan',
       'pix2pix',
       'cyclegan',
+      'fastcut',
     ],
     'What to time.',
     flag_values=values,

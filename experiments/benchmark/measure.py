@@ -151,8 +151,13 @@ def benchmark(
     *(['against'] if checkout else []),
     *(v for peer in peers for v in PEERS[peer]),
   ]
+
+  def of(name: str) -> list[str]:
+    has_torch = WORKLOADS[name].torch_peer is not None
+    return [c for c in candidates if has_torch or not c.startswith('torch')]
+
   results = {
-    name: _benchmark_one(name, candidates, rounds, seconds, size, checkout)
+    name: _benchmark_one(name, of(name), rounds, seconds, size, checkout)
     for name in systems
   }
   return {'machine': _machine(), 'rounds': rounds, 'systems': results}

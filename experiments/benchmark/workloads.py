@@ -17,7 +17,7 @@ class Workload(NamedTuple):
 
   config: str
   image_shape: tuple[int, int, int]
-  torch_peer: str  # a module of experiments.benchmark
+  torch_peer: str | None  # a module of experiments.benchmark
   changes: Mapping[str, Any] = {}  # of the config, by dotted key
   batch_sizes: tuple[int, ...] = (32, 64, 128, 256)  # to see how steps grow
 
@@ -63,6 +63,18 @@ WORKLOADS = {
     'torch_cyclegan',
     # The paper's number for images of this size.
     changes={'model.generator.num_blocks': 6},
+    batch_sizes=(1, 2, 4, 8),
+  ),
+  'fastcut': Workload(
+    'configs/facades_cut.py',
+    (128, 128, 3),
+    None,
+    # As large as CycleGAN's.
+    changes={
+      'model.generator.width': 64,
+      'model.discriminator.width': 64,
+      'model.discriminator.patch_size': 70,
+    },
     batch_sizes=(1, 2, 4, 8),
   ),
 }

@@ -25,6 +25,7 @@ MOST = {
   'improved_gan': Size(1690, 2170),
   'pix2pix': Size(1400, 760),
   'cyclegan': Size(4580, 6020),
+  'fastcut': Size(2780, 2400),
 }
 
 
