@@ -12,7 +12,7 @@ Command:
   gan-jax train --config=configs/fashion_r3gan_resnet.py:paper --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
   are put aside for validation), zero-padded to 32x32.
-Result: not run in full.
+Result: experiments/results/fashion_r3gan_resnet/.
 """
 
 from gan_jax.systems import base, sized
