@@ -345,9 +345,10 @@ def test_smoke_trains_resumes_evaluates_and_samples(
     assert made.shape == (3, *spec.native_size, spec.image_shape[2])
   for name in ('l1_b2a', 'cycle_a', 'cycle_b'):
     assert scores.get(name) == result.get(f'test_{name}')
-  assert scores.keys() & {'error', 'samples_std', 'l1_b2a', 'cycle_a'}
+  translates = build(config).system.translator is not None
+  assert translates or scores.keys() & {'error', 'samples_std'}
 
-  if 'l1_b2a' in scores or 'cycle_a' in scores:
+  if translates:
     photo = tmp_path / 'photo.png'
     Image.new('RGB', (23, 17), 'red').save(photo)
     made = tmp_path / 'made'

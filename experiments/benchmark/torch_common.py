@@ -55,8 +55,24 @@ class DeconvGenerator(nn.Module):
     return torch.tanh(x)
 
 
+def check_translation(model: Any, generator: str, normalization: str) -> None:
+  """Raises ValueError for networks that no peer of a translator mirrors."""
+  g, d = model.generator, model.discriminator
+  found = g.name, g.normalization, g.upsampling, g.downsampling, d.downsampling
+  wanted = generator, normalization, 'transposed', 'strided', 'strided'
+  if found != wanted:
+    raise ValueError(f'the peer has {wanted} only, not {found}')
+
+
+def patch_discriminator(channels: int, settings: Any) -> 'PatchDiscriminator':
+  """The discriminator that a config's group describes."""
+  return PatchDiscriminator(
+    channels, settings.width, settings.patch_size, settings.normalization
+  )
+
+
 class PatchDiscriminator(nn.Module):
-  """Mirrors `gan_jax.models.patchgan.PatchDiscriminator`."""
+  """Mirrors `gan_jax.models.patchgan.PatchDiscriminator`, with strides."""
 
   def __init__(self, channels, width, patch_size, normalization):
     super().__init__()

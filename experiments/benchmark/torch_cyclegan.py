@@ -100,6 +100,7 @@ class Peer(torch_common.Peer):
     model, loss = config.model, config.loss.adversarial.name
     if loss != 'least_squares':
       raise ValueError(f'the peer has no loss {loss}')
+    torch_common.check_translation(model, 'resnet', 'instance')
     channels = {'a': spec.a_shape[2], 'b': spec.b_shape[2]}
     players = {
       'generator': nn.ModuleDict(
@@ -115,7 +116,7 @@ class Peer(torch_common.Peer):
       ),
       'discriminator': nn.ModuleDict(
         {
-          domain: torch_common.PatchDiscriminator(num, **model.discriminator)
+          domain: torch_common.patch_discriminator(num, model.discriminator)
           for domain, num in channels.items()
         }
       ),

@@ -95,6 +95,7 @@ class Peer(torch_common.Peer):
     if loss.name not in LOSSES or loss.get('label_smoothing'):
       raise ValueError(f'the peer has {" and ".join(LOSSES)} only, unsmoothed')
     self._to_one, self._to_zero = LOSSES[loss.name]
+    torch_common.check_translation(config.model, 'unet', 'batch')
     shapes = {'a': spec.a_shape, 'b': spec.b_shape}
     self.domains = config.data.direction.split('2')
     source, target = (shapes[domain] for domain in self.domains)
@@ -106,8 +107,8 @@ class Peer(torch_common.Peer):
         settings.width,
         count_levels(source[:2], settings.num_levels),
       ),
-      'discriminator': torch_common.PatchDiscriminator(
-        source[2] + target[2], **config.model.discriminator
+      'discriminator': torch_common.patch_discriminator(
+        source[2] + target[2], config.model.discriminator
       ),
     }
     super().__init__(config, players, weights, variant)
