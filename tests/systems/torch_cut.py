@@ -5,7 +5,13 @@ layers. Parameters are those of `gan_jax.systems.cut`, by name, in float64.
 """
 
 import jax
-import torch
+import pytest
+
+try:
+  import torch
+except ImportError:
+  pytest.skip('torch is not installed', allow_module_level=True)
+
 from torch.nn import functional
 
 TAU = 0.07
