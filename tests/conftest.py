@@ -61,7 +61,7 @@ def pytest_addoption(parser):
 def pytest_ignore_collect(collection_path, config):
   """The tiers but one have no PyTorch, which these files skip without."""
   elsewhere = config.option.markexpr in ('slow', 'not systems and not slow')
-  torch = collection_path.name.startswith('test_torch')
+  torch = collection_path.name.startswith(('test_torch', 'torch'))
   return True if elsewhere and torch else None
 
 

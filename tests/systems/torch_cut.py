@@ -5,13 +5,7 @@ layers. Parameters are those of `gan_jax.systems.cut`, by name, in float64.
 """
 
 import jax
-import pytest
-
-try:
-  import torch
-except ImportError:
-  pytest.skip('torch is not installed', allow_module_level=True)
-
+import torch
 from torch.nn import functional
 
 TAU = 0.07
