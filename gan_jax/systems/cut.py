@@ -27,18 +27,18 @@ from gan_jax.data.domains import DomainData
 from gan_jax.data.spec import DomainSpec, Stream
 from gan_jax.models.patch_heads import PatchHeads
 from gan_jax.systems.parts import objectives, translation, view
+from gan_jax.systems.parts.patches import mirror, take_patches
 from gan_jax.systems.parts.view import See, View, unchanged
 from gan_jax.systems.state import Player, TrainState, Weights
 from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
 from gan_jax.systems.update import (
   Aux,
   Optimizer,
-  apply_gradients,
   check_pieces,
-  in_pieces,
   make_optimizers,
   new_player,
   prefixed,
+  update_in_pieces,
 )
 
 OPTIONS = {
@@ -183,12 +183,6 @@ def generate(
   return parts.generator.apply(weights, image, train=train)
 
 
-def sample_places(key: PRNGKey, size: tuple[int, int], num: int) -> Array:
-  """Draws places of patches in a map [H, W], all different: int32 [num]."""
-  height, width = size
-  return jax.random.permutation(key, height * width)[:num]
-
-
 def embed(
   parts: Parts,
   g: Weights,
@@ -213,26 +207,16 @@ def embed(
   maps, _ = parts.generator.apply(
     weights, image, train=True, layers=parts.layers
   )
-  patches = []
-  for i, features in enumerate(maps):
-    features = flipped(features, mirrored)
-    batch, *size, channels = features.shape
-    places = jax.vmap(
-      lambda key, i=i, size=size: sample_places(
-        jax.random.fold_in(key, i), size, parts.loss.num_patches
-      )
-    )(keys)
-    flat = features.reshape(batch, -1, channels)
-    patches.append(jnp.take_along_axis(flat, places[..., None], axis=1))
+  patches = [
+    take_patches(
+      mirror(features, mirrored),
+      jax.vmap(jax.random.fold_in, (0, None))(keys, i),
+      parts.loss.num_patches,
+    )
+    for i, features in enumerate(maps)
+  ]
   heads = Weights(g.params['heads'], {})
   return parts.heads.apply(heads, *patches, train=True)[0]
-
-
-def flipped(image: Array, mirrored: Array | None) -> Array:
-  """Mirrors those of the images [B, H, W, C]; None: none."""
-  if mirrored is None:
-    return image
-  return jnp.where(mirrored[:, None, None, None], image[:, :, ::-1], image)
 
 
 class Inputs(NamedTuple):
@@ -266,7 +250,7 @@ def make(parts: Parts, g: Player, inputs: Inputs) -> Made:
   """Translates a batch; see `Made`."""
 
   def outputs(params):
-    image = flipped(inputs.image, inputs.mirrored)
+    image = mirror(inputs.image, inputs.mirrored)
     return generate(parts, Weights(params, g.model_state), image)
 
   return jax.vjp(outputs, vary(g.params, parts.axis_name), has_aux=True)
@@ -366,10 +350,9 @@ def update_d(
     gradient = jax.grad(d_loss, argnums=1, has_aux=True)
     return gradient(parts, params, d.model_state, rows['target'], fake, see), {}
 
-  (gradients, aux), _ = in_pieces(gradients_of, rows, parts.num_pieces)
-  return apply_gradients(
-    d, parts.d_optimizer, gradients, aux, step, axis_name=parts.axis_name
-  )
+  return update_in_pieces(
+    d, parts.d_optimizer, gradients_of, rows, step, parts
+  )[:2]
 
 
 def update_g(
@@ -396,10 +379,9 @@ def update_g(
     gradients = jax.tree.map(jnp.add, direct, through)
     return (gradients, Aux(metrics, model_state)), {}
 
-  (gradients, aux), _ = in_pieces(gradients_of, rows, parts.num_pieces)
-  return apply_gradients(
-    g, parts.g_optimizer, gradients, aux, step, axis_name=parts.axis_name
-  )
+  return update_in_pieces(
+    g, parts.g_optimizer, gradients_of, rows, step, parts
+  )[:2]
 
 
 def train_step(

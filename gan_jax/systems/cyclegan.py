@@ -37,12 +37,11 @@ from gan_jax.systems.system import LOGITS, Network, Panel, System, Translator
 from gan_jax.systems.update import (
   Aux,
   Optimizer,
-  apply_gradients,
   check_pieces,
-  in_pieces,
   make_optimizers,
   new_player,
   prefixed,
+  update_in_pieces,
 )
 
 OPTIONS = {
@@ -283,9 +282,8 @@ def train_step(
     )
     return (gradients, aux), fakes
 
-  (gradients, aux), fakes = in_pieces(g_gradients, rows, parts.num_pieces)
-  new_g, g_metrics = apply_gradients(
-    g, parts.g_optimizer, gradients, aux, state.step, axis_name=axis_name
+  new_g, g_metrics, fakes = update_in_pieces(
+    g, parts.g_optimizer, g_gradients, rows, state.step, parts
   )
 
   pools, shown = {}, {}
@@ -303,9 +301,8 @@ def train_step(
     ), {}
 
   rows |= {'shown': shown}
-  (gradients, aux), _ = in_pieces(d_gradients, rows, parts.num_pieces)
-  new_d, d_metrics = apply_gradients(
-    d, parts.d_optimizer, gradients, aux, state.step, axis_name=axis_name
+  new_d, d_metrics, _ = update_in_pieces(
+    d, parts.d_optimizer, d_gradients, rows, state.step, parts
   )
   state = TrainState(state.step + 1, new_g, new_d, pools)
   return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)

@@ -44,12 +44,11 @@ from gan_jax.systems.system import LOGITS, Network, Panel, System
 from gan_jax.systems.update import (
   Aux,
   Optimizer,
-  apply_gradients,
   check_pieces,
-  in_pieces,
   make_optimizers,
   new_state,
   prefixed,
+  update_in_pieces,
 )
 
 OPTIONS = {
@@ -334,10 +333,9 @@ def update_d(
     gradient = jax.grad(d_loss, argnums=1, has_aux=True)
     return gradient(parts, params, d.model_state, rows, fake, **options), {}
 
-  (gradients, aux), _ = in_pieces(gradients_of, rows, parts.num_pieces)
-  return apply_gradients(
-    d, parts.d_optimizer, gradients, aux, step, axis_name=parts.axis_name
-  )
+  return update_in_pieces(
+    d, parts.d_optimizer, gradients_of, rows, step, parts
+  )[:2]
 
 
 def update_g(
@@ -361,10 +359,9 @@ def update_g(
     (gradients,) = to_g(at_fake)
     return (gradients, Aux({'loss': value}, model_state)), {}
 
-  (gradients, aux), _ = in_pieces(gradients_of, rows, parts.num_pieces)
-  return apply_gradients(
-    g, parts.g_optimizer, gradients, aux, step, axis_name=parts.axis_name
-  )
+  return update_in_pieces(
+    g, parts.g_optimizer, gradients_of, rows, step, parts
+  )[:2]
 
 
 def train_step(

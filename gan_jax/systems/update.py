@@ -261,6 +261,36 @@ def in_pieces(
   )
 
 
+def update_in_pieces(
+  player: Player,
+  optimizer: Optimizer,
+  gradients_of: Callable[[Any], tuple[tuple[Params, Aux], Any]],
+  rows: Any,
+  step: Array,
+  parts: Any,
+) -> tuple[Player, Metrics, Any]:
+  """One optimiser step of one player, whose gradients may be accumulated.
+
+  Args:
+    player: the player to update.
+    optimizer: how it learns.
+    gradients_of: of rows, to ((gradients, what the loss returned beside its
+      value), outputs for each row).
+    rows: pytree of arrays [B, ...].
+    step: the training step, from which the learning rate follows.
+    parts: with `num_pieces`, into which the rows are split, and `axis_name`,
+      see `apply_gradients`.
+
+  Returns:
+    As `apply_gradients`, and the outputs [B, ...].
+  """
+  (gradients, aux), outputs = in_pieces(gradients_of, rows, parts.num_pieces)
+  player, metrics = apply_gradients(
+    player, optimizer, gradients, aux, step, axis_name=parts.axis_name
+  )
+  return player, metrics, outputs
+
+
 def check_pieces(config: Any, *networks: Network) -> None:
   """Raises InputError if gradients cannot be accumulated over pieces."""
   reason = None

@@ -12,6 +12,7 @@ from gan_jax.config import load_config
 from gan_jax.core.errors import InputError
 from gan_jax.runs.program import build, init_state
 from gan_jax.systems import cut
+from gan_jax.systems.parts.patches import sample_places
 from tests import made_up
 from tests.changes import changed
 from tests.conftest import ROOT
@@ -70,7 +71,7 @@ def test_the_losses_and_their_gradients_are_those_of_pytorch(options):
     )
     places = [
       jax.vmap(
-        lambda key, i=i, size=size: cut.sample_places(
+        lambda key, i=i, size=size: sample_places(
           jax.random.fold_in(key, i), size, parts.loss.num_patches
         )
       )(inputs.keys)
@@ -124,11 +125,11 @@ def test_each_player_moves_in_its_own_turn():
 
 
 def test_places_differ_and_are_each_their_own():
-  places = cut.sample_places(jax.random.key(0), (5, 7), 20)
+  places = sample_places(jax.random.key(0), (5, 7), 20)
   assert len(set(np.asarray(places))) == 20
   assert min(places) >= 0
   assert max(places) < 35
-  assert len(cut.sample_places(jax.random.key(0), (2, 3), 20)) == 6
+  assert len(sample_places(jax.random.key(0), (2, 3), 20)) == 6
 
 
 def test_the_keys_get_no_gradient():
