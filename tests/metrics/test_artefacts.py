@@ -52,6 +52,14 @@ def test_noise_has_no_grid():
   np.testing.assert_allclose(grid_energy(noise), 1.0, atol=0.06)
 
 
+def test_it_grows_with_the_square_of_a_grids_amplitude():
+  """What it is compared with has nothing of the grid."""
+  noise = np.random.default_rng(0).normal(size=(20, 64, 64, 1))
+  wave = grids(64, 64)['waves of period 4'][..., None]
+  small, large = (grid_energy(noise + a * wave) for a in (5.0, 50.0))
+  np.testing.assert_allclose(large / small, 100.0, rtol=0.05)
+
+
 def test_images_without_energy():
   assert grid_energy(np.full((2, 32, 32, 3), 0.25)) < 10.0
 

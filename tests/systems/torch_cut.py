@@ -66,13 +66,6 @@ def generator(p, x):
   return outputs
 
 
-def sizes(layers, size):
-  """Height and width of the layers' maps, for images of that size."""
-  by_layer = {0: size + 6} | dict.fromkeys(range(1, 7), size)
-  by_layer |= dict.fromkeys(range(7, 11), size // 2)
-  return [(by_layer.get(i, size // 4),) * 2 for i in layers]
-
-
 def discriminator(p, x, num_strided):
   for i in range(1, num_strided + 2):
     x = conv(x, p[f'conv{i}'], padding=1)
