@@ -63,6 +63,19 @@ def test_a_cycle_is_compared_with_where_it_began():
   assert errors.keys() == {'cycle_a', 'cycle_b', 'l1_a2b', 'l1_b2a'}
 
 
+def test_the_grid_is_that_of_translations_beside_that_of_their_target():
+  a, b = RNG.integers(64, 192, (2, 40, 32, 32, 1), np.uint8)
+  b[:, ::2, ::2] += 60  # the target has a grid of its own
+  dots = jnp.zeros((32, 32, 1)).at[::2, ::2].set(60 / 127.5)
+  translate = {
+    'a2b': lambda weights, image, key: image + dots,
+    'b2a': lambda weights, image, key: image,
+  }
+  errors = evaluator(translate, aligned=False).errors(WEIGHTS, Domains(a, b))
+  assert_allclose(errors['grid_a2b'], 1.0, atol=0.1)
+  assert errors['grid_b2a'] > 5.0
+
+
 def test_the_errors_are_of_the_given_weights():
   one = evaluator(BOTH)
   before = one.errors(WEIGHTS, IMAGES)

@@ -215,6 +215,12 @@ def test_noise_depends_on_the_seed_and_the_name_alone(noisy, photos, made):
   translate_files(noisy, photos / 'ä 数.png', made / 'alone')
   alone = contents(made / 'alone')
   assert alone == {'ä 数.png': together['ä 数.png']}
+  for folder in ('1', '2'):
+    write(photos / folder / 'a.png', picture(20, 36))
+  translate_files(noisy, photos, made / 'deep')
+  one, other = (contents(made / 'deep' / folder) for folder in ('1', '2'))
+  assert one.keys() == other.keys()
+  assert one != other
   translate_files(noisy, photos / 'ä 数.png', made / 'other', seed=1)
   assert contents(made / 'other') != alone
 

@@ -26,6 +26,7 @@ from tests.systems.test_gan import draw_key
 POLICY = 'translation,cutout'
 
 
+@pytest.mark.systems
 def test_both_players_see_all_images_augmented(tiny_dataset):
   """D's losses and penalties, then G's, by hand; G looks anew.
 

@@ -24,6 +24,7 @@ from gan_jax.runs.restore import load_run
 from gan_jax.training import loop
 from gan_jax.training.meter import Diverged
 from gan_jax.training.signals import Stopped
+from tests.tiers import in_systems
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def interrupt_at(monkeypatch, name, call):
   monkeypatch.setattr(Evaluator, name, slow)
 
 
-@pytest.mark.parametrize('best', [None, 'validation_error'])
+@pytest.mark.parametrize('best', [None, *in_systems('validation_error')])
 @pytest.mark.parametrize(
   ('name', 'call', 'step'),
   [('line', 1, 3), ('grids', 2, 6), ('line', 2, 6), ('result', 1, 8)],
