@@ -15,6 +15,7 @@ from gan_jax.image_pool import query_pool
 from gan_jax.runs.checkpoint import Checkpoints
 from gan_jax.runs.program import advance, build, init_state, state_template
 from gan_jax.systems.parts import translation
+from gan_jax.systems.state import Weights
 from gan_jax.training.loop import train
 from tests import made_up
 from tests.changes import with_sgd
@@ -162,6 +163,34 @@ def test_cycle_and_identity_cost_nothing_for_identity_generators(
     assert metrics[f'g_{name}'] == 0.0
   adversarial = metrics['g_loss_a2b'] + metrics['g_loss_b2a']
   np.testing.assert_allclose(metrics['g_loss'], 2.0 * adversarial, rtol=1e-6)
+
+
+@pytest.mark.systems
+@pytest.mark.usefixtures('plain_convolutions')
+def test_batch_norms_statistics_are_of_one_pass_over_data(config):
+  """A generator's of its own source, a discriminator's of its own domain."""
+  config.model.generator.normalization = 'batch'
+  config.model.discriminator.normalization = 'batch'
+  program = build(config, made_up.two_domains(config.data))
+  batch = batch_of(program)
+  old, new, _ = one_step(program, batch=batch)
+  networks = program.system.networks
+  # The generators move first, so that all passes are of the old parameters.
+  for player, kind, names in (
+    ('generator', 'generator', {'a2b': 'a', 'b2a': 'b'}),
+    ('discriminator', 'discriminator', {'a': 'a', 'b': 'b'}),
+  ):
+    before, after = (getattr(state, player) for state in (old, new))
+    assert before.model_state.keys() == after.model_state.keys() == {*names}
+    for name, domain in names.items():
+      weights = Weights(before.params[name], before.model_state[name])
+      image = batch[domain]['image']
+      _, want = networks[f'{kind} {name}'].apply(weights, image, train=True)
+      jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        after.model_state[name],
+        want,
+      )
 
 
 @pytest.mark.systems

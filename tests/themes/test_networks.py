@@ -6,12 +6,16 @@ works in bfloat16; those of the papers are exported and verified.
 
 import jax
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from tests.changes import changed, with_sgd
 from tests.conftest import call
 from tests.devices.test_parallel import tiny
-from tests.themes.test_options import states
+from tests.themes.same import (
+  assert_bfloat16_is_near_float32,
+  assert_resumes_to_the_bit,
+  states,
+)
 
 CONFIGS = {
   'deconv': 'fashion_dcgan',
@@ -40,9 +44,7 @@ def config_of(network, conditioning):
 @EACH
 def test_resuming_is_to_the_bit(network, conditioning):
   config, dataset = config_of(network, conditioning)
-  whole = states(config, dataset, 3)
-  rest = states(config, dataset, 3, start=1, state=whole[0][0])
-  jax.tree.map(assert_array_equal, rest, whole[1:])
+  assert_resumes_to_the_bit(config, dataset)
 
 
 @EACH
@@ -63,13 +65,7 @@ def test_two_devices_are_one(network, conditioning):
 @EACH
 def test_bfloat16_is_near_float32(network, conditioning):
   config, dataset = config_of(network, conditioning)
-  exact = states(config, dataset, 1)[-1]
-  config.dtype = 'bfloat16'
-  state, metrics = states(config, dataset, 1)[-1]
-  assert {str(x.dtype) for x in jax.tree.leaves(state)} <= {'float32', 'int32'}
-  for name in ('d_loss', 'g_loss'):
-    assert_allclose(metrics[name], exact[1][name], rtol=0.05, atol=0.02)
-    assert metrics[name] != exact[1][name]
+  assert_bfloat16_is_near_float32(config, dataset)
 
 
 @pytest.mark.parametrize('name', ['digits_cgan', 'mnist_cgan'])

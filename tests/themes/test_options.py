@@ -10,11 +10,15 @@ import itertools
 import jax
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
-from gan_jax.runs.program import advance, build, init_state
 from tests.changes import changed
 from tests.devices.test_parallel import tiny
+from tests.themes.same import (
+  assert_bfloat16_is_near_float32,
+  assert_resumes_to_the_bit,
+  states,
+)
 from tests.themes.test_accumulation import assert_pieces_are_the_whole
 from tests.tiers import in_systems
 
@@ -74,17 +78,6 @@ def config_of(row):
   return config, dataset
 
 
-def states(config, dataset, num_steps, start=0, state=None):
-  """The states after each step."""
-  program = build(config, dataset)
-  state = init_state(program) if state is None else state
-  found = []
-  for step, state, metrics in advance(program, state, start):  # noqa: B020
-    found.append(jax.device_get((state, metrics)))
-    if step == num_steps:
-      return found
-
-
 EACH = pytest.mark.parametrize('row', range(6))
 FAST = pytest.mark.parametrize('row', [1, *in_systems(0, 2, 3, 4, 5)])
 
@@ -98,11 +91,8 @@ def test_every_pair_of_options_is_tried():
 
 @FAST
 def test_resuming_is_to_the_bit(row):
-  """From the host's copy of a state, whatever is not in it is forgotten."""
   config, dataset = config_of(row)
-  whole = states(config, dataset, 4)
-  rest = states(config, dataset, 4, start=2, state=whole[1][0])
-  jax.tree.map(assert_array_equal, rest, whole[2:])
+  whole = assert_resumes_to_the_bit(config, dataset, 4, start=2)
   moved = jax.tree.map(
     lambda a, b: abs(np.float64(a) - b).max(), whole[0][0], whole[3][0]
   )
@@ -134,9 +124,4 @@ def test_pieces_are_the_whole(row):
 @EACH
 def test_bfloat16_is_near_float32(row):
   config, dataset = config_of(row)
-  exact = states(config, dataset, 3)[-1]
-  config.dtype = 'bfloat16'
-  (state, metrics) = states(config, dataset, 3)[-1]
-  assert {str(x.dtype) for x in jax.tree.leaves(state)} <= {'float32', 'int32'}
-  for name in ('d_loss', 'g_loss'):
-    assert_allclose(metrics[name], exact[1][name], rtol=0.05, atol=0.02)
+  assert_bfloat16_is_near_float32(config, dataset, 3)
