@@ -115,14 +115,17 @@ class RunDirectory:
     return value
 
   def read_data(self) -> dict[str, Any]:
-    """data.json: {'spec': the data's spec as a dict, 'sha256': hashes}."""
+    """data.json: {'spec': the data's spec as a dict, 'sha256': hashes}.
+
+    And 'num_skipped', where files were.
+    """
     return formats.read_data(
       self._stored_data(), self._stored_config(), self.data, self.version()
     )
 
   def _stored_data(self) -> dict[str, Any]:
     data = self.read_json(self.data)
-    good = data.keys() - {'format'} == {'spec', 'sha256'}
+    good = data.keys() - {'format', 'num_skipped'} == {'spec', 'sha256'}
     good = good and all(isinstance(data[x], dict) for x in ('spec', 'sha256'))
     if not good:
       raise InputError(f'{self.data} is not the file that a run writes')
@@ -287,10 +290,11 @@ def config_text(config: ConfigDict) -> str:
 def data_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
   """The differences between two data.json, as 'what: old -> new'.
 
-  `class_counts` that an older version did not record, None, do not count.
+  `class_counts` that an older version did not record, None, do not count; nor
+  does how many files were skipped, if the others are the same.
   """
   lines = []
-  for group in sorted(old.keys() | new.keys()):
+  for group in ('sha256', 'spec'):
     before, after = old.get(group, {}), new.get(group, {})
     for key in sorted(before.keys() | after.keys()):
       unknown = key == 'class_counts' and before.get(key, 0) is None

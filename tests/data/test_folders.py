@@ -1,3 +1,4 @@
+import json
 import zipfile
 
 import numpy as np
@@ -6,6 +7,7 @@ from ml_collections import ConfigDict
 from numpy.testing import assert_array_equal
 from PIL import Image
 
+from gan_jax.config import load_config
 from gan_jax.core.errors import InputError
 from gan_jax.data.folders import (
   find_classes,
@@ -14,6 +16,11 @@ from gan_jax.data.folders import (
   load_image_folder,
 )
 from gan_jax.data.image_files import Pictures, StoredImages
+from gan_jax.runs import restore
+from gan_jax.training import loop
+from gan_jax.training.describe import describe
+from gan_jax.training.verify import verify
+from tests.conftest import ROOT
 
 FINDERS = (find_pairs, find_domains, find_classes)
 
@@ -408,3 +415,27 @@ def test_a_test_part_is_put_aside_if_asked_for(root, num_test, count):
       load(root / 'split', 2, num_test=num_test)
   else:
     assert len(load(root / 'split', 2, num_test=num_test).test.label) == 4
+
+
+def test_a_run_counts_what_it_skips_and_says_that_an_epoch_is_short(
+  root, tmp_path, capsys
+):
+  write_classes(root, (8, 8))
+  (root / 'class 0/003.png').write_bytes(b'words')
+  config = load_config(str(ROOT / 'configs/mnist_gan.py:smoke'))
+  config.data.name, config.data.data_dir = 'image_folder', str(root)
+  config.data.made_up, config.data.on_bad_file = False, 'skip'
+  config.data.image_size, config.data.batch_size = 8, 4
+  config.data.num_validation, config.log.tensorboard = 2, False
+  config.train.num_steps, config.parallel = 2, 'jit'
+  note = 'note: an epoch of 13 images has only 3 steps'
+  assert note in describe(config)
+  loop.train(config, tmp_path / 'run')
+  assert note in capsys.readouterr().out
+  data = json.loads((tmp_path / 'run/data.json').read_text())
+  assert data['num_skipped'] == 1
+  run = restore.load_run(tmp_path / 'run')
+  assert restore.load_run_data(run).num_train == 13
+  config.train.num_steps = 4
+  assert loop.train(config, tmp_path / 'run')['steps'] == 4
+  assert verify(str(tmp_path / 'run')).finding is None
