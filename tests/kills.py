@@ -31,9 +31,10 @@ SYSTEMS = {
   'gan': ('configs/mnist_gan.py:smoke', 0.2),
   'ssgan': ('configs/digits_ssgan.py:smoke', 0.2),
   'improved_gan': ('configs/mnist_ssgan.py:smoke', 0.2),
-  'supervised': ('configs/digits_supervised.py:smoke', 0.2),
+  'supervised': ('configs/digits_supervised.py:smoke', 0.1),
   'pix2pix': ('configs/facades_pix2pix.py:smoke', 0.1),
   'cyclegan': ('configs/facades_cyclegan.py:smoke', 0.1),
+  'cut': ('configs/facades_cut.py:smoke', 0.1),
 }
 NUM_STEPS, SAVE_EVERY = 40, 4
 

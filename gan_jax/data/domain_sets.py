@@ -16,6 +16,7 @@ from gan_jax.data.image_files import (
   Scan,
   Source,
   StoredImages,
+  note_skipped,
   refuse_bad,
   scan,
 )
@@ -130,6 +131,7 @@ def _usable(
   bad = [reason for each in scans.values() for reason in each.bad.values()]
   if bad and config.on_bad_file == 'stop':
     refuse_bad(bad, sum(len(each.sizes) for each in scans.values()))
+  note_skipped(bad)
   usable, num_skipped = {}, 0
   for split, sources in splits.items():
     found = [scans[split, domain] for domain in 'ab']

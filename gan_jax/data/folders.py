@@ -22,6 +22,7 @@ from gan_jax.data.image_files import (
   is_image,
   list_folder,
   map_in_threads,
+  note_skipped,
   read_image,
   refuse_bad,
   resize,
@@ -276,6 +277,7 @@ def load_image_folder(config) -> Dataset:
     bad += reasons
   if bad and (config.on_bad_file == 'stop' or len(bad) == num):
     refuse_bad(bad, num)
+  note_skipped(bad)
   train = parts['train']
   num_classes = 1 + int(max(labels.max() for _, labels in found.values()))
   if 'test' in parts:

@@ -50,8 +50,19 @@ def find_images(folder: pathlib.Path) -> list[pathlib.Path]:
       raise InputError(
         f'{path} is a folder where only images should be; move it away'
       )
+  return select_images(folder, paths)
+
+
+def select_images(
+  folder: pathlib.Path, paths: Sequence[pathlib.Path]
+) -> list[pathlib.Path]:
+  """Selects the image files among those in a folder; a note names the others.
+
+  Raises:
+    InputError: there are none.
+  """
   images = [path for path in paths if is_image(path)]
-  others = [path.name for path in paths if not is_image(path)]
+  others = [str(x.relative_to(folder)) for x in paths if not is_image(x)]
   if not images:
     only = f', only {enumeration(others)}' if others else ''
     raise InputError(
@@ -281,6 +292,12 @@ def scan(source: Source, channels: int) -> Scan:
     [size for size, _ in found],
     {i: reason for i, (_, reason) in enumerate(found) if reason is not None},
   )
+
+
+def note_skipped(reasons: Iterable[str]) -> None:
+  """Prints a note that names the files that are skipped, and why."""
+  for reason in dict.fromkeys(reasons):
+    print(f'note: skipped, {reason.partition("; ")[0]}', file=sys.stderr)
 
 
 def refuse_bad(reasons: Iterable[str], total: int) -> NoReturn:

@@ -16,7 +16,12 @@ from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
 from gan_jax.core.types import PRNGKey
 from gan_jax.data.batches import to_uint8, to_unit_range
-from gan_jax.data.image_files import image_size, list_folder, read_image
+from gan_jax.data.image_files import (
+  image_size,
+  list_folder,
+  read_image,
+  select_images,
+)
 from gan_jax.runs.grids import save_png
 from gan_jax.runs.restore import TrainedRun, load_generator
 
@@ -36,8 +41,8 @@ def translate_files(
 
   Args:
     workdir: the run directory.
-    source: an image file, or a folder of which every file is tried, those in
-      its sub-folders too.
+    source: an image file, or a folder of them, with sub-folders; a note names
+      files of other kinds.
     output: the folder for the translations, each of its image's size and name,
       as .png, in the same sub-folder; it is made if need be. Where names differ
       in their extension alone, it is kept: a.jpg beside a.png becomes
@@ -145,13 +150,11 @@ def _plan(
 ) -> dict[pathlib.Path, pathlib.Path]:
   """Plans the output file of each input."""
   if source.is_dir():
-    paths = list(_walk(source, output.absolute()))
+    paths = select_images(source, list(_walk(source, output.absolute())))
   elif source.exists():
     paths = [source]
   else:
     raise InputError(f'there is no {source}; name an image or a folder of them')
-  if not paths:
-    raise InputError(f'{source} holds no images; put some into it')
   if output.exists() and not output.is_dir():
     raise InputError(f'{output} is a file; name a folder for the translations')
   root = source if source.is_dir() else source.parent

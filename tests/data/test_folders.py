@@ -431,7 +431,9 @@ def test_a_run_counts_what_it_skips_and_says_that_an_epoch_is_short(
   note = 'note: an epoch of 13 images has only 3 steps'
   assert note in describe(config)
   loop.train(config, tmp_path / 'run')
-  assert note in capsys.readouterr().out
+  printed = capsys.readouterr()
+  assert note in printed.out
+  assert f'skipped, cannot read {root}/class 0/003.png: ' in printed.err
   data = json.loads((tmp_path / 'run/data.json').read_text())
   assert data['num_skipped'] == 1
   run = restore.load_run(tmp_path / 'run')
