@@ -43,4 +43,6 @@ def run(values: cli.Flags) -> int | None:
   print(f'\n{result.table}')
   print(f'pictures: {values.workdir}/*/samples/; table: '
         f'{values.workdir}/table.md')  # fmt: skip
+  if not result.failed:
+    print(cli.closing_lines(result.workdirs[0]))
   return 1 if result.failed else 0

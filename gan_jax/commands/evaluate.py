@@ -3,20 +3,20 @@
 Of a system that classifies, the error; of one that generates, how much samples
 differ and how near they are to training images, beside the data's own figures,
 and how much of a grid upsampling left in them: 1 is as much as in real images.
-With --metrics also how near made images are to real ones: fid (which brings the
-kernel distance, kid, along), kid, prdc (precision, recall, density, coverage),
-score (the Inception score of the extractor's classes), modes. Of a generator
-that has classes also class_accuracy, the share of samples that the extractor
-takes for the class they were asked for, and class_fid and class_kid, of each
-class and their mean.
+With --metrics also how near generated images are to real ones: fid (which
+brings the kernel distance, kid, along), kid, prdc (precision, recall, density,
+coverage), score (the Inception score of the extractor's classes), modes. Of a
+generator that has classes also class_accuracy, the share of samples that the
+extractor takes for the class they were asked for, and class_fid and class_kid,
+of each class and their mean.
 
   gan-jax evaluate --workdir=runs/a
   gan-jax evaluate --workdir=runs/a --metrics=fid,prdc \\
     --extractor=runs/digits_classifier --num_samples=5000
   gan-jax evaluate --workdir=runs/classes --labels=0-9 \\
     --metrics=class_accuracy,class_kid --extractor=runs/digits_classifier
-  gan-jax evaluate --real=photos --fake=made --metrics=fid \\
-    --extractor=inception:inception.npz
+  gan-jax evaluate --real=photos --fake=samples.npz --resize=64 \\
+    --metrics=fid --extractor=inception:inception.npz
 """
 
 import json
@@ -34,8 +34,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def define(values: cli.Flags) -> None:
   cli.define_path(values, 'workdir', 'Run directory.')
-  cli.define_path(values, 'real', 'Folder of real images; with --fake.')
-  cli.define_path(values, 'fake', 'Folder of made ones; with --real.')
+  cli.define_path(
+    values,
+    'real',
+    'Folder of real images, or FILE.npz with an array samples; with --fake.',
+  )
+  cli.define_path(values, 'fake', 'The same for generated ones; with --real.')
+  flags.DEFINE_integer(
+    'resize',
+    None,
+    'With --real: resize the central square of each image to this side.',
+    lower_bound=8,
+    upper_bound=4096,
+    flag_values=values,
+  )
   flags.DEFINE_string(
     'metrics',
     None,
@@ -83,13 +95,18 @@ def run(values: cli.Flags) -> int | None:
     raise cli.InputError('give either --workdir, or both --real and --fake')
   if folders and values.metrics is None:
     raise cli.InputError('give --metrics, such as fid,prdc')
+  from gan_jax.evaluation import folders as image_folders
   from gan_jax.evaluation import scoring
 
   options = {'metrics': values.metrics, 'extractor': values.extractor}
   if folders and values.labels:
     raise cli.InputError('--labels is of a run: leave it out with --real')
+  if values.resize and not folders:
+    raise cli.InputError('--resize is of folders: give --real and --fake')
   if folders:
-    result = scoring.compare_folders(*folders, **options)
+    result = image_folders.compare_folders(
+      *folders, size=values.resize, **options
+    )
   else:
     result = scoring.evaluate(
       values.workdir,

@@ -1,11 +1,14 @@
-"""Saves samples from a run's newest checkpoint: a grid, or an animation.
+"""Saves samples of a run: a grid, single images, arrays, or an animation.
 
 gan-jax sample --workdir=runs/a --num=64 --output=samples.png
+gan-jax sample --workdir=runs/a --num=50000 --output=samples.npz
+gan-jax sample --workdir=runs/a --num=1000 --output=images/
 gan-jax sample --workdir=runs/a --seeds=0-7 --interpolate=15 \
   --output=tour.gif
 gan-jax sample --workdir=runs/c --labels=0-9 --num=50 --output=classes.png
 """
 
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -13,6 +16,8 @@ from absl import flags
 
 from gan_jax.commands import cli
 from gan_jax.evaluation import samples
+
+_BATCH_SIZE = 64  # of single images and arrays
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,8 +80,22 @@ def define(values: cli.Flags) -> None:
     upper_bound=1000,
     flag_values=values,
   )
+  cli.define_checkpoint(values)
+  flags.DEFINE_integer(
+    'batch_size',
+    None,
+    'Images generated at once: 1 by default for grids and animations, 64 for '
+    'folders and arrays. An image does not depend on the others in its batch, '
+    'but another batch size may round it differently.',
+    lower_bound=1,
+    flag_values=values,
+  )
   cli.define_path(
-    values, 'output', 'PNG file, or GIF or WebP of an animation.', required=True
+    values,
+    'output',
+    'What to write: NAME.png, a grid; NAME/, a folder with a PNG file for each '
+    'sample; NAME.npz, an array of all; NAME.gif or NAME.webp, an animation.',
+    required=True,
   )
 
 
@@ -91,37 +110,64 @@ def run(values: cli.Flags) -> int | None:
   columns = values.columns
   if labels and len(labels) > 1 and not values['columns'].present:
     columns = len(labels)
+  kind = _kind(values.output, values['interpolate'].present)
+  _check(values, kind, seeds)
+  from gan_jax.evaluation import sample_files
+  from gan_jax.runs import grids, restore
+
+  if kind == 'folder':
+    sample_files.check_folder(output)
+  run = restore.load_generator(values.workdir, values.checkpoint)
+  rows = samples.latents(run, seeds, num)
+  if labels is not None:
+    rows = samples.of_classes(run, rows, labels)
+  if kind in ('arrays', 'folder'):
+    write = sample_files.write_arrays
+    if kind == 'folder':
+      write = sample_files.write_images
+    write(run, rows, output, values.batch_size or _BATCH_SIZE)
+    print(f'{len(rows.z)} images in {output}')
+    return
+  if kind == 'animation':
+    rows = samples.closed_tour(run, rows, values.interpolate)
+  panels = samples.generate(run, rows, values.batch_size or 1)
+  if values.neighbours:
+    panels = samples.beside_nearest(run, panels, values.data_dir)
+  columns *= 2 if values.neighbours else 1
+  print(*grids.save_panels(output, panels, columns), sep='\n')
+
+
+def _kind(output: str, tour: bool) -> str:
+  """Returns what --output asks for."""
+  kinds = {'.gif': 'animation', '.webp': 'animation'}
+  if not tour:
+    kinds = {'.png': 'grid', '.npz': 'arrays'}
+    if output.endswith(os.sep) or pathlib.Path(output).is_dir():
+      return 'folder'
+  kind = kinds.get(pathlib.Path(output).suffix.lower())
+  if kind is None or pathlib.Path(output).is_dir():
+    raise cli.InputError(
+      f'--output={output}: want a name that ends in .png, .npz or, for a '
+      'folder of images, /; with --interpolate in .gif or .webp'
+    )
+  return kind
+
+
+def _check(values: cli.Flags, kind: str, seeds: Sequence[int]) -> None:
+  """Raises InputError for flags that exclude each other."""
   given = {flag for flag in ('num', 'seed', 'columns') if values[flag].present}
-  tour = values['interpolate'].present
   for wrong, message in (
-    (output.suffix.lower() not in (('.gif', '.webp') if tour else ('.png',)),
-     f'--output={output}: want a name that ends in .png, or in .gif or .webp '
-     'with --interpolate'),
-    (output.is_dir(), f'--output={output} is a folder; name a file'),
     (values['seeds'].present and given & {'num', 'seed'},
      '--seeds names every sample: give no --num and no --seed beside it'),
     (values.label is not None and values['labels'].present,
      'give either --label or --labels'),
     (max(seeds) >= 2**32, f'--seeds={values.seeds}: want numbers below 2^32'),
-    (tour and len(seeds) < 2,
+    (kind == 'animation' and len(seeds) < 2,
      '--interpolate needs two seeds or more, e.g. --seeds=0-7'),
-    (tour and (values.neighbours or 'columns' in given),
-     '--interpolate shows single images: give no --neighbours, no --columns'),
+    (kind != 'grid' and (values.neighbours or 'columns' in given),
+     '--neighbours and --columns are for grids: give --output=NAME.png'),
     (values['data_dir'].present and not values.neighbours,
      '--data_dir is of use with --neighbours only'),
   ):  # fmt: skip
     if wrong:
       raise cli.InputError(message)
-  from gan_jax.runs import grids, restore
-
-  run = restore.load_generator(values.workdir)
-  z = samples.latents(run, seeds, num)
-  if labels is not None:
-    z = samples.of_classes(run, z, labels)
-  if tour:
-    z = samples.closed_tour(run, z, values.interpolate)
-  panels = samples.generate(run, z)
-  if values.neighbours:
-    panels = samples.beside_nearest(run, panels, values.data_dir)
-  columns *= 2 if values.neighbours else 1
-  print(*grids.save_panels(output, panels, columns), sep='\n')

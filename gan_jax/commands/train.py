@@ -8,16 +8,25 @@
 `gan-jax config SYSTEM` lists the keys of a config, as docs/config.md does.
 """
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from absl import flags
 
 from gan_jax.commands import cli
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-  """See `cli.call`."""
-  return cli.call('gan-jax train', __doc__, define, run, argv)
+def main(
+  argv: Sequence[str] | None = None, writers: Sequence[Callable] = ()
+) -> int:
+  """Runs the command; see `cli.call`.
+
+  Args:
+    argv: see there.
+    writers: `gan_jax.runs.metrics_log.Writer`s of a launcher of one's own.
+  """
+  do = functools.partial(run, writers=writers)
+  return cli.call('gan-jax train', __doc__, define, do, argv)
 
 
 def define(values: cli.Flags) -> None:
@@ -51,6 +60,13 @@ def define(values: cli.Flags) -> None:
     flag_values=values,
   )
   flags.DEFINE_string(
+    'profile_steps',
+    None,
+    'Write a profiler trace of these steps, e.g. 10-15, to profile/ in the run '
+    'directory, for TensorBoard and Perfetto.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
     'coordinator_address',
     None,
     'Of several processes that train together: '
@@ -73,7 +89,7 @@ def define(values: cli.Flags) -> None:
   )
 
 
-def run(values: cli.Flags) -> int | None:
+def run(values: cli.Flags, *, writers: Sequence[Callable] = ()) -> int | None:
   config = cli.config_of(values, run=values.workdir)
   for key, value in (
     ('source', values.init_from),
@@ -87,14 +103,15 @@ def run(values: cli.Flags) -> int | None:
   hosts.initialize(
     values.coordinator_address, values.num_processes, values.process_id
   )
-  from gan_jax.training import describe, loop
+  from gan_jax.training import describe, loop, profile
 
   if values.dry_run:
     print(describe.describe(config, values.workdir))
     return
   if not values.workdir:
     raise cli.InputError('give --workdir=DIR, where the run is to be kept')
-  result = loop.train(config, values.workdir)
+  steps = values.profile_steps and profile.parse_steps(values.profile_steps)
+  result = loop.train(config, values.workdir, writers=writers, profile=steps)
   if result is None:
     return  # the first process says it
   found = f'{result["steps"]} steps done'
@@ -104,3 +121,4 @@ def run(values: cli.Flags) -> int | None:
       f'from {result["num_labels"]} labels'
     )
   print(f'{found}; details in {values.workdir}/result.json')
+  print(cli.closing_lines(values.workdir))

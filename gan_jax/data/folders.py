@@ -295,6 +295,12 @@ def load_image_folder(config) -> Dataset:
   return dataset._replace(num_skipped=len(bad))
 
 
+def resize_square(image: np.ndarray, size: int) -> np.ndarray:
+  """Resizes the central square of an image, uint8 [H, W, C], to a side."""
+  side = min(image.shape[:2])
+  return resize(crop_to_native(image, (side, side)), (size, size))
+
+
 def _read_squares(
   split: str, pictures: Pictures, labels: np.ndarray, size: int
 ) -> tuple[Examples, list[str]]:
@@ -305,8 +311,7 @@ def _read_squares(
       image = read_image(path, 3)
     except InputError as error:
       return str(error)
-    side = min(image.shape[:2])
-    return resize(crop_to_native(image, (side, side)), (size, size))
+    return resize_square(image, size)
 
   read_all = map_in_threads(read, pictures.paths, f'reading {split} images')
   images = list(read_all)

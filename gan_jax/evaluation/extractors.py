@@ -100,7 +100,13 @@ def open_extractor(spec: str | None) -> Extractor:
     InputError: none is named, or what is named cannot be used.
   """
   if not spec:
-    raise InputError(f'no extractor is given; name one: {HELP}')
+    raise InputError(
+      'the metrics need an extractor of features: either train a classifier of '
+      'your data (configs/digits_classifier.py with --config.data.name and the '
+      'like) and give its run directory, or give inception:FILE with the '
+      'published weights, which gan-jax convert_inception writes; random is '
+      'for smoke tests'
+    )
   if spec == 'random':
     return random_extractor(sha256_of_tree)
   kind, _, path = spec.partition(':')

@@ -1,7 +1,7 @@
 """Samples of a trained generator, interpolations, nearest training images."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -94,29 +94,46 @@ def closed_tour(run: TrainedRun, ends: Latents, num_between: int) -> Latents:
   )
 
 
-def generate(run: TrainedRun, rows: Latents) -> dict[str, np.ndarray]:
+def generate(
+  run: TrainedRun, rows: Latents, batch_size: int = 1
+) -> dict[str, np.ndarray]:
   """Generates images from N latents with a run's generator.
 
   Returns:
     Panels by name, each uint8 [N, H, W, C] without padding. An image depends on
-    its own row alone, to the bit.
+    its own row and on `batch_size`, to the bit: with another batch size XLA may
+    round it differently.
   """
-  one = jax.jit(run.system.sampler.generate)
-  weights = run.state.generator.averaged
-  each = tqdm(
-    range(len(rows.z)), desc='generating', disable=not sys.stderr.isatty()
-  )
-  panels = [
-    one(weights, jax.tree.map(lambda x: x[i : i + 1], rows))  # noqa: B023
-    for i in each
-  ]
+  batches = list(generate_batches(run, rows, batch_size))
   return {
-    name: crop_to_native(
-      np.concatenate([to_uint8(panel[name]) for panel in panels]),
-      run.spec.native_size,
-    )
-    for name in panels[0]
+    name: np.concatenate([batch[name] for batch in batches])
+    for name in batches[0]
   }
+
+
+def generate_batches(
+  run: TrainedRun, rows: Latents, batch_size: int
+) -> Iterator[dict[str, np.ndarray]]:
+  """Yields the images of `generate`, at most `batch_size` at a time."""
+  function = jax.jit(run.system.sampler.generate)
+  weights = run.state.generator.averaged
+  num = len(rows.z)
+  bar = tqdm(
+    total=num, desc='generating', unit='image', disable=not sys.stderr.isatty()
+  )
+  with bar:
+    for start in range(0, num, batch_size):
+      # The last batch is filled up, so that all batches share one program.
+      index = np.minimum(np.arange(start, start + batch_size), num - 1)
+      panels = function(weights, jax.tree.map(lambda x: x[index], rows))  # noqa: B023
+      count = min(batch_size, num - start)
+      yield {
+        name: crop_to_native(
+          np.asarray(to_uint8(panel))[:count], run.spec.native_size
+        )
+        for name, panel in panels.items()
+      }
+      bar.update(count)
 
 
 def beside_nearest(

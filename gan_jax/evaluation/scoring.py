@@ -1,6 +1,5 @@
 """Scores of what a generator makes, beside the images of a split."""
 
-import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,7 +13,6 @@ from gan_jax.core.types import PRNGKey
 from gan_jax.data.batches import to_uint8, to_unit_range
 from gan_jax.data.dataset import Dataset, Examples, crop_to_native
 from gan_jax.data.domain_sets import DomainDataset
-from gan_jax.data.image_files import find_images, map_in_threads, read_image
 from gan_jax.data.spec import DataSpec, DomainSpec
 from gan_jax.evaluation import samples
 from gan_jax.evaluation.classification import make_error_rate, wilson_interval
@@ -368,65 +366,3 @@ def _samples(
     if grid is not None and name != 'data':
       figures[f'{name}_grid'] = grid
   return figures
-
-
-def compare_folders(
-  real: str, fake: str, *, metrics: str, extractor: str | None
-) -> dict[str, Any]:
-  """Compares the images of two folders, without any run.
-
-  Args:
-    real: a folder of images, all of one size.
-    fake: another, of the same size.
-    metrics: comma-separated names of `evaluation.quality.METRICS`.
-    extractor: see `training.extractors`.
-
-  Returns:
-    n_real, n_fake, the extractor, `metrics.grid_artefact` (None for images of
-    less than 24 pixels) and the values.
-
-  Raises:
-    InputError: images of several sizes, an empty folder, a file that is no
-      image; anything else that is bad among these.
-  """
-  names = parse_metrics(metrics)
-  found = open_extractor(extractor)
-  quality = Quality(names, found, batch_size=50)
-  channels = 3 if found.image_shape is None else found.image_shape[-1]
-  images = {
-    what: _read_folder(folder, channels, what)
-    for what, folder in (('real', real), ('fake', fake))
-  }
-  shapes = [x.shape[1:] for x in images.values()]
-  if shapes[0] != shapes[1]:
-    raise InputError(
-      f'the images in {real} are {"x".join(map(str, shapes[0][:2]))}, those in '
-      f'{fake} {"x".join(map(str, shapes[1][:2]))} pixels; resize one kind'
-    )
-  for what, x in images.items():
-    quality.check(len(x), x.shape[1:], f'{what} images')
-  features = [quality.features(x, what) for what, x in images.items()]
-  return {
-    'n_real': len(images['real']),
-    'n_fake': len(images['fake']),
-    'extractor': found.describe(),
-    'grid': grid_artefact(images['fake'], images['real']),
-    **quality.compare(*features),
-  }
-
-
-def _read_folder(folder: str, channels: int, what: str) -> np.ndarray:
-  """All images of a folder, uint8 [N, H, W, C]; InputError if sizes differ."""
-  paths = find_images(pathlib.Path(folder))
-  images = list(
-    map_in_threads(
-      lambda path: read_image(path, channels), paths, f'reading {what} images'
-    )
-  )
-  for path, image in zip(paths, images, strict=True):
-    if image.shape != images[0].shape:
-      raise InputError(
-        f'{path} is {image.shape[0]}x{image.shape[1]} pixels and {paths[0]} '
-        f'{images[0].shape[0]}x{images[0].shape[1]}; all must have one size'
-      )
-  return np.stack(images)

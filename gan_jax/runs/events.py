@@ -1,7 +1,11 @@
 """TensorBoard's event files."""
 
+import contextlib
 import pathlib
+import shutil
+import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 from tensorboardX import summary
@@ -10,6 +14,39 @@ from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.proto.summary_pb2 import Summary
 
 from gan_jax.core import os_errors
+from gan_jax.core.errors import InputError
+from gan_jax.data.image_files import read_image
+from gan_jax.runs.metrics_log import Write, numbers, read_lines, read_samples
+
+
+@contextlib.contextmanager
+def write_tensorboard(directory: pathlib.Path, start: int) -> Iterator[Write]:
+  """Mirrors a run's reports in DIR/tensorboard; a `metrics_log.Writer`.
+
+  The events are written anew from the run's files, which hold nothing after
+  step `start`.
+  """
+  del start
+  folder = directory / 'tensorboard'
+  shutil.rmtree(folder, ignore_errors=True)
+  events = EventFile(folder)
+
+  def write(step, values, pictures):
+    for name, value in values.items():
+      events.add_scalar(name, value, step)
+    for name, picture in pictures.items():
+      events.add_image(name, picture, step)
+    events.flush()
+
+  with contextlib.closing(events):
+    for line in read_lines(directory / 'metrics.jsonl'):
+      write(line['step'], numbers(line), {})
+    for step, name, path in read_samples(directory):
+      try:
+        write(step, {}, {name: read_image(path, 3)})
+      except InputError as error:
+        print(f'note: not in TensorBoard: {error}', file=sys.stderr)
+    yield write
 
 
 class EventFile:

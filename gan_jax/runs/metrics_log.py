@@ -1,12 +1,11 @@
-"""metrics.jsonl, and TensorBoard events made from it."""
+"""A run's metrics.jsonl and samples/, and the writers that mirror them."""
 
+import contextlib
 import json
 import os
 import pathlib
 import re
-import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,14 @@ import numpy as np
 from gan_jax.core import os_errors
 from gan_jax.core.errors import InputError
 from gan_jax.core.files import write_text
-from gan_jax.data.image_files import read_image
 from gan_jax.runs import grids
+
+# Called for each report: the step, its numbers by name, and its pictures by
+# name, uint8 [H, W, 3].
+Write = Callable[[int, Mapping[str, float], Mapping[str, np.ndarray]], None]
+# A context manager of the run directory and the step from which the run goes on
+# that yields what is called. Steps after it were dropped, and come again.
+Writer = Callable[[pathlib.Path, int], contextlib.AbstractContextManager[Write]]
 
 
 def read_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
@@ -42,64 +47,33 @@ def read_lines(path: pathlib.Path) -> Iterator[dict[str, Any]]:
 
 
 class MetricsLog:
-  """Appends to DIR/metrics.jsonl and mirrors it as TensorBoard events.
+  """Appends reports to DIR/metrics.jsonl and DIR/samples/, and to writers.
 
-  Opening it drops everything after step `start`, so that each step stands
-  once: later lines, later samples, and the events, which are made anew from
-  what is left.
+  Opening it drops later lines and samples than those of step `start`, so that
+  each step stands once.
 
   Args:
     directory: the run's.
     start: the step from which the run goes on.
-    tensorboard: whether to mirror.
+    writers: what else is told of each report, once it is on disk here.
   """
 
-  def __init__(self, directory: pathlib.Path, start: int, tensorboard: bool):
+  def __init__(
+    self, directory: pathlib.Path, start: int, writers: Sequence[Writer] = ()
+  ):
     self._path = path = directory / 'metrics.jsonl'
     lines = [line for line in read_lines(path) if line['step'] <= start]
     write_text(path, ''.join(json.dumps(line) + '\n' for line in lines))
-    self._samples = directory / 'samples'
-    for sample in self._sample_files():
-      if _step_of(sample) > start:
+    self._directory = directory
+    for step, _, sample in read_samples(directory):
+      if step > start:
         sample.unlink()
+    with contextlib.ExitStack() as stack:
+      self._writes = [
+        stack.enter_context(writer(directory, start)) for writer in writers
+      ]
+      self._writers = stack.pop_all()
     self._file = path.open('a')
-    events = directory / 'tensorboard'
-    self._events = None
-    if tensorboard:
-      # Slow to import, where PyTorch is installed above all.
-      from gan_jax.runs.events import EventFile
-
-      shutil.rmtree(events, ignore_errors=True)
-      self._events = EventFile(events)
-    for line in lines:
-      self._mirror(line)
-    for sample in self._sample_files():
-      self._mirror_file(sample)
-
-  def _sample_files(self) -> list[pathlib.Path]:
-    paths = sorted(self._samples.glob('*.png'))
-    return [p for p in paths if re.fullmatch(r'.+_\d{8}', p.stem)]
-
-  def _mirror(self, line: dict[str, Any]) -> None:
-    if self._events is not None:
-      for name, value in line.items():
-        if isinstance(value, float):
-          self._events.add_scalar(name, value, line['step'])
-      self._events.flush()
-
-  def _mirror_file(self, sample: pathlib.Path) -> None:
-    """Mirrors a sample of an earlier start; skips a damaged one."""
-    if self._events is not None:
-      try:
-        self._mirror_sample(sample, read_image(sample, 3))
-      except InputError as error:
-        print(f'note: not in TensorBoard: {error}', file=sys.stderr)
-
-  def _mirror_sample(self, path: pathlib.Path, image: np.ndarray) -> None:
-    if self._events is not None:
-      name = path.stem.rpartition('_')[0]
-      self._events.add_image(name, image, _step_of(path))
-      self._events.flush()
 
   def write(self, line: dict[str, Any]) -> None:
     """Adds a line; on disk when this returns."""
@@ -107,23 +81,43 @@ class MetricsLog:
       self._file.write(json.dumps(line) + '\n')
       self._file.flush()
       os.fsync(self._file.fileno())
-    self._mirror(line)
+
+  def write_report(
+    self, line: dict[str, Any], pictures: Mapping[str, np.ndarray]
+  ) -> None:
+    """Adds a report's line and its pictures, uint8 [H, W, 3] by name."""
+    self.write(line)
+    for name, picture in pictures.items():
+      self.write_sample(name, line['step'], picture)
+    for write in self._writes:
+      write(line['step'], numbers(line), pictures)
 
   def write_sample(self, name: str, step: int, image: np.ndarray) -> None:
     """Saves uint8 [H, W, 3] as samples/NAME_STEP.png."""
-    path = self._samples / f'{name}_{step:08d}.png'
-    grids.save_png(path, image)
-    self._mirror_sample(path, image)
+    grids.save_png(
+      self._directory / 'samples' / f'{name}_{step:08d}.png', image
+    )
 
   def close(self) -> None:
-    """Also after a failed write, whose line it tries to write again."""
-    try:
-      with os_errors.at(self._path):
-        self._file.close()
-    finally:
-      if self._events is not None:
-        self._events.close()
+    """Closes the writers and the file.
+
+    After a failed write this tries to write the line again.
+    """
+    with self._writers, os_errors.at(self._path):
+      self._file.close()
 
 
-def _step_of(sample: pathlib.Path) -> int:
-  return int(sample.stem.rpartition('_')[2])
+def numbers(line: Mapping[str, Any]) -> dict[str, float]:
+  """Returns the values of a line of metrics.jsonl that are metrics."""
+  return {k: value for k, value in line.items() if isinstance(value, float)}
+
+
+def read_samples(
+  directory: pathlib.Path,
+) -> list[tuple[int, str, pathlib.Path]]:
+  """Finds a run's sample grids: step, name and path of each."""
+  found = []
+  for path in sorted((directory / 'samples').glob('*.png')):
+    if match := re.fullmatch(r'(.+)_(\d{8})', path.stem):
+      found.append((int(match[2]), match[1], path))
+  return found

@@ -50,7 +50,9 @@ def load_run(
   return _load(workdir, checkpoint)
 
 
-def load_generator(workdir: str | os.PathLike) -> TrainedRun:
+def load_generator(
+  workdir: str | os.PathLike, checkpoint: str = 'latest'
+) -> TrainedRun:
   """Opens a run directory as `load_run` does, but for its generator alone.
 
   The discriminator is not read: its part of a checkpoint may be damaged, or
@@ -59,7 +61,7 @@ def load_generator(workdir: str | os.PathLike) -> TrainedRun:
   Raises:
     InputError: as `load_run`, or the system has no generator.
   """
-  run = _load(workdir, 'latest', discriminator=None, extra=None)
+  run = _load(workdir, checkpoint, discriminator=None, extra=None)
   if run.system.sampler is None and run.system.translator is None:
     raise InputError(f'system {run.config.system} has no generator')
   return run

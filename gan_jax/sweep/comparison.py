@@ -65,7 +65,7 @@ def compare(
     )
   book = _Table(workdir, list(configs))
   train_groups([[run] for run in runs], book, data, lanes=False)
-  return Result(book.write(), book.failed)
+  return Result(book.write(), book.failed, [book.path(run) for run in runs])
 
 
 def _plan_run(name: str, config: ConfigDict, seed: int) -> Run:

@@ -36,6 +36,7 @@ class Result(NamedTuple):
 
   table: str  # the contents of table.md
   failed: dict[str, str]  # reasons, by the runs' names
+  workdirs: list[pathlib.Path]  # of the runs that were asked for
 
 
 def sweep(
@@ -93,7 +94,7 @@ def sweep(
     if run.name not in asked:
       book.look(run)
   train_groups(groups, book, data, lanes=mode == 'vmap')
-  return Result(book.write(), book.failed)
+  return Result(book.write(), book.failed, [book.path(run) for run in runs])
 
 
 class Ledger(typing.Protocol):

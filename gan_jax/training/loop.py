@@ -1,8 +1,9 @@
 """The training loop: from a config to a finished run directory."""
 
 import contextlib
+import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from gan_jax.evaluation.evaluator import SHOWN
 from gan_jax.reporting.run_report import LiveReport
 from gan_jax.runs.checkpoint import Checkpoints, all_finite
 from gan_jax.runs.fingerprint import sha256_of_file
+from gan_jax.runs.metrics_log import Writer
 from gan_jax.runs.program import (
   Program,
   advance,
@@ -27,6 +29,7 @@ from gan_jax.systems import epoch_rows
 from gan_jax.systems.state import TrainState
 from gan_jax.training import session
 from gan_jax.training.meter import Clock, Diverged, Meter
+from gan_jax.training.profile import ProfiledSteps, profiled
 from gan_jax.training.signals import Interrupted, Stopped, StopRequest
 from gan_jax.training.waiting import compiling
 
@@ -36,6 +39,8 @@ def train(
   workdir: str,
   *,
   dataset: Dataset | DomainDataset | None = None,
+  writers: Sequence[Writer] = (),
+  profile: ProfiledSteps | None = None,
 ) -> dict[str, Any] | None:
   """Trains what `config` says in `workdir`, from where it was left.
 
@@ -46,6 +51,8 @@ def train(
     workdir: the run directory; made if it does not exist. The first process
       alone writes it; the others read its checkpoints.
     dataset: instead of the one that `config.data.name` names.
+    writers: what is told of each report, besides the files in `workdir`.
+    profile: the steps of which DIR/profile gets a trace.
 
   Returns:
     The contents of result.json; None on all processes but the first.
@@ -57,12 +64,17 @@ def train(
   """
   program = build(config, dataset)
   if hosts.is_first():
-    return _lead(program, workdir)
+    return _lead(program, workdir, writers, profile)
   _follow(program, workdir)
   return None
 
 
-def _lead(program: Program, workdir: str) -> dict[str, Any]:
+def _lead(
+  program: Program,
+  workdir: str,
+  writers: Sequence[Writer],
+  profile: ProfiledSteps | None,
+) -> dict[str, Any]:
   """Trains, and does all that is done once for all processes."""
   with session.opened(program, workdir) as run:
     program, directory, start = run.program, run.directory, run.start
@@ -71,13 +83,17 @@ def _lead(program: Program, workdir: str) -> dict[str, Any]:
     if run.finished:
       print(f'{directory.path} is finished: {plan.num_steps} steps')
       return directory.read_result()
+    if profile is not None:
+      profile.check(start, plan.num_steps)
     if program.origin is not None and start == 0:
       print(program.origin, flush=True)
     state = run.take_state()
     how = mode_in_use(program.config.parallel)
     if start:
       print(f'resuming {directory.path} from step {start}')
-    print(f'training by {how} on {jax.devices()[0].device_kind}', flush=True)
+    session.print_once(
+      f'training by {how} on {jax.devices()[0].device_kind}', sys.stdout
+    )
     if program.config.data.made_up:
       print(
         f'on random images in place of {program.config.data.name}, from which '
@@ -89,7 +105,7 @@ def _lead(program: Program, workdir: str) -> dict[str, Any]:
     live_report = LiveReport(directory)
     clock = Clock(epoch_rows(program.config), plan.steps_per_epoch)
     with StopRequest() as request:
-      with run.writing(state, how, request) as recorder:
+      with run.writing(state, how, request, writers) as recorder:
 
         def report(step, state, times):
           line = recorder.report(step, state, run.meter, times)
@@ -99,9 +115,26 @@ def _lead(program: Program, workdir: str) -> dict[str, Any]:
         def save(step, state):
           recorder.save(step, state, run.meter)
 
+        trace = iter
+        if profile is not None:
+          trace = functools.partial(
+            profiled,
+            steps=profile,
+            folder=directory.path / 'profile',
+            start=start,
+            steps_per_dispatch=plan.steps_per_dispatch,
+          )
         try:
           state = _train_steps(
-            program, start, state, run.meter, clock, request, report, save
+            program,
+            start,
+            state,
+            run.meter,
+            clock,
+            request,
+            report,
+            save,
+            trace,
           )
         except Diverged as error:
           raise Diverged(f'{error}; {_last_good(run.checkpoints)}') from None
@@ -171,6 +204,7 @@ def _train_steps(
   request: StopRequest,
   report: Callable[[int, TrainState, dict[str, float]], dict[str, Any]],
   save: Callable[[int, TrainState], None],
+  trace: Callable[[Iterator], Iterator] = iter,
 ) -> TrainState:
   """Steps until the end, and reports and saves as they are due."""
   plan = program.plan
@@ -191,9 +225,8 @@ def _train_steps(
   )
   with bar:
     wait = compiling(bar, request, start)
-    for step, state, metrics in advance(  # noqa: B020
-      program, state, start, wait
-    ):
+    dispatches = trace(advance(program, state, start, wait))
+    for step, state, metrics in dispatches:
       stop = agree(request.received or 0)  # read once: it can arrive any time
       meter.add(step, metrics)
       clock.step(plan.steps_per_dispatch)
@@ -207,7 +240,9 @@ def _train_steps(
         if due.report:
           line = report(step, state, clock.lap())
           if line:
-            bar.write(_summary(line, plan.num_steps, shown), file=sys.stdout)
+            left = clock.seconds_left(plan.num_steps - step)
+            told = _summary(line, program, shown, left)
+            bar.write(told, file=sys.stdout)
             sys.stdout.flush()
           # A stop may have come, and ended the report of the first process.
           stop = stop or int(hosts.from_first(request.received or 0))
@@ -230,9 +265,22 @@ def _last_good(checkpoints: Checkpoints) -> str:
 
 
 def _summary(
-  line: dict[str, Any], num_steps: int, shown: Mapping[str, str]
+  line: dict[str, Any],
+  program: Program,
+  shown: Mapping[str, str],
+  seconds_left: float | None,
 ) -> str:
-  """A report as a line for people."""
-  parts = [f'step {line["step"]:>6}/{num_steps}']
-  parts += [form.format(line[k]) for k, form in shown.items() if k in line]
+  """Returns a report as a line for people."""
+  step, num_steps = line['step'], program.plan.num_steps
+  images = step * epoch_rows(program.config)
+  if images >= 1000:
+    images = tqdm.format_sizeof(images)
+  parts = [
+    f'step {step:>{len(str(num_steps))}}/{num_steps}',
+    f'epoch {line["epoch"]:.1f}',
+    f'{images} images',
+    *(form.format(line[k]) for k, form in shown.items() if k in line),
+  ]
+  if seconds_left is not None:
+    parts.append(f'{tqdm.format_interval(seconds_left)} left')
   return '  '.join(parts)

@@ -89,6 +89,7 @@ class Clock:
     self._epoch_rows = epoch_rows
     self._steps_per_epoch = steps_per_epoch
     self._started: float | None = None  # None until the first step is over
+    self._begun, self._counted = 0.0, 0  # from then on, with everything
     self._steps = self._lap_steps = 0
     self._seconds = self._lap_seconds = 0.0
 
@@ -96,8 +97,10 @@ class Clock:
     """`num` more steps were dispatched."""
     if self._started is None:
       self.resume()
+      self._begun = self._started
     else:
       self._lap_steps += num
+      self._counted += num
 
   def pause(self) -> None:
     if self._started is not None:
@@ -116,6 +119,12 @@ class Clock:
       'step_seconds': seconds,
       'epoch_seconds': seconds * self._steps_per_epoch,
     }
+
+  def seconds_left(self, num: int) -> float | None:
+    """Estimates the time of `num` steps, with their reports and saves."""
+    if not self._counted:
+      return None
+    return num * (time.perf_counter() - self._begun) / self._counted
 
   def images_per_second(self) -> float | None:
     """Over all laps; None if no step was timed."""

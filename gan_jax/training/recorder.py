@@ -66,9 +66,7 @@ class Recorder:
         grids = self._evaluator.grids(own)
     except Interrupted:
       return {}
-    self._log.write(line)
-    for name, grid in grids.items():
-      self._log.write_sample(name, step, grid)
+    self._log.write_report(line, grids)
     value = line.get(self._best_metric)
     if value is not None and math.isfinite(value):
       self._values[step] = value

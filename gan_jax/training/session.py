@@ -1,10 +1,11 @@
 """Opening a run: whatever can refuse is asked before anything is changed."""
 
 import contextlib
+import functools
 import os
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TextIO
 
 import jax
 
@@ -16,7 +17,7 @@ from gan_jax.devices import hosts
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.runs.checkpoint import Checkpoints
 from gan_jax.runs.directory import RunDirectory
-from gan_jax.runs.metrics_log import MetricsLog
+from gan_jax.runs.metrics_log import MetricsLog, Writer
 from gan_jax.runs.program import Program, init_state, state_template
 from gan_jax.runs.record import told
 from gan_jax.runs.stored_state import Restored
@@ -93,7 +94,11 @@ class Session:
 
   @contextlib.contextmanager
   def writing(
-    self, state: TrainState, how: str, request: StopRequest
+    self,
+    state: TrainState,
+    how: str,
+    request: StopRequest,
+    writers: Sequence[Writer] = (),
   ) -> Iterator[Recorder]:
     """Yields what writes to the directory, which is changed from here on.
 
@@ -101,6 +106,7 @@ class Session:
       state: the state after `start` steps.
       how: how the batch is split; see `parallel.mode_in_use`.
       request: what stops the run.
+      writers: what is told of each report, besides TensorBoard.
     """
     directory, plan = self.directory, self.program.plan
     config = self.program.config
@@ -119,13 +125,17 @@ class Session:
     for change in directory.record_environment(
       self.start, how, plan.report_every
     ):
-      to_stderr(f'note: {change}; results may differ in the last bits')
+      note = f'note: {change}; results may differ in the last bits'
+      print_once(note, sys.stderr)
     # A stop may have given up the report that was due at the start: it is
     # written now, and the lines of that step anew, in their usual order.
     pending = plan.due(self.start).report and not self.meter.empty
-    log = MetricsLog(
-      directory.path, self.start - pending, config.log.tensorboard
-    )
+    if config.log.tensorboard:
+      # Slow to import, where PyTorch is installed above all.
+      from gan_jax.runs.events import write_tensorboard
+
+      writers = [write_tensorboard, *writers]
+    log = MetricsLog(directory.path, self.start - pending, writers)
     best = config.checkpoint.best_metric
     values = {x['step']: x[best] for x in self._record.lines if best in x}
     recorder = Recorder(
@@ -219,3 +229,9 @@ def _newest(
 def to_stderr(text: str) -> None:
   """Prints a note without waiting for more."""
   print(text, file=sys.stderr, flush=True)
+
+
+@functools.cache
+def print_once(text: str, file: TextIO) -> None:
+  """Prints what holds for every run that this process trains."""
+  print(text, file=file, flush=True)

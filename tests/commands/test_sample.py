@@ -93,16 +93,19 @@ def test_each_sample_has_its_nearest_training_image_beside_it(
 @pytest.mark.parametrize(
   ('args', 'message'),
   [
-    (('--output=x.jpg',), 'x.jpg: want a name that ends in .png, or in .gif'),
+    (('--output=x.jpg',), 'x.jpg: want a name that ends in .png, .npz or'),
+    (('--output=x',), 'x: want a name that ends in .png, .npz or, for'),
+    (('--output=x.npz', '--columns=2'), '--columns are for grids'),
+    (('--output=x/', '--neighbours'), '--columns are for grids'),
     (('--output=x.gif',), 'with --interpolate'),
-    (('--output=x.png', '--interpolate=2', '--seeds=0-3'), 'ends in .png, or'),
+    (('--output=x.png', '--interpolate=2', '--seeds=0-3'), 'with --interp'),
     (('--output=x.gif', '--interpolate=2'), 'two seeds or more'),
     (('--output=x.gif', '--interpolate=2', '--seeds=4'), 'two seeds or more'),
     (('--output=x.gif', '--interpolate=0', '--seeds=0-3'), '--interpolate'),
     (('--output=x.gif', '--interpolate=2', '--seeds=0-3', '--neighbours'),
-     'give no --neighbours'),
+     '--neighbours and --columns are for'),
     (('--output=x.gif', '--interpolate=2', '--seeds=0-3', '--columns=2'),
-     'give no --neighbours, no --columns'),
+     '--neighbours and --columns are for'),
     (('--output=x.png', '--seeds=0-3', '--num=4'), 'give no --num'),
     (('--output=x.png', '--seeds=0-3', '--seed=4'), 'give no --num'),
     (('--output=x.png', '--seeds=3-0'), 'runs backwards'),
@@ -118,11 +121,39 @@ def test_flags_that_do_not_go_together(refused, args, message):
   assert 'nowhere' not in done.stderr
 
 
-def test_an_output_that_is_a_folder(command, tmp_path):
-  (tmp_path / 'a.png').mkdir()
-  output = f'--output={tmp_path / "a.png"}'
-  done = command('sample', '--workdir=nowhere', output, status=2)
-  assert done.stderr == (f'error: {output} is a folder; name a file\n')
+def test_single_images_and_arrays_are_the_same(command, toy_run, tmp_path):
+  """In batches that do not divide their number, and into an empty folder."""
+  args = ('sample', f'--workdir={toy_run}', '--num=11', '--batch_size=4')
+  folder = tmp_path / 'images'
+  done = command(*args, f'--output={folder}/')
+  assert done.stdout == f'11 images in {folder}\n'
+  assert command(*args, f'--output={tmp_path}/all.npz').stderr == ''
+  with np.load(tmp_path / 'all.npz') as arrays:
+    assert arrays.files == ['samples']
+    images = arrays['samples']
+  assert (images.shape, images.dtype) == ((11, 8, 8, 1), np.uint8)
+  paths = sorted(folder.iterdir())
+  assert [path.name for path in paths] == [f'{i:06d}.png' for i in range(11)]
+  for path, image in zip(paths, images, strict=True):
+    assert_array_equal(np.asarray(Image.open(path)), image[..., 0])
+  command(*args, f'--output={tmp_path}/grid.png', '--columns=1')
+  assert_array_equal(tiles(tmp_path / 'grid.png')[:, ::8, ::8], images[..., 0])
+  done = command(*args, f'--output={folder}', status=2)
+  assert done.stderr.startswith(f'error: {folder} is not empty; ')
+
+
+def test_a_checkpoint_is_chosen(command, toy_run, refused, tmp_path):
+  def images(name, *args):
+    path = tmp_path / f'{name}.npz'
+    command('sample', f'--workdir={toy_run}', f'--output={path}', *args)
+    return np.load(path)['samples']
+
+  assert_array_equal(images('8', '--checkpoint=8'), images('latest'))
+  assert (images('4', '--checkpoint=4') != images('latest')).any()
+  refused(
+    "unknown checkpoint '5'; choose one of: 4, 6, 8", 'sample',
+    f'--workdir={toy_run}', f'--output={tmp_path}/x.png', '--checkpoint=5',
+  )  # fmt: skip
 
 
 @pytest.fixture(scope='module')
@@ -165,6 +196,13 @@ def test_samples_of_chosen_classes(conditional_run, command, tmp_path):
     '--seeds=0-3', '--labels=0,1,2,3', '--interpolate=3',
   )  # fmt: skip
   assert len(list(frames(tmp_path / 't.gif'))) == 16
+  args = (f'--workdir={conditional_run}', '--labels=0-9', '--num=20')
+  command('sample', *args, f'--output={tmp_path}/all.npz')
+  labels = np.load(tmp_path / 'all.npz')['label']
+  assert_array_equal(labels, [*range(10)] * 2)
+  command('sample', *args, f'--output={tmp_path}/files/')
+  names = sorted(path.name for path in (tmp_path / 'files').iterdir())
+  assert names == [f'{i:06d}_{i % 10}.png' for i in range(20)]
 
 
 def test_labels_that_cannot_be(conditional_run, toy_run, refused, tmp_path):

@@ -1,12 +1,10 @@
-"""What made images are like: of a run, of its checkpoints, of two folders."""
+"""Scores of the images that a run generates, by its checkpoints."""
 
 import json
-import math
 
 import jax
 import numpy as np
 import pytest
-from PIL import Image
 
 from gan_jax.config import load_config
 from gan_jax.core.errors import InputError
@@ -15,7 +13,7 @@ from gan_jax.data.batches import to_uint8
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.evaluation.extractors import open_extractor
 from gan_jax.evaluation.quality import Quality
-from gan_jax.evaluation.scoring import compare_folders, evaluate
+from gan_jax.evaluation.scoring import evaluate
 from gan_jax.runs.program import build, init_state
 from gan_jax.runs.restore import load_run
 from gan_jax.systems.system import Latents
@@ -144,7 +142,7 @@ def test_the_best_checkpoint_is_kept(
   ('changes', 'message'),
   [
     ({'eval.metrics': 'fid,is'}, "unknown metric 'is'"),
-    ({'eval.extractor': None}, 'no extractor is given; name one'),
+    ({'eval.extractor': None}, 'either train a classifier of your data'),
     ({'eval.extractor': 'nowhere'}, 'nowhere is not a run directory'),
     ({'eval.metrics': 'score'}, 'score needs a classifier'),
     ({'eval.num_samples': 5}, 'prdc needs 6 images or more .* not 5 samples'),
@@ -193,60 +191,6 @@ def test_a_run_of_no_classifier_is_refused(classifier, monkeypatch):
   without(monkeypatch, classifier=None)
   with pytest.raises(InputError, match='system toy, which is no classifier'):
     open_extractor(classifier)
-
-
-def save(folder, images):
-  folder.mkdir()
-  for i, image in enumerate(images):
-    Image.fromarray(image).save(folder / f'{i:03d} ü.png')
-
-
-@pytest.fixture
-def folders(tmp_path):
-  rng = np.random.default_rng(0)
-  images = rng.integers(0, 256, (2, 12, 8, 8), np.uint8)
-  save(tmp_path / 'real', images[0])
-  save(tmp_path / 'fake', images[1, :10] // 2)
-  return str(tmp_path / 'real'), str(tmp_path / 'fake')
-
-
-def test_folders_are_compared(folders, classifier):
-  options = {'metrics': 'fid,prdc,score,modes', 'extractor': classifier}
-  found = compare_folders(*folders, **options)
-  assert (found['n_real'], found['n_fake']) == (12, 10)
-  assert found['extractor']['name'] == 'classifier of digits'
-  assert found['fid'] > 0
-  assert math.isfinite(found['kid'])
-  assert found == compare_folders(*folders, **options)
-  same = compare_folders(folders[0], folders[0], **options)
-  assert same['precision'] == same['recall'] == same['coverage'] == 1.0
-  assert same['modes_kl'] == 0.0
-
-
-def test_bad_folders_fail(folders, tmp_path, classifier):
-  def compare(real, fake, extractor='random', metrics='fid'):
-    return compare_folders(
-      str(real), str(fake), metrics=metrics, extractor=extractor
-    )
-
-  real, _ = folders
-  with pytest.raises(InputError, match='there is no folder'):
-    compare(real, tmp_path / 'nowhere')
-  (tmp_path / 'empty').mkdir()
-  with pytest.raises(InputError, match='holds no images'):
-    compare(real, tmp_path / 'empty')
-  save(tmp_path / 'few', np.zeros((3, 8, 8), np.uint8))
-  with pytest.raises(InputError, match=r'fid needs 4 .* not 3 fake images'):
-    compare(real, tmp_path / 'few')
-  save(tmp_path / 'large', np.zeros((6, 9, 8), np.uint8))
-  with pytest.raises(InputError, match=r'are 8x8, those in .* 9x8 pixels'):
-    compare(real, tmp_path / 'large')
-  with pytest.raises(InputError, match='takes images of 8x8x1, not real'):
-    compare(tmp_path / 'large', tmp_path / 'large', classifier)
-  save(tmp_path / 'mixed', np.zeros((2, 8, 8), np.uint8))
-  Image.new('L', (4, 4)).save(tmp_path / 'mixed' / 'odd.png')
-  with pytest.raises(InputError, match=r'odd.png is 4x4 .* must have one size'):
-    compare(real, tmp_path / 'mixed')
 
 
 @pytest.mark.systems

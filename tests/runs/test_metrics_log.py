@@ -1,3 +1,4 @@
+import contextlib
 import json
 import struct
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from gan_jax.runs.events import EventFile, write_tensorboard
 from gan_jax.runs.metrics_log import MetricsLog, read_lines
 
 GREY = np.full((4, 4, 3), 128, np.uint8)
@@ -12,10 +14,10 @@ GREY = np.full((4, 4, 3), 128, np.uint8)
 
 @pytest.fixture
 def directory(tmp_path):
-  log = MetricsLog(tmp_path, 0, tensorboard=True)
+  log = MetricsLog(tmp_path, 0, [write_tensorboard])
   for step in (1, 2, 3, 4):
-    log.write({'step': step, 'd_loss': step / 3, 'label': 'text'})
-    log.write_sample('samples', step, GREY)
+    line = {'step': step, 'd_loss': step / 3, 'label': 'text'}
+    log.write_report(line, {'samples': GREY})
   log.close()
   return tmp_path
 
@@ -50,8 +52,8 @@ def test_opening_at_a_step_rolls_everything_back(directory):
   for path in (directory / 'tensorboard').iterdir():
     # Names hold the second: within it, the new file would replace the old.
     path.rename(path.with_name('events.out.tfevents.1.host'))
-  log = MetricsLog(directory, 2, tensorboard=True)
-  log.write({'step': 3, 'd_loss': 9.0})
+  log = MetricsLog(directory, 2, [write_tensorboard])
+  log.write_report({'step': 3, 'd_loss': 9.0}, {})
   log.close()
   lines = (directory / 'metrics.jsonl').read_text().splitlines()
   assert [json.loads(line)['step'] for line in lines] == [1, 2, 3]
@@ -70,28 +72,55 @@ def test_opening_at_a_step_rolls_everything_back(directory):
 def test_pictures_of_other_origin_are_left_alone(directory):
   for name in ('mine_99999.png', 'mine_2nd.png'):
     (directory / 'samples' / name).write_bytes(b'precious')
-  MetricsLog(directory, 2, tensorboard=False).close()
+  MetricsLog(directory, 2).close()
   names = {p.name for p in (directory / 'samples').iterdir()}
   assert names >= {'mine_99999.png', 'mine_2nd.png'}
   assert (directory / 'tensorboard').is_dir()
 
 
 def test_without_tensorboard_there_are_no_events(tmp_path):
-  MetricsLog(tmp_path, 0, tensorboard=False).close()
+  MetricsLog(tmp_path, 0).close()
   assert not (tmp_path / 'tensorboard').exists()
 
 
-@pytest.mark.parametrize('what', ['metrics.jsonl', 'tensorboard'])
-def test_a_full_disk_is_told_with_the_path(tmp_path, what):
-  log = MetricsLog(tmp_path, 0, tensorboard=True)
+def test_a_writer_is_told_of_reports_that_are_on_disk(tmp_path):
+  """Of their numbers and pictures, but not of other lines."""
+  told = []
+
+  @contextlib.contextmanager
+  def writer(directory, start):
+    told.append((directory, start))
+    yield lambda *report: told.append((*report, lines(directory)))
+    told.append('closed')
+
+  def lines(directory):
+    return len(list(read_lines(directory / 'metrics.jsonl')))
+
+  log = MetricsLog(tmp_path, 0, [writer])
+  log.write({'step': 1, 'state_sha256': 'abc'})
+  log.write_report({'step': 2, 'd_loss': 0.5, 'n_real': 7}, {'a': GREY})
+  log.close()
+  report = (2, {'d_loss': 0.5}, {'a': GREY}, 2)
+  assert told == [(tmp_path, 0), report, 'closed']
+  MetricsLog(tmp_path, 1, [writer]).close()
+  assert told[3:] == [(tmp_path, 1), 'closed']
+
+
+def test_a_full_disk_is_told_with_the_path(tmp_path):
+  log = MetricsLog(tmp_path, 0)
+  log._file.close()
+  log._file = open('/dev/full', 'w')  # noqa: SIM115
+  with pytest.raises(OSError, match='No space left') as caught:
+    log.write({'step': 1, 'd_loss': 1.0})
+  assert caught.value.filename == str(tmp_path / 'metrics.jsonl')
+
+
+def test_a_full_disk_of_events_is_told_with_the_path(tmp_path):
+  events = EventFile(tmp_path / 'tensorboard')
+  records = events._writer._py_recordio_writer
+  records._writer.close()
   with open('/dev/full', 'wb', buffering=0) as full:
-    if what == 'tensorboard':
-      records = log._events._writer._py_recordio_writer
-      records._writer.close()
-      records._writer = full
-    else:
-      log._file.close()
-      log._file = open('/dev/full', 'w')  # noqa: SIM115
+    records._writer = full
     with pytest.raises(OSError, match='No space left') as caught:
-      log.write({'step': 1, 'd_loss': 1.0})
-  assert caught.value.filename == str(tmp_path / what)
+      events.add_scalar('d_loss', 1.0, 1)
+  assert caught.value.filename == str(tmp_path / 'tensorboard')

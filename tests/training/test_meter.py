@@ -27,6 +27,8 @@ def test_a_clock_counts_steps_after_the_first_and_all_of_their_images(now):
   clock.step(2)
   clock.pause()
   assert clock.images_per_second() == 50 * 4 / 5.0
+  # Four steps took 53 seconds, with the report.
+  assert clock.seconds_left(8) == 8 * 53.0 / 4
 
 
 @pytest.mark.parametrize('system', ['ssgan', 'supervised', 'cyclegan'])
@@ -38,3 +40,4 @@ def test_a_step_takes_a_batch_where_players_have_one_turn(system):
 
 def test_no_time_no_speed():
   assert meter.Clock(10, 4).images_per_second() is None
+  assert meter.Clock(10, 4).seconds_left(3) is None

@@ -1,6 +1,7 @@
 """Flags, calls and exit statuses of the commands."""
 
 from gan_jax.commands.cli.call import PROGRAM, call, launch
+from gan_jax.commands.cli.closing import closing_lines
 from gan_jax.commands.cli.flags import (
   Flags,
   config_of,
@@ -18,6 +19,7 @@ __all__ = [
   'Flags',
   'InputError',
   'call',
+  'closing_lines',
   'config_of',
   'define_checkpoint',
   'define_config',

@@ -1,0 +1,48 @@
+"""Last lines of a training: where its pictures are, and what to do next."""
+
+import os
+import pathlib
+import shlex
+import shutil
+import sys
+
+from gan_jax.commands.cli.call import PROGRAM
+
+
+def closing_lines(workdir: str | os.PathLike) -> str:
+  """Returns the places of a finished run's pictures, and two commands for it.
+
+  Writes the run's report, unless the training did.
+  """
+  from gan_jax.reporting import run_report
+  from gan_jax.runs import restore
+
+  path = pathlib.Path(workdir)
+  report = path / run_report.REPORT
+  if not report.exists():
+    run_report.write_report(path, report, look=False)
+  *_, system = restore.open_system(path)
+  quoted, program = shlex.quote(str(path)), _program()
+  second = f'evaluate --workdir={quoted}'
+  if system.sampler is not None:
+    output = shlex.quote(str(path / 'more.png'))
+    second = f'sample --workdir={quoted} --output={output}'
+  return '\n'.join([
+    f'report: {report}; pictures: {path / "samples"}/',
+    'next, a closer look in the report, or '
+    + ('more samples:' if system.sampler is not None else 'scores:'),
+    f'  {program} report --workdir={quoted}',
+    f'  {program} {second}',
+  ])  # fmt: skip
+
+
+def _program() -> str:
+  """Returns the command by which this environment's program can be called."""
+  if shutil.which(PROGRAM):
+    return PROGRAM
+  path = pathlib.Path(sys.executable).parent / PROGRAM
+  if not path.exists():
+    return 'python -m gan_jax'
+  return (
+    os.path.relpath(path) if path.is_relative_to(os.getcwd()) else str(path)
+  )

@@ -1,0 +1,75 @@
+"""Profiler traces of a few training steps."""
+
+import pathlib
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import jax
+
+from gan_jax.core.errors import InputError
+
+
+class ProfiledSteps(NamedTuple):
+  """Training steps that are traced, counted from 1."""
+
+  first: int
+  last: int
+
+  def check(self, start: int, num_steps: int) -> None:
+    """Raises InputError unless a run that goes on from `start` trains them."""
+    if not start < self.first <= self.last <= num_steps:
+      raise InputError(
+        f'--profile_steps={self.first}-{self.last}: the run trains steps '
+        f'{start + 1}-{num_steps}; choose some of them'
+      )
+
+
+def parse_steps(text: str) -> ProfiledSteps:
+  """Parses a range of steps, e.g. 10-15.
+
+  Raises:
+    InputError: it is none.
+  """
+  match = re.fullmatch(r'(\d+)-(\d+)', text)
+  if not match:
+    raise InputError(f'--profile_steps={text}: want a range such as 10-15')
+  return ProfiledSteps(int(match[1]), int(match[2]))
+
+
+def profiled(
+  dispatches: Iterator[tuple[int, Any, Any]],
+  steps: ProfiledSteps,
+  folder: pathlib.Path,
+  *,
+  start: int,
+  steps_per_dispatch: int,
+) -> Iterator[tuple[int, Any, Any]]:
+  """Passes dispatches on and traces those that contain the steps.
+
+  Args:
+    dispatches: step, state and metrics after each dispatch.
+    steps: what to trace.
+    folder: where the trace goes: plugins/profile/TIME/ with an .xplane.pb file
+      for TensorBoard and perfetto_trace.json.gz for https://ui.perfetto.dev.
+    start: the step before the first dispatch.
+    steps_per_dispatch: of each dispatch.
+  """
+  done, running = start, False
+  try:
+    while True:
+      if done < steps.first <= done + steps_per_dispatch:
+        jax.profiler.start_trace(folder, create_perfetto_trace=True)
+        running = True
+      done, state, metrics = next(dispatches)
+      if running and done >= steps.last:
+        jax.block_until_ready(state)
+        running = False
+        jax.profiler.stop_trace()
+        print(f'profile of steps {steps.first}-{steps.last}: {folder}',
+              file=sys.stderr, flush=True)  # fmt: skip
+      yield done, state, metrics
+  finally:
+    if running:  # the training has ended within
+      jax.profiler.stop_trace()
