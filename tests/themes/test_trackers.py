@@ -52,7 +52,7 @@ class Recorder(types.ModuleType):
 
 
 @pytest.mark.parametrize(
-  ('code', 'name'), zip(EXAMPLES, ('wandb', 'mlflow'), strict=True)
+  ('code', 'name'), [*zip(EXAMPLES, ('wandb', 'mlflow'), strict=True)]
 )
 def test_a_launcher_tells_its_tracker_all_reports(
   code, name, tmp_path, monkeypatch
