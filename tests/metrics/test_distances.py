@@ -253,7 +253,7 @@ def test_bad_features_fail(x, message):
 def test_bad_sizes_fail():
   x = features(4, 2)
   for size in (1, 5):
-    with pytest.raises(ValueError, match=rf'2..4, .* got {size}; take smaller'):
+    with pytest.raises(ValueError, match=rf'2..4, .* got {size}; use smaller'):
       kernel_distance(x, x, subset_size=size)
   with pytest.raises(ValueError, match='num_subsets'):
     kernel_distance(x, x, subset_size=2, num_subsets=0)
