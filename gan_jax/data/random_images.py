@@ -53,7 +53,7 @@ def made_up_domains(
   aligned: bool = True,
   a_channels: int | None = None,
 ) -> DomainDataset:
-  """Draws images [H, W, C] of two domains; others have size `seen`."""
+  """Draws images [H, W, C] of two domains; held-out ones have size `seen`."""
   rng = np.random.default_rng(0)
 
   def domains(num, height, width):

@@ -119,7 +119,7 @@ def test_features_are_those_on_the_way_to_the_image():
   )
   assert last.shape == (1, 2, 2, 8)
   with pytest.raises(
-    InputError, match='last block is layer 12, and layer 13 of'
+    InputError, match='last block is layer 12, so it has no features'
   ):
     g.apply(variables, x, train=False, layers=(13,))
 
