@@ -20,17 +20,17 @@ WRAP = pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
 
 
 def between(d_fn, x):
-  """The third penalty as a function of one batch, at x itself."""
+  """Computes the third penalty of one batch, at x itself."""
   return gradient_penalty(d_fn, x, x, jnp.full(len(x), 0.5, x.dtype))
 
 
 def around(d_fn, x):
-  """The fourth one likewise."""
+  """Computes the fourth penalty of one batch, at x itself."""
   return dragan_penalty(d_fn, x, jnp.zeros_like(x))
 
 
 def doubled(d_fn, x):
-  """The fifth one with an augmentation that doubles."""
+  """Computes the fifth penalty with an augmentation that doubles."""
   return consistency_penalty(d_fn, x, 2.0 * x)
 
 
@@ -49,7 +49,7 @@ def linear(weight):
 
 
 def quadratic(a):
-  """a ||x||^2 / 2, whose slope at x is a x."""
+  """Returns a ||x||^2 / 2, whose gradient at x is a x."""
   return lambda x: 0.5 * a * jnp.square(x).reshape(len(x), -1).sum(axis=1)
 
 
@@ -108,7 +108,7 @@ def test_the_slope_is_taken_at_the_perturbed_data():
 
 
 def test_the_change_of_a_rows_logits_by_hand():
-  """Of two patches, one changes by 3 and one by -4."""
+  """One of the two patches changes by 3, the other by -4."""
   images = jnp.array([[1.0, 2.0], [5.0, 6.0]])
   augmented = jnp.array([[4.0, -2.0], [5.0, 6.5]])
   value = consistency_penalty(lambda x: x[:, :, None, None], images, augmented)
@@ -118,7 +118,7 @@ def test_the_change_of_a_rows_logits_by_hand():
 
 
 def test_gradient_of_the_consistency_penalty():
-  """The same with the two exchanged: neither side is held fixed."""
+  """Exchanging the two changes nothing: neither side is held fixed."""
   params = normal(3, 4), normal(4, 2, seed=1)
   images, augmented = normal(2, 5, 3, seed=2)
 
@@ -222,7 +222,7 @@ def test_gradient_is_finite_difference(penalty):
 @WRAP
 @pytest.mark.parametrize('size', [0.0, 1e-20, 1e-22, 1e-25])
 def test_a_flat_discriminator_has_a_finite_gradient(penalty, wrap, size):
-  """Also where the norm is not 0, but its square rounds to 0."""
+  """This includes norms that are not 0, but whose square rounds to 0."""
   weight, x = jnp.full(3, size), normal(5, 3)
 
   @wrap
@@ -287,7 +287,7 @@ def test_descent_leads_to_the_target(penalty):
     gradient = jax.grad(lambda w: penalty(linear(w), x).mean())(weight)
     return weight - 0.25 * gradient, None
 
-  # The distance to the target halves in each step, the direction stays.
+  # Each step halves the distance to the target and keeps the direction.
   found, _ = jax.lax.scan(step, weight, length=30)
   expected = weight / np.linalg.norm(weight)
   np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -448,7 +448,7 @@ def test_lecam_in_float64():
 
 
 def test_lecam_pulls_logits_to_the_others_average_only():
-  """A gradient of 2 (D - anchor) where a logit is beyond it, else of 0."""
+  """The gradient is 2 (D - anchor) where a logit is beyond it, else 0."""
 
   def total(real, fake):
     return lecam_penalty(real, fake, 1.0, -1.0).sum()

@@ -173,7 +173,7 @@ def test_the_keys_get_no_gradient():
   [
     (
       {'model.heads.layers': (0, 99)},
-      'block is layer 13, and layer 99 of it',
+      'block is layer 13, so it has no features of layer 99',
     ),
     ({'model.generator.name': 'unet'}, 'must be one of: resnet'),
     (

@@ -215,7 +215,7 @@ def test_a_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
 
 
 def test_a_name_that_no_file_can_have(toy_config, tiny_dataset):
-  with pytest.raises(InputError, match='holds a NUL'):
+  with pytest.raises(InputError, match='contains a NUL'):
     loop.train(toy_config, 'a\0b', dataset=tiny_dataset)
 
 
@@ -232,7 +232,7 @@ def test_a_state_that_cannot_fit_is_refused(
   """By shape arithmetic: the first layer's weights, Adam's two, the average."""
   monkeypatch.setattr(memory, 'host_bytes', lambda: 2**34)
   toy_config.model.z_dim = 10**8
-  with pytest.raises(InputError, match=r'would take 95\.4 GiB .* are 16\.0'):
+  with pytest.raises(InputError, match=r'would take 95\.4 GiB .* only 16\.0'):
     loop.train(toy_config, tmp_path / 'run', dataset=tiny_dataset)
   assert not (tmp_path / 'run').exists()
 

@@ -36,8 +36,8 @@ def train(workdir, *args, config='tests/toy.py', **limits):
 @pytest.mark.parametrize(
   ('limits', 'message'),
   [
-    ({'FSIZE': 1000}, 'File too large; raise the limit of file sizes'),
-    ({'NOFILE': 36}, 'Too many open files; raise the limit of open files'),
+    ({'FSIZE': 1000}, 'File too large; raise the limit on file sizes'),
+    ({'NOFILE': 36}, 'Too many open files; raise the limit on open files'),
   ],
 )
 def test_what_is_too_little_is_told_in_a_line(tmp_path, limits, message):
