@@ -4,7 +4,8 @@
     init.json, .npz     what it started from, if from another run's parameters
     data.json           shapes and sha256 of the data, and of the kept labels
     environment.json    versions, devices and commit, once per start
-    metrics.jsonl       a line per report, and one per checkpoint with its hash
+    metrics.jsonl       a line per report, one per checkpoint with its hash,
+                        and one of a divergence
     tensorboard/        the same curves
     samples/            image grids from fixed noise
     checkpoints/        by orbax
