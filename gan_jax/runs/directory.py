@@ -41,6 +41,7 @@ from gan_jax.systems import free_keys
 _LOCK = '.lock'
 # What a kill may have left of a run that is not one yet: see `define`.
 _BEFORE_CONFIG = (_LOCK, 'init.npz', 'init.json', 'data.json')
+_OPTIONAL = {'format', 'num_skipped', 'std'}  # in data.json
 _ABSENT = (
   'every run writes it before its first step, so it was removed, or not copied '
   'along: bring it back'
@@ -118,7 +119,8 @@ class RunDirectory:
   def read_data(self) -> dict[str, Any]:
     """data.json: {'spec': the data's spec as a dict, 'sha256': hashes}.
 
-    And 'num_skipped', where files were.
+    And 'num_skipped', where files were; and 'std', the training images'
+    deviation, of a run whose G draws samples.
     """
     return formats.read_data(
       self._stored_data(), self._stored_config(), self.data, self.version()
@@ -126,7 +128,7 @@ class RunDirectory:
 
   def _stored_data(self) -> dict[str, Any]:
     data = self.read_json(self.data)
-    good = data.keys() - {'format', 'num_skipped'} == {'spec', 'sha256'}
+    good = data.keys() - _OPTIONAL == {'spec', 'sha256'}
     good = good and all(isinstance(data[x], dict) for x in ('spec', 'sha256'))
     if not good:
       raise InputError(f'{self.data} is not the file that a run writes')
