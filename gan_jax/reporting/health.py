@@ -214,9 +214,10 @@ def _diverged(
 
 
 def _stds(reports: Sequence[Mapping[str, Any]]) -> Iterator[_Series]:
-  for metric in metrics_of(reports):
-    if _is_std(metric):
-      yield _Series(reports, metric)
+  for metric in filter(_is_std, metrics_of(reports)):
+    stds = _Series(reports, metric)
+    if len(stds.values) >= LASTING:
+      yield stds
 
 
 def _far_ahead(
@@ -270,7 +271,7 @@ def _at_chance(
     yield rates.finding(
       start,
       f'D tells real from generated no better than chance {rates.since(start)} '
-      f'({rates.values[start:].mean():.1%} of pairs; threshold: 50 % with a '
+      f'({rates.values[start:].mean():.1%} of pairs; threshold: 50% with a '
       f"margin of {CHANCE_MARGIN:.0%}), and G's loss stands still (within "
       f'{STILL:.0%}): if the samples are not perfect, D has stopped learning. '
       'Try a higher learning rate of D, weaker penalties, or a larger D.',

@@ -45,7 +45,10 @@ def test_d_is_far_ahead_only_where_samples_lag_behind():
   assert not ahead(std=0.176)
   assert not ahead(facts=KNOWN._replace(d_may_win=True))
   assert not ahead(facts=Facts())  # nothing to compare with
-  assert not examine(reports(d_win_rate=[1.0] * 9), KNOWN)  # no deviation
+  lines = reports(d_win_rate=[1.0] * 9)
+  assert not examine(lines, KNOWN)  # no deviation
+  lines[-1]['samples_std'] = 0.01
+  assert not examine(lines, KNOWN)  # too few
 
 
 @pytest.mark.parametrize(
