@@ -28,7 +28,7 @@ class Record(NamedTuple):
 
   @property
   def divergence(self) -> str | None:
-    """What was not finite, and at which step, if that ended the run."""
+    """The metric or weight that was not finite, if that ended the run."""
     found = [line['diverged'] for line in self.lines if 'diverged' in line]
     return found[-1] if found else None
 
