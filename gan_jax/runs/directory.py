@@ -4,7 +4,8 @@
     init.json, .npz     what it started from, if from another run's parameters
     data.json           shapes and sha256 of the data, and of the kept labels
     environment.json    versions, devices and commit, once per start
-    metrics.jsonl       a line per report, and one per checkpoint with its hash
+    metrics.jsonl       a line per report, one per checkpoint with its hash,
+                        and one of a divergence
     tensorboard/        the same curves
     samples/            image grids from fixed noise
     checkpoints/        by orbax
@@ -40,6 +41,7 @@ from gan_jax.systems import free_keys
 _LOCK = '.lock'
 # What a kill may have left of a run that is not one yet: see `define`.
 _BEFORE_CONFIG = (_LOCK, 'init.npz', 'init.json', 'data.json')
+_OPTIONAL = {'format', 'num_skipped', 'std'}  # in data.json
 _ABSENT = (
   'every run writes it before its first step, so it was removed, or not copied '
   'along: bring it back'
@@ -117,7 +119,8 @@ class RunDirectory:
   def read_data(self) -> dict[str, Any]:
     """data.json: {'spec': the data's spec as a dict, 'sha256': hashes}.
 
-    And 'num_skipped', where files were.
+    And 'num_skipped', where files were; and 'std', the training images'
+    deviation, of a run whose G draws samples.
     """
     return formats.read_data(
       self._stored_data(), self._stored_config(), self.data, self.version()
@@ -125,7 +128,7 @@ class RunDirectory:
 
   def _stored_data(self) -> dict[str, Any]:
     data = self.read_json(self.data)
-    good = data.keys() - {'format', 'num_skipped'} == {'spec', 'sha256'}
+    good = data.keys() - _OPTIONAL == {'spec', 'sha256'}
     good = good and all(isinstance(data[x], dict) for x in ('spec', 'sha256'))
     if not good:
       raise InputError(f'{self.data} is not the file that a run writes')

@@ -17,11 +17,12 @@ from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
 from gan_jax.core.types import Metrics, PRNGKey
 from gan_jax.data.batches import read_ahead, to_unit_range
-from gan_jax.data.dataset import Dataset
+from gan_jax.data.dataset import Dataset, crop_to_native
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.data.random_images import made_up, made_up_domains
 from gan_jax.data.spec import Data, DataSpec, DomainSpec, Stream
 from gan_jax.devices import parallel
+from gan_jax.metrics.diversity import stddev_over_z
 from gan_jax.runs.checkpoint import abstract
 from gan_jax.runs.fingerprint import data_fingerprints
 from gan_jax.systems import (
@@ -34,6 +35,7 @@ from gan_jax.systems import (
 from gan_jax.systems.state import TrainState
 
 _FEW_STEPS = 20  # in an epoch
+_NUM_DEVIATING = 100  # training images; of as many samples a report tells it
 
 
 class Due(NamedTuple):
@@ -105,7 +107,16 @@ class Program(NamedTuple):
     description = {'spec': self.data.spec._asdict(), 'sha256': hashes}
     if self.data.dataset.num_skipped:
       description['num_skipped'] = self.data.dataset.num_skipped
+    if self.system.sampler is not None:
+      description['std'] = self._data_std()
     return json.loads(json.dumps(description))  # as it is read back
+
+  def _data_std(self) -> float:
+    """The `stddev_over_z` of training images, evenly spread."""
+    images = self.data.dataset.train.image
+    images = images[:: math.ceil(len(images) / _NUM_DEVIATING)]
+    native = crop_to_native(images, self.data.spec.native_size)
+    return stddev_over_z(to_unit_range(native))
 
 
 def build(

@@ -26,6 +26,12 @@ class Record(NamedTuple):
     """The lines of the reports, by step."""
     return {line['step']: line for line in self.lines if 'epoch' in line}
 
+  @property
+  def divergence(self) -> str | None:
+    """The metric or weight that was not finite, if that ended the run."""
+    found = [line['diverged'] for line in self.lines if 'diverged' in line]
+    return found[-1] if found else None
+
   def lost(self, save_every: int, until: int) -> list[tuple[int, str]]:
     """The step and kind, report or checkpoint, of each line that is lost.
 

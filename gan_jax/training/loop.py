@@ -137,7 +137,10 @@ def _lead(
             trace,
           )
         except Diverged as error:
-          raise Diverged(f'{error}; {_last_good(run.checkpoints)}') from None
+          recorder.write_divergence(error)
+          live_report.finish()
+          last_good = _last_good(run.checkpoints)
+          raise Diverged(f'{error}; {last_good}', error.step) from None
       result = _finish(run, state, clock, request)
       live_report.finish()
     return result
@@ -235,7 +238,7 @@ def _train_steps(
       if due.report or due.save or stop:
         meter.flush()
         if not all_finite(state):
-          raise Diverged(f'a weight is not finite at step {step}')
+          raise Diverged(f'a weight is not finite at step {step}', step)
         clock.pause()
         if due.report:
           line = report(step, state, clock.lap())
