@@ -9,6 +9,7 @@
 """
 
 import functools
+import pathlib
 from collections.abc import Callable, Sequence
 
 from absl import flags
@@ -110,7 +111,10 @@ def run(values: cli.Flags, *, writers: Sequence[Callable] = ()) -> int | None:
     return
   if not values.workdir:
     raise cli.InputError('give --workdir=DIR, where the run is to be kept')
-  steps = values.profile_steps and profile.parse_steps(values.profile_steps)
+  steps = None
+  if values.profile_steps:
+    folder = pathlib.Path(values.workdir) / 'profile'
+    steps = profile.parse_steps(values.profile_steps, folder)
   result = loop.train(config, values.workdir, writers=writers, profile=steps)
   if result is None:
     return  # the first process says it

@@ -1,9 +1,8 @@
 """The training loop: from a config to a finished run directory."""
 
 import contextlib
-import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -85,23 +84,9 @@ def _lead(
       return directory.read_result()
     if profile is not None:
       profile.check(start, plan.num_steps)
-    if program.origin is not None and start == 0:
-      print(program.origin, flush=True)
     state = run.take_state()
     how = mode_in_use(program.config.parallel)
-    if start:
-      print(f'resuming {directory.path} from step {start}')
-    session.print_once(
-      f'training by {how} on {jax.devices()[0].device_kind}', sys.stdout
-    )
-    if program.config.data.made_up:
-      print(
-        f'on random images in place of {program.config.data.name}, from which '
-        'nothing can be learnt (config.data.made_up)',
-        flush=True,
-      )
-    if start == 0 and (note := program.warn()):
-      print(note, flush=True)
+    _print_start(run, how)
     live_report = LiveReport(directory)
     clock = Clock(epoch_rows(program.config), plan.steps_per_epoch)
     with StopRequest() as request:
@@ -115,15 +100,6 @@ def _lead(
         def save(step, state):
           recorder.save(step, state, run.meter)
 
-        trace = iter
-        if profile is not None:
-          trace = functools.partial(
-            profiled,
-            steps=profile,
-            folder=directory.path / 'profile',
-            start=start,
-            steps_per_dispatch=plan.steps_per_dispatch,
-          )
         try:
           state = _train_steps(
             program,
@@ -134,7 +110,7 @@ def _lead(
             request,
             report,
             save,
-            trace,
+            profile,
           )
         except Diverged as error:
           recorder.write_divergence(error)
@@ -144,6 +120,26 @@ def _lead(
       result = _finish(run, state, clock, request)
       live_report.finish()
     return result
+
+
+def _print_start(run: session.Session, how: str) -> None:
+  """Says what is trained, from where, and on what."""
+  program = run.program
+  if run.start:
+    print(f'resuming {run.directory.path} from step {run.start}')
+  elif program.origin is not None:
+    print(program.origin)
+  session.print_once(
+    f'training by {how} on {jax.devices()[0].device_kind}', sys.stdout
+  )
+  if program.config.data.made_up:
+    print(
+      f'on random images in place of {program.config.data.name}, from which '
+      'nothing can be learnt (config.data.made_up)'
+    )
+  if not run.start and (note := program.warn()):
+    print(note)
+  sys.stdout.flush()
 
 
 def _finish(
@@ -207,7 +203,7 @@ def _train_steps(
   request: StopRequest,
   report: Callable[[int, TrainState, dict[str, float]], dict[str, Any]],
   save: Callable[[int, TrainState], None],
-  trace: Callable[[Iterator], Iterator] = iter,
+  profile: ProfiledSteps | None = None,
 ) -> TrainState:
   """Steps until the end, and reports and saves as they are due."""
   plan = program.plan
@@ -228,7 +224,9 @@ def _train_steps(
   )
   with bar:
     wait = compiling(bar, request, start)
-    dispatches = trace(advance(program, state, start, wait))
+    dispatches = advance(program, state, start, wait)
+    if profile is not None:
+      dispatches = profiled(dispatches, profile, start, plan.steps_per_dispatch)
     for step, state, metrics in dispatches:
       stop = agree(request.received or 0)  # read once: it can arrive any time
       meter.add(step, metrics)
