@@ -225,7 +225,7 @@ def test_two_devices_are_one(config, tiny_dataset, mode):
     ({'data.num_labels': 9}, r'labels of all images.* set it to None'),
     (
       {'model.conditioning': 'batch_norm_projection'},
-      r'BatchNorm, which mlp has none of; set it to concat_projection',
+      r'needs BatchNorm, .* mlp does not have; set it to concat_projection',
     ),
   ],
 )
@@ -242,7 +242,7 @@ def test_one_class_is_none(config, tiny_dataset):
   }
   dataset = tiny_dataset._replace(**parts, num_classes=1)
   with pytest.raises(
-    InputError, match='two classes or more, and the data have 1'
+    InputError, match='at least two classes, but the data have 1'
   ):
     build(config, dataset)
 

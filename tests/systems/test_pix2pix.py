@@ -226,5 +226,5 @@ def test_two_devices_do_what_one_does(config):
 
 def test_unaligned_images_are_refused(config):
   dataset = made_up.two_domains(config.data)._replace(aligned=False)
-  with pytest.raises(InputError, match='not aligned; choose system cyclegan'):
+  with pytest.raises(InputError, match='unpaired; choose system cyclegan'):
     build(config, dataset)

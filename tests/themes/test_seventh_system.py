@@ -167,6 +167,6 @@ def test_a_wrapped_network_is_checked_alike(monkeypatch, discriminator):
     config.model.discriminator.normalization = 'batch'
     config.loss.r1_gamma = 1.0
     with pytest.raises(
-      InputError, match='BatchNorm lets all images of a batch'
+      InputError, match='with BatchNorm each logit depends on all images'
     ):
       build(config)
