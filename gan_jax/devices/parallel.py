@@ -81,7 +81,7 @@ def check(mode: str, rows: int, pieces: int = 1) -> None:
     raise InputError(
       f'this process has {jax.local_device_count()} of the '
       f'{jax.device_count()} devices of {jax.process_count()} processes; give '
-      'each process the same number'
+      'each process the same number of devices'
     )
   if rows % num_replicas(mode):
     remedy = 'change config.data.batch_size'

@@ -268,7 +268,7 @@ def _mismatch(
     if old.get(leaf) != new.get(leaf)
   ]
   version = metadata['gan_jax']
-  remedy = "Its run's config was edited: restore it"
+  remedy = 'The config of its run was edited: restore it'
   if version != gan_jax.__version__:
     remedy = (
       f'It was written by gan_jax {version}, this is {gan_jax.__version__}; '

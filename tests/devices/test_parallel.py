@@ -213,7 +213,9 @@ def test_processes_with_different_numbers_of_devices(monkeypatch):
   monkeypatch.setattr(jax, 'device_count', lambda: 6)
   for local in (2, 4):
     monkeypatch.setattr(jax, 'local_device_count', lambda n=local: n)
-    with pytest.raises(InputError, match='6 devices of 2 processes, of which'):
+    with pytest.raises(
+      InputError, match='of the 6 devices of 2 processes; give'
+    ):
       parallel.check('auto', 12)
 
 
