@@ -43,7 +43,7 @@ def test_a_run_goes_on_by_its_own_config(command, refused, run, tmp_path):
   assert 'resuming' in out.stdout
   assert read(run / 'result.json')['steps'] == 10
   refused(
-    'config.seed: 0 -> 1. Choose another --workdir; --workdir alone goes on',
+    'config.seed: 0 -> 1. Choose another --workdir; --workdir alone continues',
     'train', f'--workdir={run}', '--config.seed=1',
   )  # fmt: skip
   refused('give --config=FILE', 'train', f'--workdir={tmp_path}/none')
