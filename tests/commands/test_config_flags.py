@@ -185,10 +185,8 @@ def test_the_page_of_keys_is_current(command, monkeypatch):
 
 def test_the_keys_of_a_system(command, refused):
   out = command('config', 'pix2pix').stdout
-  assert (
-    "data.direction = 'b2a'\n    from which domain to which; one of: a2b"
-    in (out)
-  )
+  direction = 'direction of the translation; one of: a2b'
+  assert f"data.direction = 'b2a'\n    {direction}" in out
   assert 'length = 100  (of linear, cosine)\n' in out
   assert 'z_dim' not in out
   refused("unknown system 'dcgan'; choose one of", 'config', 'dcgan')
