@@ -1,8 +1,9 @@
 """A run's metrics.jsonl, read as a stream and thinned to what a page shows.
 
-Curves and findings are of extremes and of the end. So the steps are cut into
-equal buckets, and of each metric the least and the greatest value of a bucket
-stay where they are: no spike is lost, however long the run.
+The steps are cut into equal buckets, and of each metric the least and the
+greatest value of a bucket stay where they are: no spike is lost, however long
+the run. Findings are of shares of the reports, too, and of the end, so that
+evenly spread reports and the last ones stay as well.
 """
 
 import collections
@@ -16,6 +17,8 @@ from gan_jax.core.errors import InputError
 from gan_jax.runs.directory import RunDirectory
 
 MAX_POINTS = 1000  # of a curve
+# Reports that are kept for being evenly spread: findings count reports, too.
+NUM_EVEN = 5000
 NUM_LAST = 100  # reports that are all kept
 NUM_HASHES = 10
 
@@ -27,6 +30,7 @@ class History(NamedTuple):
   hashes: dict[int, str]  # the state's sha256 at the last checkpoints, by step
   num_hashes: int  # of all checkpoints
   seconds: float  # spent in steps, as far as reports say
+  divergence: str | None  # what was not finite, if that ended the run
 
 
 def thinned(
@@ -80,10 +84,12 @@ def read_history(directory: RunDirectory) -> History:
   steps, tables = array('q'), {}
   last = collections.deque(maxlen=NUM_LAST)
   hashes, num_hashes = collections.deque(maxlen=NUM_HASHES), 0
+  divergence = None
   for line in directory.lines():
     if 'state_sha256' in line:
       hashes.append((line['step'], line['state_sha256']))
       num_hashes += 1
+    divergence = line.get('diverged', divergence)
     if 'epoch' not in line:
       continue
     shape = tuple(line), tuple(map(type, line.values()))
@@ -99,7 +105,8 @@ def read_history(directory: RunDirectory) -> History:
     raise InputError(f'{directory.metrics} has no report yet')
   steps, tables = np.asarray(steps), [*tables.values()]
   columns = _columns(tables)
-  kept = [
+  kept = [np.arange(0, len(steps), -(-len(steps) // NUM_EVEN))]
+  kept += [
     rows[thinned(steps[rows], values)] for rows, values in columns.values()
   ]
   before_last = len(steps) - len(last)
@@ -108,6 +115,7 @@ def read_history(directory: RunDirectory) -> History:
     dict(hashes),
     num_hashes,
     _seconds(steps, *columns.get('step_seconds', ([], []))),
+    divergence,
   )
 
 

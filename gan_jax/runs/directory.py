@@ -122,8 +122,8 @@ class RunDirectory:
     """Reads data.json: {'spec': the data's spec as a dict, 'sha256': hashes}.
 
     It also has 'num_images', the sizes of the splits, unless a version before
-    0.2.0 wrote it. If files were skipped, it has 'num_skipped', and for a G that
-    draws samples 'std', the deviation of the training images.
+    0.2.0 wrote it. If files were skipped, it has 'num_skipped', and for a G
+    that draws samples 'std', the deviation of the training images.
     """
     return formats.read_data(
       self._stored_data(), self._stored_config(), self.data, self.version()

@@ -73,12 +73,18 @@ def test_a_short_run_is_read_as_it_is(tmp_path):
   assert found.hashes == {10: 'a', 40: 'b'}
   assert found.num_hashes == 2
   assert found.seconds == pytest.approx(10 * 0.5 + 20 * 0.25)
+  assert found.divergence is None
+  lines.append({'step': 40, 'diverged': 'd_loss is nan'})
+  found = read_history(write(tmp_path, lines))
+  assert found.divergence == 'd_loss is nan'
+  assert len(found.reports) == 3
 
 
 def test_a_long_run_keeps_extremes_the_end_and_the_last_hashes(
   tmp_path, monkeypatch
 ):
   monkeypatch.setattr(history, 'NUM_LAST', 5)
+  monkeypatch.setattr(history, 'NUM_EVEN', 4)
   monkeypatch.setattr(history, 'NUM_HASHES', 3)
   monkeypatch.setattr(history.thinned, '__defaults__', (20,))
   rng = np.random.default_rng(0)
@@ -97,7 +103,16 @@ def test_a_long_run_keeps_extremes_the_end_and_the_last_hashes(
   assert len(of_loss) <= 20 < len(places)
   edges = thinned(np.arange(3000), np.arange(3000.0))  # of the epoch
   last = range(2995, 3000)
-  assert set(reports) == {*of_loss, *of_error, *edges, *last}
+  assert set(reports) == {
+    *of_loss,
+    *of_error,
+    *edges,
+    *last,
+    0,
+    750,
+    1500,
+    2250,
+  }
   assert [*reports] == sorted(reports)
   for i, line in reports.items():
     assert line['d_loss'] == loss[i]
