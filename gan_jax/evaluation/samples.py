@@ -69,6 +69,11 @@ def with_labels(rows: Latents, labels: Sequence[int]) -> Latents:
   return rows._replace(label=jnp.asarray(label))
 
 
+def labels_of_grid(num: int, columns: int, num_classes: int) -> np.ndarray:
+  """Returns the labels [num] of a grid in which each column has a class."""
+  return (np.arange(num) % columns % num_classes).astype(np.int32)
+
+
 def joined(parts: Sequence[Latents]) -> Latents:
   """The rows of all parts, in order."""
   return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
