@@ -393,8 +393,8 @@ def test_health_says_what_is_wrong_and_what_was_looked_at(tmp_path):
   said = written(run, tmp_path).text['Health']
   assert said == (
     'No fault found by these checks, of the later half of 3 reports: the '
-    "samples' deviation (samples_std 0.200; the data's is not known); gradient "
-    'norms (d_grad_norm 1). They do not see what the samples look like. Not '
+    "samples' deviation (0.200; the data's is not known); gradient "
+    'norms (1). They do not see what the samples look like. Not '
     "known: D's win rate; how often D sees an image.\n"
   )
   reports = [line | {'d_win_rate': 1.0} for line in run.reports * 2]
