@@ -63,7 +63,7 @@ def write_report(run: Run, output: pathlib.Path) -> None:
     html.section('numbers', 'Final numbers', *_numbers(run)),
     html.section('health', 'Health', *_health(run, std)),
   ]
-  grids = panels.frames(run.path / 'samples')
+  grids = panels.frames(run.path)
   if grids:
     real = folder / REAL
     max_bytes = panels.MAX_HISTORY_BYTES / len(grids)
@@ -304,7 +304,7 @@ def _differing(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _last_grids(run: Run) -> Iterator[tuple[str, int, pathlib.Path]]:
-  for name, frames in panels.frames(run.path / 'samples').items():
+  for name, frames in panels.frames(run.path).items():
     yield name, *frames[-1]
 
 

@@ -11,6 +11,7 @@ from gan_jax.reporting.health import metrics_of, series
 from gan_jax.reporting.history import thinned
 from gan_jax.reporting.html import Html, element
 from gan_jax.reporting.names import in_words, named
+from gan_jax.runs.metrics_log import read_samples
 from gan_jax.systems.system import Panel
 
 MAX_FRAMES = 40  # of a panel's history: more are hard to tell apart on a slider
@@ -194,13 +195,13 @@ def _union(groups: Sequence[Sequence[str]]) -> list[str]:
   return list(dict.fromkeys(name for group in groups for name in group))
 
 
-def frames(samples: pathlib.Path) -> dict[str, list[tuple[int, pathlib.Path]]]:
-  """A run's sample grids by panel, each with its step, in their order."""
+def frames(
+  directory: pathlib.Path,
+) -> dict[str, list[tuple[int, pathlib.Path]]]:
+  """Finds a run's sample grids by panel, each with its step, in order."""
   panels = {}
-  for path in sorted(samples.glob('*.png')):
-    match = re.fullmatch(r'(.+)_(\d{8})', path.stem)
-    if match:
-      panels.setdefault(match[1], []).append((int(match[2]), path))
+  for step, name, path in read_samples(directory):
+    panels.setdefault(name, []).append((step, path))
   return panels
 
 

@@ -76,7 +76,7 @@ def test_d_that_is_far_ahead_is_told_with_figures_and_learning_rates():
   for words in (
     'in 97.0% of pairs, and in 4 of the last 4 reports in 95% or more '
     '(threshold: 75% of them)',
-    "deviation over z is 0.110 where the data's is 0.250 (threshold: 0.175, 70%",
+    "deviation over z is 0.110 where the data's is 0.250 (threshold: 0.175,",
     "D's learning rate is 20 times G's. Try a lower learning rate of D or a",
   ):
     assert words in first.sentence
