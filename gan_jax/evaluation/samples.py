@@ -120,8 +120,9 @@ def generate_batches(
   run: TrainedRun, rows: Latents, batch_size: int
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields the images of `generate`, at most `batch_size` at a time."""
-  function = jax.jit(run.system.sampler.generate)
+  function, convert = jax.jit(run.system.sampler.generate), jax.jit(to_uint8)
   weights = run.state.generator.averaged
+  rows = jax.tree.map(np.asarray, rows)  # slicing it costs less
   num = len(rows.z)
   bar = tqdm(
     total=num, desc='generating', unit='image', disable=not sys.stderr.isatty()
@@ -134,7 +135,7 @@ def generate_batches(
       count = min(batch_size, num - start)
       yield {
         name: crop_to_native(
-          np.asarray(to_uint8(panel))[:count], run.spec.native_size
+          np.asarray(convert(panel))[:count], run.spec.native_size
         )
         for name, panel in panels.items()
       }
