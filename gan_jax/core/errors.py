@@ -1,6 +1,7 @@
 """The error for input that the user can fix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class InputError(ValueError):
@@ -10,11 +11,16 @@ class InputError(ValueError):
   """
 
 
-def choice(kind: str, name: str, choices) -> InputError:
+def choice(kind: str, name: Any, choices: Iterable) -> InputError:
   """Returns the error for a name that is not in a table."""
-  return InputError(
-    f'unknown {kind} {name!r}; choose one of: {", ".join(sorted(choices))}'
-  )
+  known = ', '.join(map(str, sorted(choices)))
+  return InputError(f'unknown {kind} {name!r}; choose one of: {known}')
+
+
+def check_choice(kind: str, name: Any, choices: Iterable) -> None:
+  """Raises InputError for a name that is not in a table."""
+  if name not in choices:
+    raise choice(kind, name, choices)
 
 
 def enumeration(items: Sequence[str]) -> str:

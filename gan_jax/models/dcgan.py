@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 
-from gan_jax.core.errors import InputError
+from gan_jax.core.errors import InputError, check_choice
 from gan_jax.core.types import Array
 from gan_jax.models.conditional import normalised, projected
 from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, applying
@@ -106,6 +106,8 @@ class ConvDiscriminator(nn.Module):
     num_layers = _num_layers(image.shape[1:3], self.base_size, 'discriminator')
     kernel_init = _kernel_init(self.init_stddev)
 
+    known = ('batch', 'spectral', 'none')
+    check_choice('normalization', self.normalization, known)
     apply = applying(self.normalization == 'spectral', train)
     x = image
     for i in range(num_layers):

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax import lax
 
-from gan_jax.core.errors import InputError
+from gan_jax.core.errors import InputError, check_choice
 from gan_jax.core.rng import bernoulli_rows, global_rows, keys_of
 from gan_jax.core.types import Array, PRNGKey
 from gan_jax.models import resampling
@@ -193,7 +193,11 @@ def normalize(
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
     train: whether BatchNorm uses the batch's statistics.
     name: the layer's name.
+
+  Raises:
+    InputError: `how` is none of these.
   """
+  check_choice('normalization', how, ('batch', 'instance', 'none'))
   if how == 'batch':
     return BatchNorm(axis_name, momentum=0.9, name=name)(x, train=train)
   return InstanceNorm(name=name)(x) if how == 'instance' else x
@@ -209,12 +213,14 @@ def kernel_init(name: str, gain: float) -> nn.initializers.Initializer:
     gain: 0.02 in these papers.
   """
   scaling = nn.initializers.variance_scaling
-  return {
+  initializers = {
     'normal': nn.initializers.normal(gain),
     'xavier': scaling(gain**2, 'fan_avg', 'normal'),
     'kaiming': scaling(2.0, 'fan_in', 'normal'),
     'orthogonal': nn.initializers.orthogonal(gain),
-  }[name]
+  }
+  check_choice('initializer', name, initializers)
+  return initializers[name]
 
 
 class Dropout(nn.Module):

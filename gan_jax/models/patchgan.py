@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 
+from gan_jax.core.errors import check_choice
 from gan_jax.core.types import Array
 from gan_jax.models.layers import Conv, kernel_init, normalize
 from gan_jax.models.resampling import blur_pool
@@ -42,6 +43,7 @@ class PatchDiscriminator(nn.Module):
 
   @nn.compact
   def __call__(self, image: Array, *, train: bool) -> Array:
+    check_choice('patch_size', self.patch_size, PATCH_SIZES)
     num_strided = PATCH_SIZES[self.patch_size]
     size = 4 if num_strided else 1
     pad = 1 if num_strided else 0

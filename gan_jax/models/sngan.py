@@ -9,7 +9,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from gan_jax.core.errors import InputError
+from gan_jax.core.errors import InputError, check_choice
 from gan_jax.core.types import Array
 from gan_jax.models.conditional import normalised, projected
 from gan_jax.models.layers import Conv, applying
@@ -138,6 +138,7 @@ class ResNetDiscriminator(nn.Module):
     self, image: Array, label: Array | None = None, *, train: bool
   ) -> Array:
     size = _size(image.shape[1:3], 'discriminator')
+    check_choice('normalization', self.normalization, ('spectral', 'none'))
     apply = applying(self.normalization == 'spectral', train)
     x = image
     for i, (times, halves) in enumerate(_DISCRIMINATOR[size], start=1):

@@ -8,6 +8,11 @@ from scipy import stats
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import global_rows
+from gan_jax.models import (
+  ConvDiscriminator,
+  PatchDiscriminator,
+  ResNetDiscriminator,
+)
 from gan_jax.models.layers import (
   BatchNorm,
   Conv,
@@ -219,3 +224,24 @@ def test_batch_norm_sees_the_whole_batch_on_two_devices():
   jax.tree.map(
     lambda a, b: assert_allclose(a, b, rtol=1e-5), state, state_of_two
   )
+
+
+@pytest.mark.parametrize(
+  ('network', 'message'),
+  [
+    (PatchDiscriminator(8, patch_size=50), "patch_size 50; choose one of: 1, "),
+    (PatchDiscriminator(8, normalization='spectral'),
+     "normalization 'spectral'; choose one of: batch, instance, none"),
+    (PatchDiscriminator(8, initializer='xaver'), "initializer 'xaver'; choose"),
+    (ConvDiscriminator(8, normalization='instance'),
+     "normalization 'instance'; choose one of: batch, none, spectral"),
+    (ResNetDiscriminator(8, normalization='batch'),
+     "normalization 'batch'; choose one of: none, spectral"),
+  ],
+)  # fmt: skip
+def test_an_option_by_name_is_one_of_a_network_s_own(network, message):
+  image = jax.ShapeDtypeStruct((1, 32, 32, 3), 'float32')
+  with pytest.raises(InputError, match=message):
+    jax.eval_shape(
+      lambda x: network.init(jax.random.key(0), x, train=True), image
+    )
