@@ -1,4 +1,4 @@
-"""Writes a trained network as one file that needs JAX alone to be used.
+"""Exports a trained network to a file that runs with JAX alone.
 
 The command is gan_jax/commands/export.py; `gan-jax export` is the same.
 """

@@ -1,4 +1,4 @@
-"""Trains a GAN from a config file; run it again to go on where it was.
+"""Trains a GAN from a config file, or resumes an interrupted run.
 
 The command is gan_jax/commands/train.py; `gan-jax train` is the same.
 """

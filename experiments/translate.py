@@ -1,4 +1,4 @@
-"""Translates images by a run's newest checkpoint.
+"""Translates images with a run's newest checkpoint.
 
 The command is gan_jax/commands/translate.py; `gan-jax translate` is the same.
 """
