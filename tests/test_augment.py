@@ -30,13 +30,13 @@ def normal(*shape, seed=0, dtype='float32'):
 
 
 def ramp(num, height, width):
-  """Images whose pixels all differ, none of them zero."""
+  """Returns images whose pixels are all different and not zero."""
   image = 1.0 + np.arange(height * width, dtype='float32')
   return jnp.tile(image.reshape(1, height, width, 1), (num, 1, 1, 1))
 
 
 def shifted(image, down, right):
-  """`image` moved and zero padded, by slices of numpy."""
+  """Shifts and zero-pads `image` by numpy slices."""
   height, width, _ = image.shape
   out = np.zeros_like(image)
   out[max(down, 0) : height + down, max(right, 0) : width + right] = image[
@@ -46,7 +46,7 @@ def shifted(image, down, right):
 
 
 def shift_of(row):
-  """By how much a row of `ramp` was moved, from its pixels."""
+  """Infers a row's shift from the pixels of `ramp`."""
   width = row.shape[1]
   i, j, _ = np.argwhere(row)[0]
   source = int(row[i, j, 0]) - 1
@@ -164,7 +164,7 @@ def test_gradient_is_finite_difference(augment):
       lambda x: augment(x, KEY),
       (x,),
       order=1,
-      eps=1e-3,  # linear, but for rounding
+      eps=1e-3,  # linear, up to rounding
       atol=1e-9,
       rtol=1e-9,
     )
@@ -181,7 +181,7 @@ def test_rows_and_keys_are_augmented_differently(augment):
   x = jnp.tile(normal(1, 16, 16, 3), (6, 1, 1, 1))
   rows = np.asarray(augment(x, KEY))
   other = np.asarray(augment(x, jax.random.key(1)))
-  # Some shifts and boxes do come twice.
+  # Some shifts and boxes occur twice.
   kinds = len(np.unique(rows, axis=0))
   assert kinds > 2
   assert len(np.unique([*rows, *other], axis=0)) > kinds
@@ -247,7 +247,7 @@ def test_all_three_are_the_default():
 
 
 def test_cutout_does_not_follow_translation():
-  """Of the same bits, the remainders by 9 and by 33 would agree modulo 3."""
+  """From the same bits, remainders by 9 and by 33 would agree modulo 3."""
   x = ramp(400, 32, 32)
   shifts = np.array([shift_of(row) for row in np.asarray(TRANSLATION(x, KEY))])
   cut = np.asarray(CUTOUT(x, KEY))[..., 0] == 0.0
@@ -320,7 +320,7 @@ def test_a_row_is_augmented_by_its_own_key(policy):
 
 
 def test_what_a_key_does_diff_augment_does():
-  """The same distribution: mean and variance of each pixel over many draws."""
+  """Mean and variance of each pixel over many draws agree."""
   x = jnp.tile(ramp(1, 8, 8) / 64, (20_000, 1, 1, 1))
   theirs, ours = ALL(x, KEY), jax.jit(augment_rows)(x, split(len(x)))
   for moment in (jnp.mean, jnp.std):
@@ -330,7 +330,7 @@ def test_what_a_key_does_diff_augment_does():
 
 @pytest.mark.parametrize('probability', [0.0, 0.3, 1.0])
 def test_each_operation_acts_with_its_probability(probability):
-  """Independently of the others: cutout shows in zeros, colour in values."""
+  """Operations act independently: cutout shows in zeros, colour in values."""
   num = 4000
   x = jnp.ones((num, 8, 8, 1))
   out = jax.jit(

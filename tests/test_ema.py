@@ -65,7 +65,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize('decay', [0.0, 0.5, 0.999, 0.9999])
 def test_the_debiased_share_is_this_expression_to_the_bit(decay):
-  """A run that stopped goes on with the very numbers it had."""
+  """A resumed run continues with exactly the same averages."""
   share = jax.jit(lambda step: debiased_share(step, decay))
   inline = jax.jit(lambda step: (1.0 - decay) / (1.0 - decay ** (step + 1)))
   for step in (0, 1, 2, 5, 100, 12345, 10**7):
@@ -147,7 +147,7 @@ def test_the_power_of_zero_is_the_plain_mean():
 
 
 def test_the_power_weighs_by_time():
-  """(t/T)^(gamma + 1) of the weight is on the first t of T values."""
+  """The first t of T values have a share (t/T)^(gamma + 1) of the weight."""
   gamma, last = 2.5, 40
   seen = [
     averages(
@@ -183,7 +183,7 @@ def test_shares_fall_from_one_at_most(schedule):
   shares = np.asarray(schedule(jnp.asarray(STEPS)))
   assert (np.diff(shares) <= 0.0).all()
   assert shares[-1] > 0.0
-  # The debiased one's rounding; the others start at 1 or less.
+  # The tolerance is the debiased share's rounding; others start at 1 or less.
   assert shares[0] <= (1.0 + 2e-5 if schedule is SCHEDULES[0] else 1.0)
 
 

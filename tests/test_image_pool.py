@@ -15,7 +15,7 @@ SHAPE = (2, 1, 3)
 
 
 def numbered(first, last):
-  """Images that show their number in every pixel."""
+  """Returns images with their number in every pixel."""
   numbers = jnp.arange(first, last, dtype='float32')
   return jnp.broadcast_to(numbers[:, None, None, None], (len(numbers), *SHAPE))
 
@@ -45,7 +45,7 @@ def test_while_filling_it_returns_what_it_is_given():
 
 
 def exchanges(size, batches):
-  """The places of a full pool's exchanges, by what the queries returned."""
+  """Infers the places of a full pool's exchanges from the returned images."""
   pool, query = filled_pool(size), jax.jit(query_pool)
   held, places = list(range(size)), []
   number = size
@@ -55,7 +55,7 @@ def exchanges(size, batches):
     )
     for image in numbers(mixed):
       if image != number:
-        places.append(held.index(image))  # an error, were it not in the pool
+        places.append(held.index(image))  # raises if it is not in the pool
         held[places[-1]] = number
       number += 1
     assert numbers(pool.images) == held
@@ -67,7 +67,7 @@ def exchanges(size, batches):
 def test_half_of_the_time_an_old_image_is_exchanged(batches):
   num, size = sum(batches), 10
   places = exchanges(size, batches)
-  # Four deviations of the binomial distributions.
+  # Tolerances are four standard deviations of the binomial distributions.
   assert abs(len(places) - num / 2) < 4 * (num / 4) ** 0.5
   counts = np.bincount(places, minlength=size)
   share = 1 / (2 * size)
@@ -77,7 +77,7 @@ def test_half_of_the_time_an_old_image_is_exchanged(batches):
 def test_no_image_is_lost_or_doubled():
   pool, given = empty_pool(7, SHAPE), 0
   returned = []
-  for i, batch in enumerate((3, 1, 9, 30, 2)):  # the third fills it half-way
+  for i, batch in enumerate((3, 1, 9, 30, 2)):  # it is full within the third
     pool, mixed = query_pool(
       pool, numbered(given, given + batch), jax.random.fold_in(KEY, i)
     )
@@ -86,7 +86,7 @@ def test_no_image_is_lost_or_doubled():
     given += batch
     returned += numbers(mixed)
     assert pool.filled == min(given, 7)
-  # The first seven were returned while they were stored.
+  # The first seven were returned and stored.
   held = numbers(pool.images)
   assert sorted(returned + held) == sorted([*range(7), *range(given)])
   assert set(held) - set(range(7))
@@ -126,7 +126,7 @@ def test_two_devices_agree_with_one(stored):
 
 
 def test_the_pool_is_one_for_all_devices():
-  """Of that, shard_map finds a proof in what the function does."""
+  """shard_map verifies this from the function's operations."""
   mesh = jax.make_mesh((2,), ('batch',), axis_types=(AxisType.Auto,))
   start, images = filled_pool(3), numbered(3, 11)
   pool, mixed = jax.jit(

@@ -20,17 +20,17 @@ WRAP = pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
 
 
 def between(d_fn, x):
-  """The third penalty as a function of one batch, at x itself."""
+  """The gradient penalty as a function of one batch, at x itself."""
   return gradient_penalty(d_fn, x, x, jnp.full(len(x), 0.5, x.dtype))
 
 
 def around(d_fn, x):
-  """The fourth one likewise."""
+  """DRAGAN's penalty as a function of one batch, at x itself."""
   return dragan_penalty(d_fn, x, jnp.zeros_like(x))
 
 
 def doubled(d_fn, x):
-  """The fifth one with an augmentation that doubles."""
+  """The consistency penalty with an augmentation that doubles x."""
   return consistency_penalty(d_fn, x, 2.0 * x)
 
 
@@ -49,7 +49,7 @@ def linear(weight):
 
 
 def quadratic(a):
-  """a ||x||^2 / 2, whose slope at x is a x."""
+  """Computes a ||x||^2 / 2, whose gradient at x is a x."""
   return lambda x: 0.5 * a * jnp.square(x).reshape(len(x), -1).sum(axis=1)
 
 
@@ -108,7 +108,7 @@ def test_the_slope_is_taken_at_the_perturbed_data():
 
 
 def test_the_change_of_a_rows_logits_by_hand():
-  """Of two patches, one changes by 3 and one by -4."""
+  """One of two patches changes by 3, the other by -4."""
   images = jnp.array([[1.0, 2.0], [5.0, 6.0]])
   augmented = jnp.array([[4.0, -2.0], [5.0, 6.5]])
   value = consistency_penalty(lambda x: x[:, :, None, None], images, augmented)
@@ -222,7 +222,7 @@ def test_gradient_is_finite_difference(penalty):
 @WRAP
 @pytest.mark.parametrize('size', [0.0, 1e-20, 1e-22, 1e-25])
 def test_a_flat_discriminator_has_a_finite_gradient(penalty, wrap, size):
-  """Also where the norm is not 0, but its square rounds to 0."""
+  """The norm may also be so small that its square rounds to 0."""
   weight, x = jnp.full(3, size), normal(5, 3)
 
   @wrap
@@ -287,7 +287,7 @@ def test_descent_leads_to_the_target(penalty):
     gradient = jax.grad(lambda w: penalty(linear(w), x).mean())(weight)
     return weight - 0.25 * gradient, None
 
-  # The distance to the target halves in each step, the direction stays.
+  # Each step halves the distance to the target and keeps the direction.
   found, _ = jax.lax.scan(step, weight, length=30)
   expected = weight / np.linalg.norm(weight)
   np.testing.assert_allclose(found, expected, rtol=1e-5)
@@ -306,7 +306,7 @@ def test_dtype_is_kept(penalty, dtype):
 
 @EACH
 def test_squares_of_bfloat16_are_added_in_float32(penalty):
-  """In bfloat16, 1 + 300 / 256 would stay far below the sum."""
+  """In bfloat16, the running sum would stay far below the exact one."""
   weight = jnp.full(301, 1 / 16, 'bfloat16').at[0].set(1.0)
   value = penalty(lambda x: x @ weight, jnp.zeros((1, 301), 'bfloat16'))
   square = 1 + 300 / 256
@@ -448,7 +448,7 @@ def test_lecam_in_float64():
 
 
 def test_lecam_pulls_logits_to_the_others_average_only():
-  """A gradient of 2 (D - anchor) where a logit is beyond it, else of 0."""
+  """The gradient is 2 (D - anchor) where a logit exceeds the anchor, else 0."""
 
   def total(real, fake):
     return lecam_penalty(real, fake, 1.0, -1.0).sum()
