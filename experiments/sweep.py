@@ -1,4 +1,4 @@
-"""Trains a config over seeds and values of its keys, and tabulates the results.
+"""Trains a config with many seeds and values, and tabulates the results.
 
 The command is gan_jax/commands/sweep.py; `gan-jax sweep` is the same.
 """

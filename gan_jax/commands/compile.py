@@ -1,4 +1,4 @@
-"""Compiles a training step for a TPU slice without having one: memory, time.
+"""Compiles a training step for an absent TPU slice: memory, FLOPs, time.
 
   gan-jax compile --config=configs/svhn_ssgan.py \
     --topology=v5e:2x2 --batch=512

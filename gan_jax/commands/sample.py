@@ -39,15 +39,13 @@ def define(values: cli.Flags) -> None:
   flags.DEFINE_string(
     'seeds',
     None,
-    'One sample from each of these seeds, e.g. 0-15 or 3,7; replaces --num and '
-    '--seed.',
+    'One sample from each seed, e.g. 0-15 or 3,7, instead of --num and --seed.',
     flag_values=values,
   )
   flags.DEFINE_integer(
     'label',
     None,
-    'Class of all samples, for a conditional generator; by default classes are '
-    'drawn from the training labels.',
+    'Class of all samples; by default drawn from the training labels.',
     lower_bound=0,
     flag_values=values,
   )
@@ -86,8 +84,7 @@ def define(values: cli.Flags) -> None:
     'batch_size',
     None,
     'Images generated at once; default: 1 for grids and animations, 64 for '
-    'folders and arrays. An image does not depend on the others in its batch, '
-    'but another batch size may round it differently.',
+    'folders and arrays. Another batch size may round pixels differently.',
     lower_bound=1,
     flag_values=values,
   )
@@ -95,8 +92,7 @@ def define(values: cli.Flags) -> None:
     values,
     'output',
     'What to write: NAME.png, a grid; NAME/, a folder with a PNG file for each '
-    'sample; NAME.npz, one array of all samples; NAME.gif or NAME.webp, an '
-    'animation.',
+    'sample; NAME.npz, an array of all; NAME.gif or NAME.webp, an animation.',
     required=True,
   )
 

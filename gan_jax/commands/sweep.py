@@ -1,4 +1,4 @@
-"""Trains a config over seeds and values of its keys, and tabulates the results.
+"""Trains a config with many seeds and values, and tabulates the results.
 
   gan-jax sweep --config=configs/mnist_ssgan.py --seeds=0-9 \
     --vary=data.num_labels=50,100 --workdir=runs/sweep

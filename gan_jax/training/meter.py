@@ -64,7 +64,7 @@ class Meter:
 
   @property
   def empty(self) -> bool:
-    """Whether no step has been added since the last report."""
+    """Returns whether no step has been added since the last report."""
     return self._count == 0
 
   def means(self) -> dict[str, float]:
