@@ -125,8 +125,8 @@ def _guarded(
       if not hosts.is_loss(error):
         traceback.print_exc()
       status = _fail(
-        f'{error}; if another process has ended, run the same commands again '
-        'to resume from the last checkpoint',
+        f'{error}; if another process has ended, the same commands resume '
+        'from the last checkpoint',
         1,
       )
   hosts.end_alone(status)
