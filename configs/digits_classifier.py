@@ -1,15 +1,15 @@
-"""A classifier of scikit-learn's 8x8 handwritten digits, from all labels.
+"""Classifier of scikit-learn's 8x8 handwritten digits, trained on all labels.
 
-What generated digits are measured by: the features before its last layer are
-those of `experiments.evaluate --extractor=DIR`, where DIR is the directory of
-this run. The network is the semi-supervised GAN's discriminator; there is no
-paper.
+It is the feature extractor of the metrics of generated digits:
+`experiments.evaluate --extractor=DIR`, where DIR is the directory of this run,
+uses the features before its last layer. The network is the semi-supervised
+GAN's discriminator; there is no paper.
 Command: gan-jax train --config=configs/digits_classifier.py \
   --workdir=DIR
 Result: test error 1.30 % of 540 images, validation 0.4 % of 250 (seed 0), in 50
   seconds on a 2-core CPU.
-Other data: --config.data.name=mnist --config.data.num_validation=5000 and the
-  like, with --config.train.num_steps.
+Other data: e.g. --config.data.name=mnist --config.data.num_validation=5000,
+  with --config.train.num_steps.
 """
 
 from gan_jax.systems import base, sized

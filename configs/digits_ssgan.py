@@ -1,19 +1,20 @@
 """Semi-supervised GAN on scikit-learn's 8x8 handwritten digits, 100 labels.
 
 Paper: Salimans et al. 2016, "Improved Techniques for Training GANs",
-  https://arxiv.org/abs/1606.03498, sections 3.1, 3.4 and 5. It has no such data
-  set; networks, batch, loss and play are those of svhn_ssgan.py, smaller, and
-  with the fake logit fixed at 0 (`extra_class` False).
+  https://arxiv.org/abs/1606.03498, sections 3.1, 3.4 and 5. It does not use
+  this data set; networks, batch, loss and play are those of svhn_ssgan.py, but
+  smaller and with the fake logit fixed at 0 (`extra_class` False).
 Command: gan-jax train --config=configs/digits_ssgan.py \
-  --workdir=DIR; beside its baseline: make demo; over ten label seeds: make
+  --workdir=DIR; with its baseline: make demo; over ten label seeds: make
   results
 Hardware, wall time, result: see the README's table.
-Deviations, all chosen on validation: rate 1e-3 instead of 3e-4, and constant,
-  since 0.9 per epoch of 10 steps would stop learning; dropout 0.3 instead of
-  0.5; EMA 0.99 of the classifier; 2,250 steps. Mean error of the 250 validation
-  images over label seeds 100-102 at that step: rate 1e-3 and dropout 0.3
-  2.13 %; 1e-3 and 0.5 3.73 %; 2e-3 and 0.5 2.80 %. For speed: classifier width
-  32 instead of 64, and a report every five epochs, which are 10 steps each.
+Deviations, all chosen on validation: learning rate 1e-3 instead of 3e-4, and
+  constant, since a decay by 0.9 per epoch of 10 steps would stop learning;
+  dropout 0.3 instead of 0.5; EMA 0.99 of the classifier; 2,250 steps. Mean
+  error on the 250 validation images over label seeds 100-102 at that step: rate
+  1e-3 and dropout 0.3: 2.13 %; 1e-3 and 0.5: 3.73 %; 2e-3 and 0.5: 2.80 %. For
+  speed: classifier width 32 instead of 64, and a report every five epochs of 10
+  steps.
 """
 
 from gan_jax.systems import base, sized

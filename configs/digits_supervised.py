@@ -1,13 +1,13 @@
-"""The baseline of digits_ssgan.py: the same classifier on 100 labels alone.
+"""Supervised baseline of digits_ssgan.py: the same classifier on 100 labels.
 
-The same network, labels, number of steps and average; full batches of labelled
-images, cross-entropy only. Rate, decay, dropout and stopping step were chosen
-on validation (label seeds 100-102), from seven settings (rates 3e-4, 1e-3, 2e-3
-and 3e-3, dropout 0.3 and 0.5, constant or halved every 1,000 steps) and twelve
-stopping steps up to 3,000: this one, with 4.13 %, was the best of all, and the
-semi-supervised GAN stops at the same step.
+It has the same network, labels, number of steps and moving average, but full
+batches of labelled images and only the cross-entropy. Learning rate, decay,
+dropout and stopping step were chosen on validation (label seeds 100-102), from
+seven settings (rates 3e-4, 1e-3, 2e-3 and 3e-3, dropout 0.3 and 0.5, constant
+or halved every 1,000 steps) and twelve stopping steps up to 3,000: this one was
+the best, with 4.13 %. The semi-supervised GAN stops at the same step.
 Command: gan-jax train --config=configs/digits_supervised.py \
-  --workdir=DIR; beside the semi-supervised GAN: make demo
+  --workdir=DIR; with the semi-supervised GAN: make demo
 Hardware, wall time, result: see the README's table.
 """
 

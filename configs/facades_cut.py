@@ -1,13 +1,13 @@
-"""FastCUT from labels of facades to photographs, small.
+"""FastCUT from labels of facades to photographs, reduced in size.
 
 Paper: Park et al. 2020, "Contrastive Learning for Unpaired Image-to-Image
   Translation", https://arxiv.org/abs/2007.15651, section 4 and appendix B:
   FastCUT. Comments give the paper's values.
 Deviations: 64x64 images, six residual blocks and networks of half the width,
   for a CPU; patches of 34 pixels; the learning rate decays with each step,
-  where the authors' code takes off 1/51 after each epoch; each image is
-  mirrored by a coin of its own, where theirs has one for the batch; validation
-  images are taken from the training images.
+  where the authors' code subtracts 1/51 after each epoch; each image is
+  mirrored at random independently, where theirs mirrors the whole batch or
+  nothing; validation images are taken from the training images.
 Command:
   gan-jax train --config=configs/facades_cut.py --workdir=DIR
 Data: cycle_gan/facades through TensorFlow Datasets: 400 photographs, a, and 400
@@ -34,12 +34,12 @@ def get_config(arg=''):
   config.model.heads.layers = (0, 4, 8, 12, 16)  # the same
   config.model.heads.features = 256  # 256
   config.loss.adversarial.name = 'least_squares'
-  # Our least squares have a factor of 1/2 that the authors' have not.
+  # Our least-squares loss has a factor of 1/2 that the authors' lacks.
   config.loss.lambda_adversarial = 2.0  # 1
   config.loss.lambda_discriminator = 1.0  # 0.5
   config.loss.lambda_nce = 10.0  # 10 in FastCUT, 1 in CUT
-  config.loss.nce_identity = False  # in CUT alone
-  config.loss.flip_equivariance = True  # in FastCUT alone
+  config.loss.nce_identity = False  # only in CUT
+  config.loss.flip_equivariance = True  # only in FastCUT
   config.loss.nce_temperature, config.loss.num_patches = 0.07, 256  # the same
   for player in config.optimizer.values():
     player.learning_rate, player.b1, player.b2 = 2e-4, 0.5, 0.999  # the same

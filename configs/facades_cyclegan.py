@@ -1,4 +1,4 @@
-"""CycleGAN between photographs of facades and their labels, small.
+"""CycleGAN between photographs of facades and their labels, reduced in size.
 
 Paper: Zhu et al. 2017, "Unpaired Image-to-Image Translation using
   Cycle-Consistent Adversarial Networks", https://arxiv.org/abs/1703.10593,
@@ -6,7 +6,7 @@ Paper: Zhu et al. 2017, "Unpaired Image-to-Image Translation using
 Deviations: 64x64 images, six residual blocks and networks of half the width,
   for a CPU, where the paper has 128x128 or 256x256; patches of 34 pixels; the
   identity term, which is the default of the authors' code; the learning rate
-  decays with each step, where the authors' PyTorch code takes off 1/101 after
+  decays with each step, where the authors' PyTorch code subtracts 1/101 after
   each epoch; validation images are taken from the training images.
 Command:
   gan-jax train --config=configs/facades_cyclegan.py --workdir=DIR
@@ -29,14 +29,14 @@ def get_config(arg=''):
   config.model.discriminator.patch_size = 34  # 70
   config.model.pool_size = 50  # 50
   config.loss.adversarial.name = 'least_squares'
-  # Our least squares have a factor of 1/2 that the paper's have not.
+  # Our least-squares loss has a factor of 1/2 that the paper's lacks.
   config.loss.lambda_adversarial = 2.0  # 1
   config.loss.lambda_discriminator = 1.0  # 0.5
   config.loss.lambda_cycle = 10.0  # 10
   config.loss.lambda_identity = 5.0  # 0; 0.5 lambda_cycle in the authors' code
   for player in config.optimizer.values():
     player.learning_rate = 2e-4  # 2e-4
-    player.b1 = 0.5  # 0.5, of the authors' code
+    player.b1 = 0.5  # 0.5, in the authors' code
     player.schedule = {
       'name': 'linear',
       'hold': 100,  # 100

@@ -9,8 +9,8 @@ Deviations: BatchNorm's scale starts at 1, where the authors' code draws it from
   paper, where the authors' PyTorch code has it in the second to the fourth; the
   validation images are taken from the paper's 400 training images. With
   --config.loss.adversarial.name=least_squares (LSGAN, as in the authors' code),
-  set lambda_adversarial to 2 and lambda_discriminator to 1: our least squares
-  have a factor of 1/2 that theirs have not.
+  set lambda_adversarial to 2 and lambda_discriminator to 1: our least-squares
+  loss has a factor of 1/2 that theirs lacks.
 Command:
   gan-jax train --config=configs/facades_pix2pix.py \
     --config.data.data_dir=FACADES --workdir=DIR

@@ -3,14 +3,14 @@
 Paper: Radford et al. 2016, "Unsupervised Representation Learning with Deep
   Convolutional Generative Adversarial Networks",
   https://arxiv.org/abs/1511.06434, section 3 and figure 1.
-Networks: those of a well-known teaching notebook: a layer fewer than the
-  paper's, for 32x32 images; leaky ReLU in G too, where the paper has ReLU. G
-  answers with the samples that D has just seen, as dcgan.torch does.
+Networks: those of a well-known teaching notebook: one layer fewer than the
+  paper's, for 32x32 images; leaky ReLU also in G, where the paper has ReLU. G
+  is updated on D's last samples, as in dcgan.torch.
   Comments give the paper's values.
 Command:
   gan-jax train --config=configs/fashion_dcgan.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
-  are put aside for validation), zero-padded to 32x32.
+  are held out for validation), zero-padded to 32x32.
 Result: experiments/results/fashion_dcgan/.
 """
 

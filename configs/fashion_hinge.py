@@ -2,15 +2,15 @@
 
 Papers: Miyato et al. 2018, "Spectral Normalization for Generative Adversarial
   Networks", https://arxiv.org/abs/1802.05957, section 4 (hinge loss, Adam 2e-4
-  with b1 0.5 and one update of D for one of G: its setting C, with n_dis 1), on
-  the ResNet of its table 4. Comments give the paper's values.
-Deviations: an eighth (G) and a quarter (D) of the width, for a CPU; the
-  averaged generator; G answers with the samples that D has just seen.
+  with b1 0.5 and one update of D per update of G: its setting C, with n_dis 1),
+  on the ResNet of its table 4. Comments give the paper's values.
+Deviations: an eighth (G) and a quarter (D) of the width, for a CPU; a moving
+  average of G; G is updated on D's last samples.
 Result: not run in full.
 Command:
   gan-jax train --config=configs/fashion_hinge.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
-  are put aside for validation), zero-padded to 32x32.
+  are held out for validation), zero-padded to 32x32.
 """
 
 from gan_jax.systems import base, sized
@@ -32,7 +32,7 @@ def get_config(arg=''):
   config.loss.n_critic = 1  # 1
   for player in config.optimizer.values():
     player.learning_rate, player.b1, player.b2 = 2e-4, 0.5, 0.999  # the same
-  # No average.
+  # The paper has no average.
   config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.999}
   config.train.num_epochs = 25
   paper = {'model.generator.width': 256, 'model.discriminator.width': 128}

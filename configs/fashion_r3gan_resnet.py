@@ -1,17 +1,17 @@
-"""R3GAN on Fashion-MNIST: the paper's loss, network and schedules, narrow.
+"""R3GAN on Fashion-MNIST: the paper's loss, schedules and network, but narrow.
 
 Paper: Huang et al. 2024, "The GAN is dead; long live the GAN! A Modern Baseline
   GAN", https://arxiv.org/abs/2501.05441. Comments give the values of the
   authors' code for CIFAR-10.
-Deviations: a 24th of the width and half the blocks, batches of 64 and schedules
+Deviations: 1/24 of the width and half the blocks, batches of 64 and schedules
   over 0.8 million images instead of 20, for a CPU; the larger gamma of
-  fashion_rpgan_dcgan, which falls by the paper's factor; no augmentation. With
-  the argument 'paper' the sizes are the authors', gamma included.
+  fashion_rpgan_dcgan, which decays by the paper's factor; no augmentation. With
+  the argument 'paper' the sizes are the authors', including gamma.
 Command:
   gan-jax train --config=configs/fashion_r3gan_resnet.py --workdir=DIR
   gan-jax train --config=configs/fashion_r3gan_resnet.py:paper --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
-  are put aside for validation), zero-padded to 32x32.
+  are held out for validation), zero-padded to 32x32.
 Result: experiments/results/fashion_r3gan_resnet/.
 """
 

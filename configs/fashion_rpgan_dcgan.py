@@ -1,17 +1,17 @@
-"""Relativistic pairing with R1 and R2 on Fashion-MNIST.
+"""Relativistic pairing GAN with R1 and R2 on Fashion-MNIST.
 
 Paper: Huang et al. 2024, "The GAN is dead; long live the GAN! A Modern Baseline
   GAN", https://arxiv.org/abs/2501.05441, section 3: the loss, both penalties,
   Adam with b1 0. Comments give the values of the authors' code for CIFAR-10.
-Deviations: small networks of DCGAN's kind instead of the paper's residual ones,
-  for a CPU; BatchNorm in G, where the paper has no normalisation; rate, gamma
-  and b2 constant, where the paper anneals them; no augmentation, where the
-  authors' code augments what D sees; a larger gamma, not tuned;
-  G answers with the samples and data that D has just seen.
+Deviations: small DCGANs instead of the paper's residual networks, for a CPU;
+  BatchNorm in G, where the paper has no normalisation; constant learning rate,
+  gamma and b2, where the paper anneals them; no augmentation, where the
+  authors' code augments D's inputs; a larger gamma, not tuned; G is updated on
+  D's last samples and data.
 Command:
   gan-jax train --config=configs/fashion_rpgan_dcgan.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
-  are put aside for validation), zero-padded to 32x32.
+  are held out for validation), zero-padded to 32x32.
 Result: experiments/results/fashion_rpgan_dcgan/.
 """
 
@@ -39,7 +39,7 @@ def get_config(arg=''):
   for player in config.optimizer.values():
     player.learning_rate = 2e-4  # 2e-4 to 5e-5
     player.b1, player.b2 = 0.0, 0.99  # 0, 0.9 to 0.99
-  # A half-life that grows to 5M images.
+  # Theirs has a half-life that grows to 5M images.
   config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.999}
   config.train.num_epochs = 25
   return sized(config, arg)

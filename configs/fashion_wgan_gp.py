@@ -3,15 +3,14 @@
 Paper: Gulrajani et al. 2017, "Improved Training of Wasserstein GANs",
   https://arxiv.org/abs/1704.00028, algorithm 1: lambda 10, n_critic 5, Adam
   1e-4 with b1 0 and b2 0.9, batch 64. Comments give the paper's values.
-Deviations: networks of DCGAN's kind, a quarter (G) and half (D) of
-  fashion_dcgan's width, for a CPU; no
-  normalisation in the critic (the paper suggests layer normalisation); G
-  answers with the samples that the critic has seen last, not with new ones.
+Deviations: DCGANs with a quarter (G) and half (D) of fashion_dcgan's width, for
+  a CPU; no normalisation in the critic (the paper suggests layer
+  normalisation); G is updated on the critic's last samples, not on new ones.
 Command:
   gan-jax train --config=configs/fashion_wgan_gp.py --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
-  are put aside for validation), zero-padded to 32x32.
-  An epoch is a pass of D over them: one update of G in five of D.
+  are held out for validation), zero-padded to 32x32.
+  An epoch is a pass of D over them, with one update of G per five of D.
 Result: not run in full.
 """
 
@@ -38,5 +37,5 @@ def get_config(arg=''):
   config.loss.lambda_gp = 10.0  # 10
   for player in config.optimizer.values():
     player.learning_rate, player.b1, player.b2 = 1e-4, 0.0, 0.9  # the same
-  config.train.num_epochs = 125  # D sees each image once an epoch
+  config.train.num_epochs = 125  # D sees each image once per epoch
   return sized(config, arg)

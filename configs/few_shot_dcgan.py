@@ -2,15 +2,15 @@
 
 Papers: Radford et al. 2016, https://arxiv.org/abs/1511.06434, for networks and
   optimisers; Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient
-  GAN Training", https://arxiv.org/abs/2006.10738, section 3.2, with all of its
+  GAN Training", https://arxiv.org/abs/2006.10738, section 3.2, with its full
   policy.
-Deviations: a quarter (G) and half (D) of fashion_dcgan's width, for a CPU; the
-  averaged generator.
+Deviations: a quarter (G) and half (D) of fashion_dcgan's width, for a CPU; a
+  moving average of G.
 Command:
   gan-jax train --config=configs/few_shot_dcgan.py --workdir=DIR
 Without augmentation: --config.augment.policy=None.
-Data: fashion_mnist through TensorFlow Datasets: 100 images of bags; of its
-  validation and test images those of bags.
+Data: fashion_mnist through TensorFlow Datasets: 100 images of bags, and the
+  bags among its validation and test images.
 Result: experiments/results/few_images/.
 """
 

@@ -1,11 +1,11 @@
-"""DCGAN on 200 images of one class of Fashion-MNIST, from a run on the others.
+"""DCGAN fine-tuned on 200 images of one Fashion-MNIST class, from the others.
 
 Papers: Radford et al. 2016, https://arxiv.org/abs/1511.06434, for networks and
   optimisers; Mo et al. 2020, "Freeze the Discriminator: a Simple Baseline for
   Fine-Tuning GANs", https://arxiv.org/abs/2002.10964, for freezing the first
   layers of D.
-Deviations: a quarter (G) and half (D) of fashion_dcgan's width, for a CPU; the
-  averaged generator.
+Deviations: a quarter (G) and half (D) of fashion_dcgan's width, for a CPU; a
+  moving average of G.
 Commands: the run on the other nine classes, then this one from it:
   gan-jax train --config=configs/fine_tuned_dcgan.py --workdir=SOURCE \
     --config.data.classes=0,1,2,3,4,5,6,7,8 --config.data.num_train=None \
@@ -14,8 +14,8 @@ Commands: the run on the other nine classes, then this one from it:
     --init_from=SOURCE
 FreezeD: --config.optimizer.discriminator.freeze=conv1/. From scratch: without
   --init_from.
-Data: fashion_mnist through TensorFlow Datasets: 200 images of ankle boots; of
-  its validation and test images those of ankle boots.
+Data: fashion_mnist through TensorFlow Datasets: 200 images of ankle boots, and
+  the ankle boots among its validation and test images.
 Result: experiments/results/few_images/.
 """
 

@@ -4,7 +4,7 @@ Paper: Park et al. 2020, "Contrastive Learning for Unpaired Image-to-Image
   Translation", https://arxiv.org/abs/2007.15651, section 4 and appendix B: CUT.
   Comments give the paper's values.
 Deviations: the learning rate decays with each step, where the authors' code
-  takes off 1/201 after each epoch; the validation images are taken from the
+  subtracts 1/201 after each epoch; the validation images are taken from the
   training images.
 Command:
   gan-jax train --config=configs/horse2zebra_cut.py --workdir=DIR
@@ -32,12 +32,12 @@ def get_config(arg=''):
   config.model.heads.layers = (0, 4, 8, 12, 16)  # the same
   config.model.heads.features = 256  # 256
   config.loss.adversarial.name = 'least_squares'
-  # Our least squares have a factor of 1/2 that the authors' have not.
+  # Our least-squares loss has a factor of 1/2 that the authors' lacks.
   config.loss.lambda_adversarial = 2.0  # 1
   config.loss.lambda_discriminator = 1.0  # 0.5
   config.loss.lambda_nce = 1.0  # 1
   config.loss.nce_identity = True  # the same
-  config.loss.flip_equivariance = False  # in FastCUT alone
+  config.loss.flip_equivariance = False  # only in FastCUT
   config.loss.nce_temperature, config.loss.num_patches = 0.07, 256  # the same
   for player in config.optimizer.values():
     player.learning_rate, player.b1, player.b2 = 2e-4, 0.5, 0.999  # the same

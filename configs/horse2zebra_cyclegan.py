@@ -5,7 +5,7 @@ Paper: Zhu et al. 2017, "Unpaired Image-to-Image Translation using
   section 4 and appendix 7. Comments give the paper's values.
 Deviations: the identity term, which is the default of the authors' code but not
   in the paper's loss for horses and zebras; the learning rate decays with each
-  step, where the authors' PyTorch code takes off 1/101 after each epoch; the
+  step, where the authors' PyTorch code subtracts 1/101 after each epoch; the
   validation images are taken from the training images.
 Command:
   gan-jax train --config=configs/horse2zebra_cyclegan.py \
@@ -29,14 +29,14 @@ def get_config(arg=''):
   config.model.discriminator.patch_size = 70  # 70
   config.model.pool_size = 50  # 50
   config.loss.adversarial.name = 'least_squares'
-  # Our least squares have a factor of 1/2 that the paper's have not.
+  # Our least-squares loss has a factor of 1/2 that the paper's lacks.
   config.loss.lambda_adversarial = 2.0  # 1
   config.loss.lambda_discriminator = 1.0  # 0.5
   config.loss.lambda_cycle = 10.0  # 10
   config.loss.lambda_identity = 5.0  # 0; 0.5 lambda_cycle in the authors' code
   for player in config.optimizer.values():
     player.learning_rate = 2e-4  # 2e-4
-    player.b1 = 0.5  # 0.5, of the authors' code
+    player.b1 = 0.5  # 0.5, in the authors' code
     player.schedule = {
       'name': 'linear',
       'hold': 100,  # 100

@@ -3,17 +3,17 @@
 Paper: Miyato and Koyama 2018, "cGANs with Projection Discriminator",
   https://arxiv.org/abs/1802.05637: conditional BatchNorm in G, projection and
   spectral normalisation in D, the hinge loss, Adam 2e-4 with b1 0 and b2 0.9,
-  the rates falling linearly to 0. Networks of Miyato et al. 2018,
-  https://arxiv.org/abs/1802.05957, table 4, for 32x32 pixels. Comments give the
-  papers' values.
-Deviations: an eighth (G) and a quarter (D) of the width, two updates of D for
-  one of G and a short training, for a CPU; the averaged generator; G answers
-  with the samples that D has seen last.
+  learning rates decaying linearly to 0. The networks are those of Miyato et al.
+  2018, https://arxiv.org/abs/1802.05957, table 4, for 32x32 pixels. Comments
+  give the papers' values.
+Deviations: an eighth (G) and a quarter (D) of the width, two updates of D per
+  update of G and a short training, for a CPU; a moving average of G; G is
+  updated on D's last samples.
 Command:
   gan-jax train --config=configs/mnist_cgan.py --workdir=DIR
   gan-jax sample --workdir=DIR --labels=0-9 --output=digits.png
-Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 are put
-  aside for validation, 10,000 test), zero-padded to 32x32.
+Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 are held
+  out for validation, 10,000 test), zero-padded to 32x32.
 Result: experiments/results/mnist_cgan/.
 """
 
@@ -41,12 +41,12 @@ def get_config(arg=''):
       'name': 'linear', 'unit': 'steps', 'hold': 5_000, 'length': 5_000,
       'final': 0.0,
     }  # fmt: skip
-  # No average.
+  # The paper has no average.
   config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.999}
   config.train.num_steps = 10_000  # 450,000 on ImageNet
   config.checkpoint.save_every_steps = 1000
   config.log.report_every_steps = 500
-  config.log.grid = (5, 10)  # a class in each column
+  config.log.grid = (5, 10)  # one class per column
   paper = {
     'model.generator.width': 256,
     'model.discriminator.width': 128,

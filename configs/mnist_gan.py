@@ -8,8 +8,8 @@ Networks and settings: those of a well-known teaching notebook, which the
   dropout), and it draws new z for G, where the notebook reuses D's.
 Command:
   gan-jax train --config=configs/mnist_gan.py --workdir=DIR
-Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 are put
-  aside for validation).
+Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 are held
+  out for validation).
 Result: experiments/results/mnist_gan/.
 """
 
@@ -24,10 +24,10 @@ def get_config(arg=''):
   config.model.generator = {'name': 'mlp', 'hidden': 128}  # 100-128-784
   config.model.discriminator = {'name': 'mlp', 'hidden': 128}  # 784-128-1
   config.loss.adversarial.name = 'non_saturating'
-  config.loss.adversarial.label_smoothing = 0.1  # real labels of 0.9
+  config.loss.adversarial.label_smoothing = 0.1  # real labels are 0.9
   for player in config.optimizer.values():
     player.learning_rate = 0.002  # 0.002
-    player.b1 = 0.9  # its framework's default
+    player.b1 = 0.9  # the notebook's framework's default
   config.train.num_epochs = 100  # 100
   config.log.grid = (4, 4)  # 16 samples of one z
   return sized(config, arg)

@@ -1,23 +1,23 @@
-"""Semi-supervised GAN on MNIST with 100 labels, by the paper's own protocol.
+"""Semi-supervised GAN on MNIST with 100 labels, with the paper's protocol.
 
 Paper: Salimans et al. 2016, "Improved Techniques for Training GANs",
   https://arxiv.org/abs/1606.03498, sections 3.1, 5 and 6.1, table 1: 0.93 % +-
   0.065 % test error with 100 labels (93 +- 6.5 of 10,000 images); and the
-  authors' code (train_mnist_feature_matching.py), from which come all values
-  that the paper does not give.
+  authors' code (train_mnist_feature_matching.py) for all values that the paper
+  does not give.
 Command:
   gan-jax train --config=configs/mnist_ssgan.py --workdir=DIR
 Data: mnist through TensorFlow Datasets (60,000 train, of which 5,000 for
   validation; 10,000 test).
 Result: 1.07 % test error after 120 epochs, one seed and label subset, 80
   minutes on one core of a CPU: experiments/results/mnist_ssgan/.
-Deviations: 55,000 images to train on instead of 60,000, since validation is
-  taken from them; every unlabelled stream has its own random order where the
-  authors' loop reshuffles each epoch; the random labelled images differ; the
-  weights of G's last layer start from N(0, 0.1^2), theirs from Glorot's shorter
-  ones, with which seed 0 collapsed (see the result);
-  BatchNorm's epsilon is 1e-5, theirs 1e-6, and the l2 norm has none, where
-  theirs has 1e-6; averages are debiased, where theirs start at 0.
+Deviations: 55,000 training images instead of 60,000, since validation images
+  are taken from them; every unlabelled stream has its own random order, where
+  the authors' loop reshuffles each epoch; the random labelled images differ;
+  the weights of G's last layer start from N(0, 0.1^2), theirs from Glorot's
+  smaller ones, with which seed 0 collapsed (see the result); BatchNorm's
+  epsilon is 1e-5, theirs 1e-6, and the l2 norm has none, where theirs has 1e-6;
+  averages are debiased, where theirs start at 0.
 """
 
 from gan_jax.systems import base, sized
@@ -26,7 +26,7 @@ from gan_jax.systems import base, sized
 def get_config(arg=''):
   config = base('improved_gan')
   config.data.name, config.data.num_validation = 'mnist', 5000
-  config.data.batch_size = 100  # 100, of each stream
+  config.data.batch_size = 100  # 100, from each stream
   config.data.num_labels = 100  # 100
   config.model.z_dim = 100  # 100, U(0, 1)
   config.model.init_rows = 500  # 500

@@ -3,16 +3,16 @@
 Paper: Radford et al. 2016, "Unsupervised Representation Learning with Deep
   Convolutional Generative Adversarial Networks",
   https://arxiv.org/abs/1511.06434, section 3 and figure 1.
-Networks: those of a well-known teaching notebook: a layer fewer than the
-  paper's, for 32x32 images; leaky ReLU in G too, where the paper has ReLU. G
-  answers with the samples that D has just seen, as dcgan.torch does.
+Networks: those of a well-known teaching notebook: one layer fewer than the
+  paper's, for 32x32 images; leaky ReLU also in G, where the paper has ReLU. G
+  is updated on D's last samples, as in dcgan.torch.
   Comments give the paper's values.
 Command:
   gan-jax train --config=configs/svhn_dcgan.py --workdir=DIR
 Data: svhn_cropped through TensorFlow Datasets (73,257 train, of which 5,000
-  are put aside for validation), or svhn_mat: SVHN's original files.
-Result: not run yet in full. What is tested is the smoke variant, on made-up
-  images; fashion_dcgan.py is the same system on data that were at hand.
+  are held out for validation), or svhn_mat: SVHN's original files.
+Result: not run in full yet. Only the smoke variant is tested, on random images;
+  fashion_dcgan.py is the same system on other data, with a result.
 """
 
 from gan_jax.systems import base, sized

@@ -4,14 +4,14 @@ Paper: Salimans et al. 2016, "Improved Techniques for Training GANs",
   https://arxiv.org/abs/1606.03498, section 5: 8.11 % +- 1.3 % test error, with
   larger networks than these.
 Networks and settings: those of a well-known teaching notebook, without its
-  defects (see gan_jax/models/classifier.py), and with the labelled examples
-  drawn class by class. Comments give the notebook's values.
+  defects (see gan_jax/models/classifier.py), and with the same number of
+  labelled examples from each class. Comments give the notebook's values.
 Command:
   gan-jax train --config=configs/svhn_ssgan.py --workdir=DIR
 Data: svhn_cropped through TensorFlow Datasets (73,257 train, of which 5,000
   for validation; 26,032 test; the extra split is not used).
-Hardware, wall time, result: not run yet in full. What is tested is the smoke
-  variant, on made-up images.
+Hardware, wall time, result: not run in full yet. Only the smoke variant is
+  tested, on random images.
 On 28x28 data: --config.data.name=mnist --config.data.image_size=32
 """
 

@@ -1,7 +1,8 @@
-"""A GAN on a ring of eight Gaussians: only its losses and penalties are ours.
+"""GAN on a ring of eight Gaussians, with gan_jax's losses and penalties only.
 
-Prints how many modes have 1 % of the samples within three standard deviations,
-and the share of samples so near to one: 99 % of data, 38 % of an even circle.
+It prints the number of modes with at least 1 % of the samples within three
+standard deviations, and the share of samples that close to any mode: 99 % for
+the data, 38 % for a uniform circle.
 
 python -m experiments.ring
 """

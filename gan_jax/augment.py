@@ -1,7 +1,7 @@
-"""Differentiable augmentation of what a discriminator sees.
+"""Differentiable augmentation of the discriminator's inputs.
 
 Data and samples are both augmented, in the discriminator's updates and in the
-generator's, whose gradient passes through. Every row draws from its own key, so
+generator's, whose gradient flows through. Every row draws from its own key, so
 N devices augment a batch as one device would.
 """
 
@@ -16,7 +16,7 @@ from gan_jax.core.types import Array, AxisName, PRNGKey
 
 
 def _images(images: Array) -> Array:
-  """`images` as given, or an error if they are none."""
+  """Returns `images` unchanged; refuses all but batches of images."""
   if checks.floating('images', images).ndim != 4:
     raise ValueError(f'images must be [B, H, W, C], got {jnp.shape(images)}')
   images = jnp.asarray(images)
@@ -27,15 +27,15 @@ def _images(images: Array) -> Array:
 def random_color(
   images: Array, key: PRNGKey, *, axis_name: AxisName | None = None
 ) -> Array:
-  r"""Changes the brightness, then the saturation, then the contrast.
+  r"""Randomly changes the brightness, then the saturation, then the contrast.
 
   .. math:: x \leftarrow x + b, \quad
             x \leftarrow \bar x_{hw} + s\,(x - \bar x_{hw}), \quad
             x \leftarrow \bar x + c\,(x - \bar x)
 
-  with one b ~ U(-0.5, 0.5), s ~ U(0, 2) and c ~ U(0.5, 1.5) per row, around the
-  mean over a pixel's channels and over the image. Values may leave [-1, 1]; in
-  images of one channel the saturation changes nothing.
+  with one b ~ U(-0.5, 0.5), s ~ U(0, 2) and c ~ U(0.5, 1.5) per row; the first
+  mean is over a pixel's channels, the second over the image. Values may leave
+  [-1, 1]. The saturation does not change images of one channel.
 
   Args:
     images: [B, H, W, C], floating point, in [-1, 1].
@@ -76,10 +76,11 @@ def _color(images: Array, keys: PRNGKey) -> Array:
 def random_translation(
   images: Array, key: PRNGKey, *, axis_name: AxisName | None = None
 ) -> Array:
-  """Shifts by up to an eighth of the size; what comes in is zero.
+  """Randomly shifts images by up to an eighth of their size, with zero padding.
 
-  The shift is a whole number of pixels, uniform from -floor(H / 8) to
-  floor(H / 8), and likewise with the width. A side of less than 8 pixels stays.
+  The vertical shift is a whole number of pixels, uniform from -floor(H / 8) to
+  floor(H / 8); so is the horizontal one, with the width. A side of less than 8
+  pixels is not shifted.
 
   Args:
     images: [B, H, W, C], floating point.
@@ -95,8 +96,8 @@ def random_translation(
 
   References:
     Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3.2, and the
-    range of the authors' first code; later code of theirs rounds it to the
-    nearest pixel, which differs for some sizes.
+    range of the authors' first code; their later code rounds it to the nearest
+    pixel, which differs for some sizes.
 
   >>> import jax
   >>> x = random_translation(jax.numpy.ones((1, 8, 8, 1)), jax.random.key(0))
@@ -124,10 +125,10 @@ def _translation(images: Array, keys: PRNGKey) -> Array:
 def random_cutout(
   images: Array, key: PRNGKey, *, axis_name: AxisName | None = None
 ) -> Array:
-  """Sets a box of half the height and half the width to zero.
+  """Zeroes a random box of half the height and half the width.
 
-  The box may lie across an edge: for an even box size b, it starts at
-  -b/2, ..., H - b/2, and for an odd one its middle pixel is any of the image's.
+  The box may cross an edge: for an even box size b, it starts at
+  -b/2, ..., H - b/2; for an odd one, its middle pixel is any of the image's.
 
   Args:
     images: [B, H, W, C], floating point, in [-1, 1], where 0 is grey.
@@ -143,8 +144,8 @@ def random_cutout(
 
   References:
     Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3.2, and the
-    range of the authors' first code; later code of theirs rounds it to the
-    nearest pixel, which differs for some sizes.
+    range of the authors' first code; their later code rounds it to the nearest
+    pixel, which differs for some sizes.
 
   >>> import jax
   >>> x = random_cutout(jax.numpy.ones((1, 4, 4, 1)), jax.random.key(0))
@@ -184,14 +185,14 @@ def diff_augment(
   policy: Sequence[str] | str = OPERATIONS,
   axis_name: AxisName | None = None,
 ) -> Array:
-  """DiffAugment: `random_color`, `random_translation` and `random_cutout`.
+  """Applies DiffAugment: `random_color`, `random_translation`, `random_cutout`.
 
   Args:
     images: [B, H, W, C], floating point, in [-1, 1].
     key: the same on every replica.
-    policy: which of the three, in the order in which they follow, each once at
-      most; or as text, 'color,translation'. The paper uses all three when data
-      are few, otherwise fewer.
+    policy: names of operations in the order of their application, each at most
+      once; or text such as 'color,translation'. The paper uses all three on
+      small data sets, otherwise fewer.
     axis_name: the mapped axis over which the batch is split, if any.
 
   Returns:
@@ -223,16 +224,16 @@ def augment_rows(
   policy: Sequence[str] | str = OPERATIONS,
   probability: float | Array = 1.0,
 ) -> Array:
-  """`diff_augment` with a key for each row, and with a probability.
+  """Applies `diff_augment` with a key per row, and with a probability.
 
-  Each operation acts on each image with the given probability, whether the
-  others do or not.
+  Each operation acts on each image with the given probability, independently of
+  the others.
 
   Args:
     images: [B, H, W, C], floating point, in [-1, 1].
     keys: [B], one for each row.
     policy: as for `diff_augment`.
-    probability: in [0, 1]; 1 for DiffAugment.
+    probability: a number in [0, 1]; 1 for DiffAugment.
 
   Returns:
     Images of the same shape and dtype.
@@ -240,7 +241,7 @@ def augment_rows(
   Raises:
     TypeError: images that are not floating point.
     ValueError: another shape, an empty batch, another policy, a probability out
-      of range, or another number of keys than of rows.
+      of range, or a number of keys other than B.
 
   References:
     Zhao et al. 2020, https://arxiv.org/abs/2006.10738, section 3.2; Karras et
@@ -260,7 +261,8 @@ def augment_rows(
     raise ValueError(f'probability must lie in [0, 1], got {probability}')
   if keys.shape != images.shape[:1]:
     raise ValueError(
-      f'keys must be one for each of the {len(images)} images, got {keys.shape}'
+      f'keys must be [B], one for each of the {len(images)} images, '
+      f'got {keys.shape}'
     )
   for name in policy:
     own = jax.vmap(lambda k, name=name: key_for(k, name))(keys)
@@ -275,7 +277,7 @@ def augment_rows(
 
 
 def _policy(policy: Sequence[str] | str) -> tuple[str, ...]:
-  """The operations of a policy, or an error if it is none."""
+  """Parses a policy into the names of its operations."""
   names = tuple(policy.split(',') if isinstance(policy, str) else policy)
   if not set(names) <= set(_OPERATIONS) or len(set(names)) < len(names):
     raise ValueError(

@@ -1,9 +1,10 @@
 """Schedules of moving averages.
 
-Each is a function of the number of updates so far, which counts from 0, and
-returns the share that the new value has in the average, 1 - decay, for
-`optax.incremental_update(new, average, share)`. Near 0, where the shares end,
-float32 is precise; near 1, where the decays are, it is not.
+Each is a function of the number of updates so far, from 0, and returns the
+share of the new value in the average, 1 - decay, for
+`optax.incremental_update(new, average, share)`. It returns shares since
+float32 is precise near 0, to which they fall, but not near 1, to which decays
+rise.
 """
 
 import math
@@ -25,24 +26,24 @@ def _count(step: Array | int) -> Array:
 
 
 def debiased_share(step: Array | int, decay: float) -> Array:
-  r"""The exponential average, corrected for its start as Adam's averages are.
+  r"""Computes the share of an exponential average with Adam's bias correction.
 
   .. math:: \frac{1 - d}{1 - d^{\,t + 1}}
 
-  The first value counts in full, so what the average started from does not
-  matter. The decay is rounded to float32 before it is raised to the power: the
-  first shares may be wrong by 1e-7 / (1 - d) of their size, even above 1.
+  The first value counts in full, so the initial average does not matter. The
+  decay is rounded to float32 before it is raised to the power: the first shares
+  may have a relative error of 1e-7 / (1 - d), and may exceed 1.
 
   Args:
     step: t, the number of updates before this one, an integer >= 0.
     decay: d, in [0, 1).
 
   Returns:
-    The share of the new value, in (0, 1] but for that; 1 at step 0.
+    The share of the new value, in (0, 1] up to that error; 1 at step 0.
 
   Raises:
     TypeError: a step that is not an integer.
-    ValueError: a negative step, a decay out of range.
+    ValueError: a negative step, or a decay out of range.
 
   References:
     Kingma & Ba 2015, https://arxiv.org/abs/1412.6980, section 3.
@@ -55,22 +56,23 @@ def debiased_share(step: Array | int, decay: float) -> Array:
 
 
 def warmup_share(step: Array | int, decay: float) -> Array:
-  r"""The exponential average with TensorFlow's shorter memory at first.
+  r"""Computes the share of an exponential average with TensorFlow's warm-up.
 
   .. math:: 1 - \min\left(d, \frac{1 + t}{10 + t}\right)
 
-  What the average started from has a weight of 1/10 after the first update.
+  The memory is shorter at first: the initial average has a weight of 1/10 after
+  the first update, if d is no less.
 
   Args:
     step: t, the number of updates before this one, an integer >= 0.
     decay: d, in [0, 1).
 
   Returns:
-    The share of the new value, in (0, 0.9] or, if that is more, 1 - d.
+    The share of the new value, in (0, max(0.9, 1 - d)].
 
   Raises:
     TypeError: a step that is not an integer.
-    ValueError: a negative step, a decay out of range.
+    ValueError: a negative step, or a decay out of range.
 
   References:
     `num_updates` of `tf.train.ExponentialMovingAverage`,
@@ -90,13 +92,13 @@ def half_life_share(
   half_life: float,
   ramp_up: float | None = None,
 ) -> Array:
-  r"""The exponential average whose memory is counted in images.
+  r"""Computes the share of an exponential average with a half-life in images.
 
   .. math:: 1 - 2^{-B / h}, \quad h = \min(H, r\,B\,t)
 
-  An image's weight halves with every h images that follow. Under a ramp-up h
+  A value's weight halves with every h images that follow. Under a ramp-up, h
   grows with the B t images seen, and the first value counts in full; without
-  one, h = H and the start fades like any other value.
+  one, h = H and the initial average fades like any other value.
 
   Args:
     step: t, the number of updates before this one, an integer >= 0.
@@ -109,8 +111,8 @@ def half_life_share(
 
   Raises:
     TypeError: a step that is not an integer.
-    ValueError: a negative step; a batch size, half-life or ramp-up that is not
-      positive.
+    ValueError: a negative step, or a batch size, half-life or ramp-up that is
+      not positive.
 
   References:
     Karras et al. 2020, https://arxiv.org/abs/2006.06676, and Karras et al.
@@ -136,12 +138,12 @@ def half_life_share(
 
 
 def power_share(step: Array | int, gamma: float) -> Array:
-  r"""The average whose memory grows with the run.
+  r"""Computes the share of a power-function average, whose memory grows.
 
   .. math:: 1 - \left(1 - \frac1{t + 1}\right)^{\gamma + 1}
 
-  The weight of a value grows as the gamma-th power of the time at which it
-  came. With gamma = 0 the average is the plain mean of all values so far.
+  A value's weight grows as the gamma-th power of its step. With gamma = 0 the
+  average is the plain mean of all values so far.
 
   Args:
     step: t, the number of updates before this one, an integer >= 0.
@@ -152,7 +154,7 @@ def power_share(step: Array | int, gamma: float) -> Array:
 
   Raises:
     TypeError: a step that is not an integer.
-    ValueError: a negative step, a gamma out of range.
+    ValueError: a negative step, or a gamma out of range.
 
   References:
     Karras et al. 2024, https://arxiv.org/abs/2312.02696, section 3.1 and

@@ -1,4 +1,4 @@
-"""A history of generated images for a discriminator, as a pure pytree."""
+"""Image pool: a history of generated images, as a pytree."""
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,11 @@ class ImagePool:
   """Some of the images seen so far; part of a training state."""
 
   images: Array  # [size, H, W, C]
-  filled: Array  # int32, how many of them are images yet
+  filled: Array  # int32, the number of images stored so far
 
 
 def empty_pool(size: int, image_shape: tuple[int, int, int]) -> ImagePool:
-  """A pool for `size` images [H, W, C]; a pool of size 0 keeps none."""
+  """Returns an empty pool for `size` images [H, W, C]; size 0 stores none."""
   return ImagePool(jnp.zeros((size, *image_shape)), jnp.int32(0))
 
 
@@ -25,19 +25,19 @@ def query_pool(
 ) -> tuple[ImagePool, Array]:
   """Exchanges new images for a mix of new and old ones.
 
-  One image after the other: while the pool is not full, it is stored and
-  returned; after that it is, with probability 1/2, returned as it is, or else
-  takes the place of a random old one, which is returned instead.
+  Images are processed in order. While the pool is not full, an image is stored
+  and returned. After that, with probability 1/2 it is returned, and otherwise
+  it replaces a random old image, which is returned instead.
 
   Args:
-    pool: the same on every replica.
-    images: new ones [B, H, W, C], this replica's rows of the global batch.
+    pool: the pool, the same on every replica.
+    images: new images [B, H, W, C], this replica's rows of the global batch.
     key: the same on every replica.
     axis_name: the mapped axis over which the batch is split, if any. There is
       one pool for the global batch, the same on every replica.
 
   Returns:
-    The pool after, and images [B, H, W, C] for this replica.
+    The new pool, and images [B, H, W, C] for this replica.
 
   References:
     Shrivastava et al. 2017, https://arxiv.org/abs/1612.07828, section 2.3.

@@ -1,14 +1,14 @@
-"""Penalties on a discriminator: on its slope, its constancy, its logits.
+"""Discriminator penalties: R1, R2, WGAN-GP, DRAGAN, consistency and LeCam.
 
-Those on slope and constancy know a function `d_fn` from a batch of inputs
-[B, ...] to logits [B, ...], not its parameters: close over those, and
-differentiate the penalty with respect to them. The values come per row; the
-mean over the batch and the weight (gamma, lambda) are the caller's.
+All but LeCam take a function `d_fn` from a batch of inputs [B, ...] to logits
+[B, ...]. It closes over the discriminator's parameters, by which the caller
+differentiates the penalty. Penalties are per row; the caller averages them over
+the batch and weights them (gamma, lambda).
 
-A row's logits must depend on that row alone. All rows' slopes come from one
-gradient of the sum of all logits, and batch normalisation in training mode, or
-any other statistic of the batch, would mix into each what a row does to the
-others' logits: a discriminator under such a penalty has no such layer.
+A row's logits must depend on that row alone. All rows' input gradients come
+from one gradient of the sum of all logits, so batch normalisation in training
+mode, or any other batch statistic, would mix in the row's effect on the other
+rows' logits. Do not use such layers in a discriminator with these penalties.
 """
 
 import math
@@ -24,12 +24,12 @@ DFn = Callable[[Array], Array]  # inputs [B, ...] to logits [B, ...]
 
 
 def _logits(d_fn: DFn, x: Array) -> Array:
-  """`d_fn`'s logits [B, ...] in at least float32."""
+  """Computes `d_fn`'s logits [B, ...] in at least float32."""
   logits = d_fn(x)
   if not hasattr(logits, 'dtype'):  # asarray would stack a tuple of them
     raise TypeError(
-      f'd_fn must return one array of logits, got {type(logits).__name__}; of '
-      'a network with several outputs, give a function that picks the logits'
+      f'd_fn must return one array of logits, got {type(logits).__name__}; for '
+      'a network with several outputs, pass a function that picks the logits'
     )
   logits = checks.floating('d_fn(x)', logits)
   if logits.shape[:1] != x.shape[:1]:
@@ -41,28 +41,28 @@ def _logits(d_fn: DFn, x: Array) -> Array:
 
 
 def _sum_of_squares(x: Array) -> Array:
-  """||x||^2 of each row, [B]."""
+  """Computes ||x||^2 of each row, [B]."""
   return jnp.square(x).sum(axis=tuple(range(1, x.ndim)))
 
 
 def _squared_slope(d_fn: DFn, x: Array) -> Array:
-  """||grad_x sum of a row's logits||^2, [B], in at least float32."""
+  """Computes ||grad_x sum of a row's logits||^2, [B], in at least float32."""
   slope = jax.grad(lambda x: _logits(d_fn, x).sum())(x)
   return _sum_of_squares(checks.floating('the gradient', slope))
 
 
 def _slope_off_target(d_fn: DFn, x: Array, target: float) -> Array:
-  """(||grad_x sum of a row's logits|| - target)^2, [B], likewise."""
+  """Computes (||grad_x sum of a row's logits|| - target)^2, [B]."""
   checks.in_range('target', target, 0.0, math.inf)
   square = _squared_slope(d_fn, x)
-  # Both branches of a `where` are differentiated: neither may see sqrt(0).
+  # Both branches of a `where` are differentiated, so neither may see sqrt(0).
   flat = square == 0.0
   norm = jnp.where(flat, 0.0, jnp.sqrt(jnp.where(flat, 1.0, square)))
   return jnp.square(norm - target)
 
 
 def _batch(name: str, x: Array) -> Array:
-  """`x` as given, or an error if it is not a batch of floating-point rows."""
+  """Returns `x` unchanged; refuses all but batches of floating-point rows."""
   if checks.floating(name, x).ndim < 1:
     raise ValueError(f'{name} must be [B, ...], got a scalar')
   x = jnp.asarray(x)
@@ -76,17 +76,17 @@ def _zero_centred(name: str, d_fn: DFn, x: Array) -> Array:
 
 
 def r1_penalty(d_fn: DFn, real: Array) -> Array:
-  r"""Half the squared slope of the discriminator on data.
+  r"""Computes the R1 penalty: half the squared input gradient on data.
 
   .. math:: \tfrac12 \left\|\nabla_x \textstyle\sum_p D(x)_p\right\|^2
 
-  where p runs over the logits of the row, if it has several. The weight gamma
-  is the caller's, the 1/2 is in here.
+  where p runs over the logits of the row, if it has several. The 1/2 is
+  included, the weight gamma is not.
 
   Args:
     d_fn: inputs [B, ...] to logits [B, ...], each row by itself.
-    real: x, [B, ...], floating point. `d_fn` is called with it as it is; the
-      squares are added in at least float32.
+    real: x, [B, ...], floating point. `d_fn` gets it uncast; the squares are
+      summed in at least float32.
 
   Returns:
     The penalty per row, [B], >= 0, of the dtype of `real`.
@@ -107,15 +107,15 @@ def r1_penalty(d_fn: DFn, real: Array) -> Array:
 
 
 def r2_penalty(d_fn: DFn, fake: Array) -> Array:
-  r"""Half the squared slope of the discriminator on samples.
+  r"""Computes the R2 penalty: half the squared input gradient on samples.
 
   .. math:: \tfrac12 \left\|\nabla_x \textstyle\sum_p D(x)_p\right\|^2,
             \quad x = G(z)
 
   Args:
     d_fn: inputs [B, ...] to logits [B, ...], each row by itself.
-    fake: G(z), [B, ...], floating point. `d_fn` is called with it as it is; the
-      squares are added in at least float32.
+    fake: G(z), [B, ...], floating point. `d_fn` gets it uncast; the squares are
+      summed in at least float32.
 
   Returns:
     The penalty per row, [B], >= 0, of the dtype of `fake`.
@@ -138,22 +138,22 @@ def r2_penalty(d_fn: DFn, fake: Array) -> Array:
 def gradient_penalty(
   d_fn: DFn, real: Array, fake: Array, epsilon: Array, *, target: float = 1.0
 ) -> Array:
-  r"""Squared distance of the critic's slope between data and samples to 1.
+  r"""Computes the WGAN-GP gradient penalty, between data and samples.
 
   .. math:: \left(\left\|\nabla_{\hat x} \textstyle\sum_p D(\hat x)_p\right\|
             - t\right)^2, \quad
             \hat x = \epsilon\,x + (1 - \epsilon)\,G(z)
 
-  The norm has no gradient where it is 0; here it is taken to be 0, so that a
+  The norm has no gradient where it is 0. It is defined as 0 there, so that a
   critic that is flat somewhere does not turn all parameters into NaN.
 
   Args:
     d_fn: inputs [B, ...] to logits [B, ...], each row by itself.
     real: x, [B, ...], floating point.
     fake: G(z), the same shape.
-    epsilon: where between the two, [B], in [0, 1], floating point: one uniform
+    epsilon: interpolation weights, [B], in [0, 1], floating point; one uniform
       number per row in the paper.
-    target: the wanted norm t, >= 0.
+    target: t, the target of the norm, >= 0.
 
   Returns:
     The penalty per row, [B], >= 0, of the dtype of `real` and `fake`.
@@ -189,21 +189,21 @@ def gradient_penalty(
 def dragan_penalty(
   d_fn: DFn, real: Array, perturbation: Array, *, target: float = 1.0
 ) -> Array:
-  r"""Squared distance of the discriminator's slope around data to 1.
+  r"""Computes the DRAGAN gradient penalty, on perturbed data.
 
   .. math:: \left(\left\|\nabla_x \textstyle\sum_p D(x + \delta)_p\right\|
             - t\right)^2
 
   The paper draws delta from N(0, c I), with one number per pixel. The authors'
   code, which is older, draws 0.5 std(batch) U(0, 1) per pixel, times another
-  U(0, 1) per row. As in `gradient_penalty`, the norm's gradient is taken to be
-  0 where the norm is.
+  U(0, 1) per row. As in `gradient_penalty`, the norm's gradient is defined as 0
+  where the norm is 0.
 
   Args:
     d_fn: inputs [B, ...] to logits [B, ...], each row by itself.
     real: x, [B, ...], floating point.
     perturbation: delta, the same shape, floating point.
-    target: the wanted norm t, >= 0.
+    target: t, the target of the norm, >= 0.
 
   Returns:
     The penalty per row, [B], >= 0, of the dtype of `real` and `perturbation`.
@@ -231,18 +231,19 @@ def dragan_penalty(
 
 
 def consistency_penalty(d_fn: DFn, images: Array, augmented: Array) -> Array:
-  r"""Squared change of the discriminator's logits under augmentation.
+  r"""Computes the squared change of the logits under augmentation.
 
   .. math:: \textstyle\sum_p \left(D(x)_p - D(T(x))_p\right)^2
 
-  Consistency regularisation applies it to data; the balanced variant adds it,
-  with a weight of its own, on samples. The discriminator learns from both
-  terms of the difference.
+  Consistency regularisation applies it to data; the balanced variant adds it on
+  samples, with a separate weight. The gradient flows through both terms of the
+  difference.
 
   Args:
     d_fn: inputs [B, ...] to logits [B, ...].
-    images: x, [B, ...], floating point. `d_fn` is called with them as they are.
-    augmented: T(x), the same shape and dtype, row by row the augmented images.
+    images: x, [B, ...], floating point. `d_fn` gets them uncast.
+    augmented: T(x), the augmented images, row by row, of the same shape and
+      dtype.
 
   Returns:
     The penalty per row, [B], >= 0, of the dtype of the inputs.
@@ -275,26 +276,27 @@ def lecam_penalty(
   real_average: Array | float,
   fake_average: Array | float,
 ) -> Array:
-  r"""LeCam regularisation: how far logits are beyond the others' average.
+  r"""Computes the LeCam penalty: squared excess of logits over the anchors.
 
   .. math:: \max(D(x) - \alpha_F, 0)^2 + \max(\alpha_R - D(G(z)), 0)^2
 
   where the anchors alpha_R and alpha_F are moving averages of the logits on
   data and on samples. The paper's equation squares both differences whatever
-  their sign; this is what the authors' code computes.
+  their sign; this follows the authors' code.
 
   Args:
     real_logits: D(x), [...], floating point.
     fake_logits: D(G(z)), the same shape.
     real_average: alpha_R, a scalar, from earlier steps.
-    fake_average: alpha_F, likewise.
+    fake_average: alpha_F, a scalar, from earlier steps.
 
   Returns:
     The penalty element by element, of the logits' shape and dtype, >= 0.
 
   Raises:
-    TypeError: logits that are not floating point, averages that are no numbers.
-    ValueError: logits of different shapes or empty, averages that are no
+    TypeError: logits that are not floating point, or averages that are not
+      numbers.
+    ValueError: logits of different shapes or empty, or averages that are not
       scalars.
 
   References:

@@ -30,13 +30,13 @@ def normal(*shape, seed=0, dtype='float32'):
 
 
 def ramp(num, height, width):
-  """Returns images whose pixels are all different and not zero."""
+  """Returns images whose pixels all differ and are not zero."""
   image = 1.0 + np.arange(height * width, dtype='float32')
   return jnp.tile(image.reshape(1, height, width, 1), (num, 1, 1, 1))
 
 
 def shifted(image, down, right):
-  """Shifts and zero-pads `image` by numpy slices."""
+  """Shifts `image` with zero padding, by numpy slices."""
   height, width, _ = image.shape
   out = np.zeros_like(image)
   out[max(down, 0) : height + down, max(right, 0) : width + right] = image[
@@ -46,7 +46,7 @@ def shifted(image, down, right):
 
 
 def shift_of(row):
-  """Infers a row's shift from the pixels of `ramp`."""
+  """Finds the shift of a row of `ramp` from its pixels."""
   width = row.shape[1]
   i, j, _ = np.argwhere(row)[0]
   source = int(row[i, j, 0]) - 1
@@ -94,7 +94,7 @@ def test_translation_moves_by_every_shift_and_pads_with_zeros():
     assert_array_equal(row, shifted(image, *shift))
   counts = {shift: shifts.count(shift) for shift in set(shifts)}
   assert set(counts) == {(i, j) for i in range(-2, 3) for j in range(-1, 2)}
-  # 15 shifts: 27 of each in the mean, with a deviation of 5.
+  # There are 15 shifts: 27 of each on average, with a deviation of 5.
   assert min(counts.values()) > 7
   assert max(counts.values()) < 47
 
@@ -108,7 +108,7 @@ def test_small_images_stay_where_they_are():
   ('height', 'width', 'tops', 'lefts'),
   [
     (8, 4, range(-2, 7), range(-1, 4)),  # boxes 4 and 2 pixels long
-    (6, 3, range(-1, 5), range(3)),  # 3 and 1: a middle pixel
+    (6, 3, range(-1, 5), range(3)),  # 3 and 1, with a middle pixel
   ],
 )
 def test_cutout_removes_a_box_anywhere(height, width, tops, lefts):
@@ -164,7 +164,7 @@ def test_gradient_is_finite_difference(augment):
       lambda x: augment(x, KEY),
       (x,),
       order=1,
-      eps=1e-3,  # linear, up to rounding
+      eps=1e-3,  # the function is linear up to rounding
       atol=1e-9,
       rtol=1e-9,
     )
@@ -181,7 +181,7 @@ def test_rows_and_keys_are_augmented_differently(augment):
   x = jnp.tile(normal(1, 16, 16, 3), (6, 1, 1, 1))
   rows = np.asarray(augment(x, KEY))
   other = np.asarray(augment(x, jax.random.key(1)))
-  # Some shifts and boxes occur twice.
+  # Some shifts and boxes do occur twice.
   kinds = len(np.unique(rows, axis=0))
   assert kinds > 2
   assert len(np.unique([*rows, *other], axis=0)) > kinds
@@ -256,7 +256,7 @@ def test_cutout_does_not_follow_translation():
     line = cut.any(axis=axis)
     first, last = line.argmax(axis=1), 31 - line[:, ::-1].argmax(axis=1)
     starts.append(np.where(first > 0, first, last - 15))
-  # Translation cuts from 4 - shift of 9 places, the box starts at -8 or later.
+  # Translation crops at 4 - shift, one of 9 places; the box starts from -8 on.
   agree = (4 - shifts) % 3 == (np.stack(starts, axis=1) + 8) % 3
   assert abs(agree.mean() - 1 / 3) < 4 * (2 / 9 / agree.size) ** 0.5
 
@@ -320,7 +320,7 @@ def test_a_row_is_augmented_by_its_own_key(policy):
 
 
 def test_what_a_key_does_diff_augment_does():
-  """Mean and variance of each pixel over many draws agree."""
+  """Over many draws, each pixel has the same mean and variance."""
   x = jnp.tile(ramp(1, 8, 8) / 64, (20_000, 1, 1, 1))
   theirs, ours = ALL(x, KEY), jax.jit(augment_rows)(x, split(len(x)))
   for moment in (jnp.mean, jnp.std):
@@ -330,7 +330,7 @@ def test_what_a_key_does_diff_augment_does():
 
 @pytest.mark.parametrize('probability', [0.0, 0.3, 1.0])
 def test_each_operation_acts_with_its_probability(probability):
-  """Operations act independently: cutout shows in zeros, colour in values."""
+  """Cutout shows in zeros, colour in values; they act independently."""
   num = 4000
   x = jnp.ones((num, 8, 8, 1))
   out = jax.jit(

@@ -51,7 +51,7 @@ def test_by_hand():
     [9 / 10, 9 / 11, 9 / 18, 0.1, 0.1],
     rtol=2e-7,
   )
-  # An eighth of the half-life a step; the ramp-up's are 0, 16, 32, ... images.
+  # A step is 1/8 of the half-life; the ramp-up's are 0, 16, 32, ... images.
   np.testing.assert_allclose(half_life(7), 1 - 2 ** (-1 / 8), rtol=4e-7)
   np.testing.assert_allclose(
     half_life(jnp.array([0, 1, 2, 4, 5]), ramp_up=2.0),
@@ -65,7 +65,7 @@ def test_by_hand():
 
 @pytest.mark.parametrize('decay', [0.0, 0.5, 0.999, 0.9999])
 def test_the_debiased_share_is_this_expression_to_the_bit(decay):
-  """A resumed run continues with exactly the same averages."""
+  """A resumed run continues with exactly the same numbers."""
   share = jax.jit(lambda step: debiased_share(step, decay))
   inline = jax.jit(lambda step: (1.0 - decay) / (1.0 - decay ** (step + 1)))
   for step in (0, 1, 2, 5, 100, 12345, 10**7):
@@ -86,9 +86,9 @@ def test_the_debiased_share_in_float64(decay):
   np.testing.assert_allclose(share, expected, rtol=1e-7 / (1 - decay))
 
 
-# In float32 1 - decay would be wrong by 6e-8 / share: here, where shares fall
-# to 1e-7, by half of itself. expm1 and log1p leave a few units in the last
-# place.
+# In float32, 1 - decay would have a relative error of 6e-8 / share: one half
+# here, where shares fall to 1e-7. With expm1 and log1p it is a few units in the
+# last place.
 @pytest.mark.parametrize('gamma', [0.0, 1.0, 6.94, 16.97])
 def test_the_power_share_in_float64(gamma):
   expected = -np.expm1((gamma + 1) * np.log1p(-1 / (STEPS[1:] + 1.0)))
@@ -147,7 +147,7 @@ def test_the_power_of_zero_is_the_plain_mean():
 
 
 def test_the_power_weighs_by_time():
-  """The first t of T values have a share (t/T)^(gamma + 1) of the weight."""
+  """The first t of T values have (t/T)^(gamma + 1) of the weight."""
   gamma, last = 2.5, 40
   seen = [
     averages(
@@ -183,7 +183,7 @@ def test_shares_fall_from_one_at_most(schedule):
   shares = np.asarray(schedule(jnp.asarray(STEPS)))
   assert (np.diff(shares) <= 0.0).all()
   assert shares[-1] > 0.0
-  # The tolerance is the debiased share's rounding; others start at 1 or less.
+  # The debiased share may be rounded up; the others start at 1 or less.
   assert shares[0] <= (1.0 + 2e-5 if schedule is SCHEDULES[0] else 1.0)
 
 

@@ -45,7 +45,7 @@ def test_while_filling_it_returns_what_it_is_given():
 
 
 def exchanges(size, batches):
-  """Infers the places of a full pool's exchanges from the returned images."""
+  """Infers a full pool's exchanged places from the returned images."""
   pool, query = filled_pool(size), jax.jit(query_pool)
   held, places = list(range(size)), []
   number = size
@@ -55,7 +55,7 @@ def exchanges(size, batches):
     )
     for image in numbers(mixed):
       if image != number:
-        places.append(held.index(image))  # raises if it is not in the pool
+        places.append(held.index(image))  # fails if it is not in the pool
         held[places[-1]] = number
       number += 1
     assert numbers(pool.images) == held
@@ -86,7 +86,7 @@ def test_no_image_is_lost_or_doubled():
     given += batch
     returned += numbers(mixed)
     assert pool.filled == min(given, 7)
-  # The first seven were returned and stored.
+  # The first seven were both stored and returned.
   held = numbers(pool.images)
   assert sorted(returned + held) == sorted([*range(7), *range(given)])
   assert set(held) - set(range(7))
@@ -126,7 +126,7 @@ def test_two_devices_agree_with_one(stored):
 
 
 def test_the_pool_is_one_for_all_devices():
-  """shard_map verifies this from the function's operations."""
+  """shard_map infers from the function that the pool is replicated."""
   mesh = jax.make_mesh((2,), ('batch',), axis_types=(AxisType.Auto,))
   start, images = filled_pool(3), numbered(3, 11)
   pool, mixed = jax.jit(

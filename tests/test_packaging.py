@@ -7,6 +7,8 @@ import tomllib
 
 import pytest
 
+import gan_jax
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 
@@ -14,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 def installed(tmp_path_factory):
   """Runs `pip install .` on a copy of the sources, as it leaves a build/."""
   source = tmp_path_factory.mktemp('source')
-  for name in ('pyproject.toml', 'README.md'):
+  for name in ('pyproject.toml', 'README.md', 'LICENSE'):
     shutil.copy(ROOT / name, source)
   for name in ('gan_jax', 'experiments', 'configs', 'tests'):
     shutil.copytree(ROOT / name, source / name)
@@ -67,3 +69,12 @@ def test_requirements_pin_everything_and_name_the_stack():
     'jax', 'flax', 'optax', 'orbax-checkpoint', 'tensorflow-datasets', 'numpy',
     'absl-py', 'ml-collections', 'pytest',
   }  # fmt: skip
+
+
+def test_the_citation_is_of_this_version():
+  lines = (ROOT / 'CITATION.cff').read_text().splitlines()
+  fields = dict(x.split(': ', 1) for x in lines if re.match(r'[a-z-]+: ', x))
+  project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+  assert fields['version'] == gan_jax.__version__
+  assert fields['license'] == project['license']
+  assert 'Apache License' in (ROOT / 'LICENSE').read_text()

@@ -118,7 +118,7 @@ def test_the_change_of_a_rows_logits_by_hand():
 
 
 def test_gradient_of_the_consistency_penalty():
-  """The same with the two exchanged: neither side is held fixed."""
+  """Exchanging the two changes nothing: neither side is held fixed."""
   params = normal(3, 4), normal(4, 2, seed=1)
   images, augmented = normal(2, 5, 3, seed=2)
 

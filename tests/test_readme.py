@@ -51,7 +51,7 @@ def test_a_config():
 
 
 @pytest.mark.parametrize('path', sorted(set(
-  re.findall(r'(?:configs/\w+\.py|docs/[\w.]+|gan_jax/\w+/)', README)
+  re.findall(r'(?:configs/\w+\.py|docs/[\w.-]+\w|gan_jax/\w+/)', README)
 )))  # fmt: skip
 def test_what_the_readme_names_exists(path):
   assert (ROOT / path).exists()

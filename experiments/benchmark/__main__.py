@@ -1,8 +1,8 @@
-"""Times our training step beside the same step in PyTorch, or on plain flax.
+"""Times our training step against the same step in PyTorch, or in plain flax.
 
   python -m experiments.benchmark --peers=torch,flax --output=benchmark.json
 
-Quote the ratios: they are of steps timed in turn. Leave the machine idle.
+Quote the ratios, since candidates are timed in turn. Keep the machine idle.
 """
 
 import json
@@ -34,40 +34,48 @@ def define(values: cli.Flags) -> None:
       'cyclegan',
       'fastcut',
     ],
-    'What to time.',
+    'Systems to time.',
     flag_values=values,
   )
   flags.DEFINE_list(
     'peers',
     ['flax'],
-    'Beside ours: torch (pip install torch), flax or none.',
+    'Peers to time: torch (pip install torch), flax or none.',
     flag_values=values,
   )
   cli.define_path(
     values,
     'against',
-    'The folder of another checkout, such as git worktree add makes of an '
-    'earlier commit: its step is one more candidate.',
+    'The folder of another checkout, e.g. of an earlier commit by git worktree '
+    'add: its step is one more candidate.',
   )
   flags.DEFINE_integer(
-    'rounds', 5, 'Turns of each.', lower_bound=1, flag_values=values
+    'rounds',
+    5,
+    'Rounds, each with a turn of every candidate.',
+    lower_bound=1,
+    flag_values=values,
   )
   flags.DEFINE_float(
-    'seconds', 2.0, 'A turn, about.', lower_bound=0.0, flag_values=values
+    'seconds',
+    2.0,
+    'Approximate duration of a turn.',
+    lower_bound=0.0,
+    flag_values=values,
   )
   flags.DEFINE_bool(
     'scaling',
     False,
-    'Instead: how our step grows with batch, image and width.',
+    'Instead: time our step against batch size, image size and width.',
     flag_values=values,
   )
   flags.DEFINE_bool(
     'convolutions',
     False,
-    'Instead: every form of a convolution, by shape.',
+    'Instead: time every form of a convolution, by shape.',
     flag_values=values,
   )
-  cli.define_path(values, 'output', 'Where all figures go, as JSON.')
+  cli.define_path(values, 'output', 'A JSON file for all figures.')
 
 
 def run(values: cli.Flags) -> int | None:

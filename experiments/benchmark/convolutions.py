@@ -1,4 +1,4 @@
-"""The CPU forms of a convolution and its gradients, timed in turn."""
+"""Timing of the CPU forms of a convolution and its gradients."""
 
 import functools
 import time
@@ -15,7 +15,7 @@ from gan_jax.ops.geometry import Geometry, output_size
 
 
 class Shape(NamedTuple):
-  """A convolution, of images [batch, size, size, channels]."""
+  """Shape of a convolution of images [batch, size, size, channels]."""
 
   batch: int
   size: int
@@ -67,10 +67,10 @@ class _Operation(NamedTuple):
 
 
 def _operations(shape: Shape) -> tuple[_Operation, ...]:
-  """The three that a layer of a network needs, each with its arguments.
+  """Returns the forward pass and both gradients, each with its arguments.
 
-  The input's gradient, which would dilate the cotangent in lax's form, is not
-  timed in that form: it takes seconds.
+  The input's gradient is not timed in lax's form, which dilates the cotangent
+  and takes seconds.
   """
   size, strides = (shape.size,) * 2, (shape.stride,) * 2
   sizes = (shape.kernel,) * 2
@@ -84,7 +84,7 @@ def _operations(shape: Shape) -> tuple[_Operation, ...]:
   x = normal(shape.batch, *size, shape.channels)
   kernel = normal(*sizes, shape.channels, shape.features)
   made = normal(shape.batch, *output_size(size, geometry), shape.features)
-  # Of the cotangent, dilated, to the image.
+  # Padding of the dilated cotangent.
   back_pads = tuple(
     (shape.kernel - 1 - low, n + low - shape.stride * (m - 1) - 1)
     for (low, _), n, m in zip(pads, size, made.shape[1:3], strict=True)
@@ -124,7 +124,7 @@ def _operations(shape: Shape) -> tuple[_Operation, ...]:
 
 
 def _in_pytorch(shape: Shape, x, kernel, made, geometry) -> list[Callable]:
-  """The same three, channels last, of an image that is padded already."""
+  """Returns the same three operations in PyTorch, on a padded image."""
   import torch
 
   def tensor(array, order):
@@ -153,7 +153,7 @@ def _in_pytorch(shape: Shape, x, kernel, made, geometry) -> list[Callable]:
 
 
 def _in_turn(functions: dict[str, Callable], rounds: int) -> dict[str, float]:
-  """Median milliseconds of each."""
+  """Times functions in turn; returns each one's median milliseconds."""
   for function in functions.values():
     for _ in range(2):
       jax.block_until_ready(function())
@@ -167,7 +167,7 @@ def _in_turn(functions: dict[str, Callable], rounds: int) -> dict[str, float]:
 
 
 def table(rounds: int, *, pytorch: bool) -> Iterator[str]:
-  """Rows of Markdown: milliseconds of each form, the chosen one's in bold."""
+  """Yields rows of Markdown: milliseconds of each form, the chosen one bold."""
   yield '| shape | of | forms, ms |' + (' PyTorch, ms |' if pytorch else '')
   yield '| --- | --- | --- |' + (' --- |' if pytorch else '')
   for shape in SHAPES:

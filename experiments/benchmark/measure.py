@@ -1,4 +1,4 @@
-"""Times candidates in turn, each in a process of its own."""
+"""Timing of candidates in turn, each in its own process."""
 
 import contextlib
 import importlib.util
@@ -23,8 +23,9 @@ PEERS = {
   'torch': ('torch-eager', 'torch-channels_last', 'torch-compile'),
   'flax': ('flax',),
 }
-# glibc gives a block as large as a step's memory back to the system after each
-# step, which then has to map it anew, page by page. For every candidate:
+# By default glibc returns a block of the size of a step's memory to the system
+# after each step, which has to map it again, page by page. Set for every
+# candidate:
 MALLOC = (
   'glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=17179869184:'
   'glibc.malloc.hugetlb=1'
@@ -35,9 +36,9 @@ class Worker:
   """A candidate's process.
 
   Args:
-    cache_dir: where compiled programs are kept.
+    cache_dir: the folder of the compilation cache.
     checkout: the folder of the code that it runs; None: this one.
-    **options: of `experiments.benchmark.worker`.
+    **options: options of `experiments.benchmark.worker`.
   """
 
   def __init__(
@@ -74,7 +75,7 @@ class Worker:
   def _answer(self) -> Any:
     line = self._process.stdout.readline()
     if not line:
-      raise InputError(f'{self._name} failed; its error stands above')
+      raise InputError(f'{self._name} failed; see its error above')
     return json.loads(line)
 
   def ask(self, question: Any) -> Any:
@@ -89,7 +90,7 @@ class Worker:
 
 @contextlib.contextmanager
 def start(*args: Any, **kwargs: Any) -> Iterator[Worker]:
-  """A worker that is closed in the end."""
+  """Starts a worker, and closes it at the end."""
   worker = Worker(*args, **kwargs)
   try:
     yield worker
@@ -118,13 +119,13 @@ def benchmark(
   against: str | None = None,
   **size: int,
 ) -> dict[str, Any]:
-  """Times our step and its peers', in turn.
+  """Times our step and its peers' in turn.
 
   Args:
-    systems: of `WORKLOADS`.
-    peers: of `PEERS`; of a peer's variants the fastest counts.
-    rounds: how often all candidates have their turn.
-    seconds: about how long a turn lasts.
+    systems: names in `WORKLOADS`.
+    peers: names in `PEERS`; a peer's fastest variant counts.
+    rounds: number of rounds, each with a turn of every candidate.
+    seconds: approximate duration of a turn.
     against: the folder of another checkout, whose step is one more candidate.
     **size: batch_size, image_size, width; see `make_program`.
 
@@ -133,14 +134,14 @@ def benchmark(
     bytes.
 
   Raises:
-    InputError: an unknown system or peer, a peer that is not installed, another
-      checkout without this benchmark.
+    InputError: a system or peer is unknown, a peer is not installed, or the
+      other checkout lacks this benchmark.
   """
   checkout = None if against is None else pathlib.Path(against).absolute()
   if checkout and not (checkout / 'experiments/benchmark/worker.py').is_file():
     raise InputError(
-      f'{against} is no checkout with experiments/benchmark; make one, e.g. by '
-      'git worktree add DIR COMMIT'
+      f'{against} is no checkout with experiments/benchmark; create one, e.g. '
+      'by git worktree add DIR COMMIT'
     )
   for name in systems:
     if name not in WORKLOADS:
@@ -208,13 +209,13 @@ def _benchmark_one(
 
 
 def ratios(figures: dict[str, Any], candidate: str) -> np.ndarray:
-  """A candidate's step over ours, round by round: above 1, ours is faster."""
+  """Returns a candidate's step time over ours, by round; above 1 ours wins."""
   ours = np.array(figures['jax']['step_per_round'])
   return np.array(figures[candidate]['step_per_round']) / ours
 
 
 def to_markdown(result: dict[str, Any]) -> str:
-  """A row per system and candidate; of PyTorch's variants the fastest."""
+  """Formats a row per system and candidate, with PyTorch's fastest variant."""
   lines = [
     '| system | step by | ms a step | its time / ours (min to max) | '
     'first step, cold / cached, s | live MB | peak resident MB |',
@@ -253,11 +254,11 @@ def _shown(figures: dict[str, Any]) -> list[str]:
 
 
 def scaling(name: str, **options: Any) -> Iterator[str]:
-  """Measures the step's growth with batch, image and width, as rows of a table.
+  """Yields table rows of the step's scaling with batch, image and width.
 
   Args:
-    name: of `WORKLOADS`.
-    **options: of `benchmark`.
+    name: a name in `WORKLOADS`.
+    **options: options of `benchmark`.
   """
   if name not in WORKLOADS:
     raise choice('system', name, WORKLOADS)

@@ -1,9 +1,9 @@
 """Networks, optimisers and averages that the PyTorch peers share.
 
-XLA's SAME padding puts the odd pixel after the image and PyTorch's symmetric
-padding of a strided convolution in effect before it, so a peer of networks that
-are padded so sees everything mirrored: flipped images and kernels give exactly
-the same products.
+In strided convolutions, XLA's SAME padding puts the odd pixel after the image,
+and PyTorch's symmetric padding in effect before it. A peer of networks with
+SAME padding therefore works on mirrored data: flipped images and kernels give
+exactly the same products.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
+import torch.nn.functional as F  # noqa: N812, PyTorch's convention
 from flax import traverse_util
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
@@ -45,7 +45,7 @@ class DeconvGenerator(nn.Module):
       self.layers.append((deconv, norm))
 
   def forward(self, z):
-    """Z [B, z_dim] to images [B, C, H, W]."""
+    """Maps z [B, z_dim] to images [B, C, H, W]."""
     x = self.dense(z).view(len(z), -1, self.base_size, self.base_size)
     x = F.leaky_relu(self.norm0(x), 0.2)
     for deconv, norm in self.layers:
@@ -56,7 +56,7 @@ class DeconvGenerator(nn.Module):
 
 
 def check_translation(model: Any, generator: str, normalization: str) -> None:
-  """Raises ValueError for networks that no peer of a translator mirrors."""
+  """Raises ValueError for networks that the translation peers do not mirror."""
   g, d = model.generator, model.discriminator
   found = g.name, g.normalization, g.upsampling, g.downsampling, d.downsampling
   wanted = generator, normalization, 'transposed', 'strided', 'strided'
@@ -65,7 +65,7 @@ def check_translation(model: Any, generator: str, normalization: str) -> None:
 
 
 def patch_discriminator(channels: int, settings: Any) -> 'PatchDiscriminator':
-  """The discriminator that a config's group describes."""
+  """Builds the discriminator that a config's group describes."""
   return PatchDiscriminator(
     channels, settings.width, settings.patch_size, settings.normalization
   )
@@ -95,14 +95,14 @@ class PatchDiscriminator(nn.Module):
     self.logit = nn.Conv2d(channels, 1, size, padding=pad)
 
   def forward(self, x):
-    """Images [B, C, H, W] to logits [B, H', W']."""
+    """Maps images [B, C, H, W] to logits [B, H', W']."""
     for conv, norm in self.layers:
       x = F.leaky_relu(norm(conv(x)), 0.2)
     return self.logit(x)[:, 0]
 
 
 class RootEpsAdam(torch.optim.Optimizer):
-  """Adam that adds a number inside the square root too, as optax's can."""
+  """Adam with an epsilon inside the square root, like optax's `eps_root`."""
 
   def __init__(self, params, lr, betas, eps, eps_root):
     defaults = {'lr': lr, 'betas': betas, 'eps': eps, 'eps_root': eps_root}
@@ -135,7 +135,7 @@ class RootEpsAdam(torch.optim.Optimizer):
       torch._foreach_addcdiv_(params, mean, scale, -group['lr'] / (1 - b1**t))
 
 
-# What no peer plays otherwise, by the end of a config's key.
+# The only values that the peers support, by suffix of a config's key.
 _PLAYED = {
   'augment.policy': (None,),
   'ema.name': ('none', 'debiased'),
@@ -143,29 +143,29 @@ _PLAYED = {
   'loss.g_batch': ('shared',),
   'loss.lambda_lecam': (0.0,),
   'model.conditioning': ('none',),
-  '_schedule.name': ('constant',),  # the rate's is one in what is timed
+  '_schedule.name': ('constant',),  # the learning rate's is 'schedule.name'
 }
 
 
 def _check(config: Any) -> None:
-  """Raises ValueError for what our step does and no peer's."""
+  """Raises ValueError for a config that the peers do not support."""
   for key, value in flatten(config):
     for end, played in _PLAYED.items():
       if key.endswith(end) and value not in played:
-        raise ValueError(f'the peer does not play config.{key} = {value!r}')
+        raise ValueError(f'the peer does not support config.{key} = {value!r}')
 
 
 class Peer:
-  """Both players with their optimisers and averages; a system's peer plays.
+  """Base class of a system's peer: both players, optimisers and averages.
 
   Args:
-    config: of the system.
+    config: the system's config.
     players: the networks, 'generator' and 'discriminator'.
-    weights: ours, by player.
+    weights: our weights, by player.
     variant: 'eager', 'channels_last' or 'compile'.
   """
 
-  mirrored = True  # False where all padding is symmetric in ours, too
+  mirrored = True  # False if all of our padding is symmetric, too
 
   def __init__(
     self,
@@ -187,7 +187,7 @@ class Peer:
       state = self.to_torch(params) | self.to_torch(frozen.get('frozen', {}))
       network.load_state_dict(
         {key: torch.tensor(value) for key, value in state.items()},
-        strict=False,  # BatchNorm's running statistics start as they are
+        strict=False,  # BatchNorm's running statistics keep their defaults
       )
       network.to(memory_format=self.format)
       settings = config.optimizer[name]
@@ -196,15 +196,15 @@ class Peer:
         self.averages[name] = average(network, settings.ema.decay)
 
   def trained(self, name: str) -> list[nn.Parameter]:
-    """The parameters that a player learns."""
+    """Returns a player's trained parameters."""
     return [p for p in self.players[name].parameters() if p.requires_grad]
 
   def gradients(self, name: str, loss: torch.Tensor, **options):
-    """Differentiates a loss with respect to what a player learns."""
+    """Differentiates a loss with respect to a player's trained parameters."""
     return torch.autograd.grad(loss, self.trained(name), **options)
 
   def update(self, name: str, gradients: Sequence[torch.Tensor]) -> None:
-    """One optimiser step of a player, and its moving average's."""
+    """Applies gradients to a player, and updates its moving average."""
     for p, gradient in zip(self.trained(name), gradients, strict=True):
       p.grad = gradient
     self.optimizers[name].step()
@@ -212,7 +212,7 @@ class Peer:
       self.averages[name].update_parameters(self.players[name])
 
   def to_image(self, image: np.ndarray) -> torch.Tensor:
-    """Images in [-1, 1] as the networks see them, [B, C, H, W], of uint8 ones.
+    """Converts uint8 images to the networks' inputs [B, C, H, W] in [-1, 1].
 
     Args:
       image: [B, H, W, C].
@@ -223,14 +223,14 @@ class Peer:
     return x.contiguous(memory_format=self.format)
 
   def to_rows(self, image: np.ndarray) -> torch.Tensor:
-    """Flat images in [-1, 1], [B, H * W * C], of uint8 ones [B, H, W, C]."""
+    """Converts uint8 images [B, H, W, C] to rows [B, H * W * C] in [-1, 1]."""
     return torch.from_numpy(image).flatten(1).to(torch.float32) / 127.5 - 1.0
 
   def to_torch(self, params: Mapping) -> dict[str, np.ndarray]:
-    """One network's parameters, or gradients, from flax's names and shapes."""
+    """Converts a network's parameters or gradients from flax's layout."""
     converted = {}
     for path, value in traverse_util.flatten_dict(dict(params)).items():
-      # Our BatchNorm is flax's, by the name of norm.
+      # Our BatchNorm wraps flax's, with the name norm.
       *layers, key = [*path[:1], *(name for name in path[1:] if name != 'norm')]
       layer = layers[-1] if layers else ''
       name = '.'.join([*layers, _torch_name(layer, key)])
@@ -243,16 +243,16 @@ class Peer:
       return value.transpose(2, 0, 1).copy()
     if (
       layer == 'dense' and size
-    ):  # to a map: its pixels are mirrored and come last
+    ):  # its output is a map: its pixels are mirrored and come last
       value = value.reshape(-1, size, size, value.shape[-1] // size**2)
       value = value[:, ::-1, ::-1].transpose(3, 1, 2, 0)
       value = value.reshape(-1, value.shape[-1])
       return (value[:, 0] if value.shape[1] == 1 else value).copy()
-    if value.ndim == 2 and layer == 'logit' and size:  # from a map, likewise
+    if value.ndim == 2 and layer == 'logit' and size:  # its input is a map
       value = value.reshape(size, size, -1)[::-1, ::-1]
       return value.transpose(2, 0, 1).reshape(1, -1).copy()
     if value.ndim == 4:
-      # PyTorch's transposed convolution turns its kernel, unlike ours.
+      # PyTorch's transposed convolution flips its kernel, unlike ours.
       transposed = layer.startswith(('deconv', 'up'))
       if transposed != self.mirrored:
         value = value[::-1, ::-1]
@@ -280,7 +280,7 @@ def make_optimizer(
 
 
 def average(network: nn.Module, decay: float) -> AveragedModel:
-  """A moving average, debiased as ours."""
+  """Builds a debiased moving average, equal to ours."""
 
   def update(averages, params, num_averaged):
     share = (1 - decay) / (1 - decay ** (int(num_averaged) + 1))

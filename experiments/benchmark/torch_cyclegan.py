@@ -1,8 +1,7 @@
 """CycleGAN in plain PyTorch: a peer to time and an oracle.
 
-The same networks, losses, optimisers and order of play as
-`gan_jax.systems.cyclegan`, written as a PyTorch user would, with the images of
-the past in a list.
+It has the networks, losses, optimisers and order of play of
+`gan_jax.systems.cyclegan`, in idiomatic PyTorch, with the image pool in a list.
 """
 
 import random
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
+import torch.nn.functional as F  # noqa: N812, PyTorch's convention
 from torch import nn
 
 from experiments.benchmark import torch_common
@@ -48,7 +47,7 @@ class ResNet(nn.Module):
     self.last = reflected(width, outputs, 7)
 
   def forward(self, x):
-    """Images [B, C, H, W] to images."""
+    """Maps images [B, C, H, W] to images."""
     for conv in (self.first, self.down1, self.down2):
       x = F.relu(F.instance_norm(conv(x)))
     for conv1, conv2 in self.blocks:
@@ -62,7 +61,7 @@ class ResNet(nn.Module):
 def query_pool(
   pool: list[torch.Tensor], size: int, images: torch.Tensor
 ) -> torch.Tensor:
-  """Mirrors `gan_jax.image_pool.query_pool`; the pool, a list, is changed."""
+  """Mirrors `gan_jax.image_pool.query_pool`; modifies the pool, a list."""
   if size == 0:
     return images
   mixed = []
@@ -80,9 +79,9 @@ class Peer(torch_common.Peer):
   """The system with its state; `step` trains it.
 
   Args:
-    config: of CycleGAN with the loss least_squares.
-    spec: of the data.
-    weights: ours, {'generator': ..., 'discriminator': ...}.
+    config: a CycleGAN config with the loss least_squares.
+    spec: the data's spec.
+    weights: our weights, {'generator': ..., 'discriminator': ...}.
     variant: 'eager', 'channels_last' or 'compile'.
 
   Raises ValueError for any other loss.
@@ -127,7 +126,7 @@ class Peer(torch_common.Peer):
     self._d_loss = self.compiled(self.d_loss)
 
   def to_torch(self, params: Mapping) -> dict[str, np.ndarray]:
-    """The parameters of a player's two networks."""
+    """Converts the parameters of a player's two networks."""
     named = {}
     for name, network in params.items():
       for key, value in super().to_torch(network).items():
@@ -135,7 +134,7 @@ class Peer(torch_common.Peer):
     return named
 
   def g_loss(self, real):
-    """Both generators' loss on images of a and b, and what they make of them.
+    """Computes both generators' loss on images of a and b, and their fakes.
 
     Args:
       real: {'a': ..., 'b': ...}.
@@ -155,7 +154,7 @@ class Peer(torch_common.Peer):
     return total, fakes
 
   def d_loss(self, real, fakes):
-    """Both discriminators' loss on the data and on images of the pools."""
+    """Computes both discriminators' loss on data and on pooled fakes."""
     total = 0.0
     for domain, discriminator in self.players['discriminator'].items():
       on_real = discriminator(real[domain])
@@ -165,7 +164,7 @@ class Peer(torch_common.Peer):
     return total
 
   def step(self, batch: Mapping[str, Mapping[str, np.ndarray]]):
-    """One training step on a batch as our sampler makes it; the losses."""
+    """Takes a training step on a batch from our sampler; returns the losses."""
     real = {domain: self.to_image(batch[domain]['image']) for domain in 'ab'}
     g_loss, fakes = self._g_loss(real)
     self.update('generator', self.gradients('generator', g_loss))

@@ -1,7 +1,7 @@
-"""The GAN without labels in plain PyTorch: a peer to time and an oracle.
+"""Unconditional GAN in plain PyTorch: a peer to time and an oracle.
 
-The same networks, losses, optimisers and order of play as
-`gan_jax.systems.gan`, for the settings that the workloads have.
+It has the networks, losses, optimisers and order of play of
+`gan_jax.systems.gan`, for the settings of the workloads.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
+import torch.nn.functional as F  # noqa: N812, PyTorch's convention
 from torch import nn
 
 from experiments.benchmark import torch_common, torch_networks
@@ -38,7 +38,7 @@ class ConvDiscriminator(nn.Module):
     self.logit = nn.Linear(channels * base_size**2, 1)
 
   def forward(self, x):
-    """Images [B, C, H, W] to logits [B, 1]."""
+    """Maps images [B, C, H, W] to logits [B, 1]."""
     for conv, norm in self.layers:
       x = conv(x)
       if norm is not None:
@@ -51,11 +51,12 @@ class Peer(torch_common.Peer):
   """The system with its state; `step` trains it.
 
   Args:
-    config: of a GAN: two MLPs, two convolutional networks without spectral
-      normalisation, or two residual ones of a kind; the loss non_saturating,
-      relativistic or hinge, with R1 and R2; one update of D for one of G.
-    spec: of the data.
-    weights: ours, {'generator': ..., 'discriminator': ...}.
+    config: a GAN's config: two MLPs, two convolutional networks without
+      spectral normalisation, or two residual ones of one kind; the loss
+      non_saturating, relativistic or hinge, with R1 and R2; one update of D per
+      update of G.
+    spec: the data's spec.
+    weights: our weights, {'generator': ..., 'discriminator': ...}.
     variant: 'eager', 'channels_last' or 'compile'.
 
   Raises ValueError for any other config.
@@ -87,14 +88,14 @@ class Peer(torch_common.Peer):
         for key, value in group.items()
         if key.endswith('/u')
       }
-    if variant == 'compile':  # the gradient within D's loss as well
+    if variant == 'compile':  # including the gradient within D's loss
       torch._dynamo.config.trace_autograd_ops = True
     self._samples = self.compiled(players['generator'])
     self._d_loss = self.compiled(self.d_loss)
     self._g_loss = self.compiled(self.g_loss)
 
   def d_loss(self, real, fake):
-    """D's loss on data and samples."""
+    """Computes D's loss on data and samples."""
     discriminator, loss = self.players['discriminator'], self.config.loss
     on_real, on_fake = discriminator(real), discriminator(fake)
     if self.loss == 'relativistic':
@@ -115,7 +116,7 @@ class Peer(torch_common.Peer):
     return total
 
   def g_loss(self, real, fake):
-    """G's loss on the same, by the new D."""
+    """Computes G's loss on the same images against the new D."""
     discriminator = self.players['discriminator']
     on_fake = discriminator(fake)
     if self.loss == 'relativistic':
@@ -125,7 +126,7 @@ class Peer(torch_common.Peer):
     return F.softplus(-on_fake).mean()
 
   def step(self, batch: Mapping[str, Mapping[str, np.ndarray]], z=None):
-    """One training step on a batch as our sampler makes it; the losses."""
+    """Takes a training step on a batch from our sampler; returns the losses."""
     model, loss = self.config.model, self.config.loss
     image = batch['train']['image']
     flat = model.discriminator.name == 'mlp'
@@ -148,7 +149,7 @@ class Peer(torch_common.Peer):
 
 
 def _players(model: Any, image_shape: tuple[int, int, int]):
-  """G and D; the MLPs' images are flat."""
+  """Builds G and D; the MLPs' images are flat."""
   generator, discriminator = model.generator, model.discriminator
   names = generator.name, discriminator.name
   if names == ('mlp', 'mlp'):

@@ -1,8 +1,8 @@
-"""The semi-supervised GAN of fully connected networks in plain PyTorch.
+"""Fully connected semi-supervised GAN in plain PyTorch.
 
-The same networks, losses, optimisers and order of play as
-`gan_jax.systems.improved_gan`, written as a PyTorch user would: D sees the rows
-of its three streams in one pass, since each row acts by itself.
+It has the networks, losses, optimisers and order of play of
+`gan_jax.systems.improved_gan`, in idiomatic PyTorch: D processes its three
+streams in one pass, since rows do not interact.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
+import torch.nn.functional as F  # noqa: N812, PyTorch's convention
 from torch import nn
 
 from experiments.benchmark import torch_common
@@ -43,7 +43,7 @@ class Generator(nn.Module):
     for i, units in enumerate(hidden, start=1):
       dense = nn.Linear(inputs, units, bias=False)
       norm = nn.BatchNorm1d(units, momentum=0.1)
-      norm.weight.requires_grad_(False)  # a shift only: it stays 1
+      norm.weight.requires_grad_(False)  # only the shift is trained
       self.add_module(f'dense{i}', dense)
       self.add_module(f'norm{i}', norm)
       self.layers.append((dense, norm))
@@ -51,7 +51,7 @@ class Generator(nn.Module):
     self.pixels = WeightNormLinear(inputs, pixels)
 
   def forward(self, z):
-    """Z [B, z_dim] to images [B, H * W * C] in [0, 1]."""
+    """Maps z [B, z_dim] to images [B, H * W * C] in [0, 1]."""
     x = z
     for dense, norm in self.layers:
       x = F.softplus(norm(dense(x)))
@@ -74,7 +74,7 @@ class Classifier(nn.Module):
     self.class_logits = WeightNormLinear(inputs, num_logits)
 
   def forward(self, x):
-    """Images [B, H * W * C] in [0, 1] to (class logits, features)."""
+    """Maps images [B, H * W * C] in [0, 1] to (class logits, features)."""
     x = x + self.input_noise * torch.randn_like(x)
     for dense in self.layers:
       features = F.relu(dense(x))
@@ -86,9 +86,9 @@ class Peer(torch_common.Peer):
   """The system with its state; `step` trains it.
 
   Args:
-    config: of an improved GAN.
-    spec: of the data.
-    weights: ours, {'generator': ..., 'discriminator': ...}.
+    config: an improved GAN's config.
+    spec: the data's spec.
+    weights: our weights, {'generator': ..., 'discriminator': ...}.
     variant: 'eager', 'channels_last' or 'compile'.
   """
 
@@ -111,7 +111,7 @@ class Peer(torch_common.Peer):
     self._g_loss = self.compiled(self.g_loss)
 
   def d_loss(self, labelled, label, real, z):
-    """D's loss on labelled images, others and samples."""
+    """Computes D's loss on labelled images, unlabelled ones and samples."""
     generator, discriminator = self.players.values()
     with torch.no_grad():
       fake = generator(z)
@@ -123,7 +123,7 @@ class Peer(torch_common.Peer):
     return F.cross_entropy(on_labelled, label) + weight * real_fake.mean()
 
   def g_loss(self, real, z):
-    """G's loss by the new D: that of feature matching."""
+    """Computes G's loss against the new D: feature matching."""
     generator, discriminator = self.players.values()
     with torch.no_grad():
       _, on_real = discriminator(real)
@@ -131,10 +131,10 @@ class Peer(torch_common.Peer):
     return (on_real.mean(0) - on_fake.mean(0)).square().mean()
 
   def step(self, batch: Mapping[str, Mapping[str, np.ndarray]], z=None):
-    """One training step on a batch as our sampler makes it; the losses.
+    """Takes a training step on a batch from our sampler; returns the losses.
 
     Args:
-      batch: of the three streams.
+      batch: a batch of the three streams.
       z: latents [2, B, z_dim] for D's samples and for G's, or None to draw.
     """
     labelled, real, real_for_g = (

@@ -1,10 +1,10 @@
 """R3GAN's networks in plain PyTorch, and SNGAN's for 32x32 pixels.
 
-Layers have the names of ours, so that weights are carried over by name.
+Layers have the same names as ours, so that weights can be copied by name.
 """
 
 import torch
-import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
+import torch.nn.functional as F  # noqa: N812, PyTorch's convention
 from torch import nn
 
 
@@ -36,7 +36,7 @@ class R3GANBlock(nn.Module):
 
 
 class _Stages(nn.Module):
-  """Stages of R3GAN's blocks, with what is between them."""
+  """Stages of R3GAN's blocks, with the transitions between them."""
 
   def __init__(self, widths, blocks, group_width):
     super().__init__()
@@ -52,7 +52,7 @@ class _Stages(nn.Module):
         self.add_module(f'stage{stage}_block{i}', block)
       self.order.append((transition, made))
       before = width
-    # [1, 2, 1] in both directions, on a map twice as large.
+    # The filter [1, 2, 1] in both directions, for a map twice as large.
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
     self.register_buffer('taps', torch.outer(taps, taps) / 64.0, False)
 
@@ -94,7 +94,7 @@ class R3GANDiscriminator(_Stages):
     self.logit = nn.Linear(widths[-1], 1, bias=False)
 
   def forward(self, x):
-    """Images [B, C, H, W] to logits [B, 1]."""
+    """Maps images [B, C, H, W] to logits [B, 1]."""
     x = self.image(x)
     for stage, (transition, blocks) in enumerate(self.order):
       if stage:
@@ -141,8 +141,8 @@ class ResNetImageGenerator(nn.Module):
 class ResNetDiscriminator(nn.Module):
   """Mirrors `gan_jax.models.sngan.ResNetDiscriminator` at 32x32 pixels.
 
-  With spectral normalisation by one step of the power iteration in each pass;
-  `advance` keeps what the last one found, as ours does once a step.
+  Spectral normalisation takes one power iteration in each pass; `advance`
+  stores the last result, as ours does once per step.
   """
 
   def __init__(self, image_shape, width, normalization):
@@ -173,7 +173,7 @@ class ResNetDiscriminator(nn.Module):
     self.u = dict(self.found)
 
   def forward(self, x):
-    """Images [B, C, H, W] to logits [B, 1]."""
+    """Maps images [B, C, H, W] to logits [B, 1]."""
     layers = dict(self.named_children())
 
     def apply(name, x):

@@ -1,7 +1,7 @@
 """pix2pix in plain PyTorch: a peer to time and an oracle.
 
-The same networks, losses, optimisers and order of play as
-`gan_jax.systems.pix2pix`, written as a PyTorch user would.
+It has the networks, losses, optimisers and order of play of
+`gan_jax.systems.pix2pix`, in idiomatic PyTorch.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
+import torch.nn.functional as F  # noqa: N812, PyTorch's convention
 from torch import nn
 
 from experiments.benchmark import torch_common
@@ -24,7 +24,7 @@ class UNet(nn.Module):
   def __init__(self, inputs, outputs, width, num_levels):
     super().__init__()
     widths = [min(2**i, 8) * width for i in range(num_levels)]
-    self.down, self.up = [], []  # the latter from the innermost
+    self.down, self.up = [], []  # `up` starts with the innermost
     for i, features in enumerate(widths):
       conv = nn.Conv2d(inputs, features, 4, 2, padding=1, bias=False)
       self.add_module(f'down{i + 1}', conv)
@@ -45,10 +45,10 @@ class UNet(nn.Module):
         norm = nn.BatchNorm2d(features, momentum=0.1)
       self.add_module(f'up_norm{i + 1}', norm)
       self.up.append((deconv, norm))
-      inputs = 2 * features  # with those of the skip
+      inputs = 2 * features  # including the skip connection's
 
   def forward(self, x, masks=None):
-    """Images [B, C, H, W] to images; see `Peer.step` for the masks."""
+    """Maps images [B, C, H, W] to images; see `Peer.step` for the masks."""
     skips = []
     for i, (conv, norm) in enumerate(self.down):
       x = norm(conv(F.leaky_relu(x, 0.2) if i > 0 else x))
@@ -63,7 +63,8 @@ class UNet(nn.Module):
       x = torch.cat([x, skips.pop()], dim=1)
 
 
-# Each loss as that of a logit that should be high, and of one that should not.
+# Each loss as a pair: of a logit that should be high, and of one that should be
+# low.
 LOSSES = {
   'non_saturating': (lambda x: F.softplus(-x), F.softplus),
   'least_squares': (lambda x: (x - 1.0) ** 2 / 2.0, lambda x: x**2 / 2.0),
@@ -74,9 +75,9 @@ class Peer(torch_common.Peer):
   """The system with its state; `step` trains it.
 
   Args:
-    config: of pix2pix with a loss of LOSSES, not smoothed.
-    spec: of the data.
-    weights: ours, {'generator': ..., 'discriminator': ...}.
+    config: a pix2pix config with a loss in LOSSES, without label smoothing.
+    spec: the data's spec.
+    weights: our weights, {'generator': ..., 'discriminator': ...}.
     variant: 'eager', 'channels_last' or 'compile'.
 
   Raises ValueError for any other loss.
@@ -117,7 +118,7 @@ class Peer(torch_common.Peer):
     self._g_loss = self.compiled(self.g_loss)
 
   def d_loss(self, given, real, fake):
-    """D's loss on pairs of the data and on pairs with G's image."""
+    """Computes D's loss on real pairs and on pairs with G's image."""
     discriminator = self.players['discriminator']
     on_real = discriminator(torch.cat([given, real], dim=1))
     on_fake = discriminator(torch.cat([given, fake], dim=1))
@@ -125,7 +126,7 @@ class Peer(torch_common.Peer):
     return self.config.loss.lambda_discriminator * loss.mean()
 
   def g_loss(self, given, real, fake):
-    """G's loss on the same, by the new D."""
+    """Computes G's loss on the same pairs against the new D."""
     discriminator = self.players['discriminator']
     on_fake = discriminator(torch.cat([given, fake], dim=1))
     l1 = F.l1_loss(fake, real)
@@ -138,11 +139,11 @@ class Peer(torch_common.Peer):
     batch: Mapping[str, Mapping[str, np.ndarray]],
     masks: Sequence[torch.Tensor] | None = None,
   ):
-    """One training step on a batch as our sampler makes it; the losses.
+    """Takes a training step on a batch from our sampler; returns the losses.
 
     Args:
-      batch: of pairs.
-      masks: what dropout leaves, 1 or 0, [B, C, H, W] of each layer with
+      batch: a batch of pairs.
+      masks: dropout masks, 1 to keep or 0, [B, C, H, W] for each layer with
         dropout from the innermost; None to draw them.
     """
     given, real = (

@@ -1,8 +1,8 @@
-"""The semi-supervised GAN in plain PyTorch: a peer to time and an oracle.
+"""Semi-supervised GAN in plain PyTorch: a peer to time and an oracle.
 
-The same networks, losses, optimisers and order of play as
-`gan_jax.systems.ssgan`, written as a PyTorch user would: one forward pass of
-each network, from which both players' gradients are taken.
+It has the networks, losses, optimisers and order of play of
+`gan_jax.systems.ssgan`, in idiomatic PyTorch: one forward pass of each network
+serves both players' gradients.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812, as all of PyTorch's users say it
+import torch.nn.functional as F  # noqa: N812, PyTorch's convention
 from torch import nn
 
 from experiments.benchmark import torch_common
@@ -39,7 +39,7 @@ class Classifier(nn.Module):
     self.class_logits = nn.Linear(channels, num_logits)
 
   def forward(self, x):
-    """Images [B, C, H, W] to (class logits, features)."""
+    """Maps images [B, C, H, W] to (class logits, features)."""
     x = F.dropout(x, self.dropout_rate / 2.5)
     for conv, norm, rate in self.layers:
       x = conv(x)
@@ -56,9 +56,9 @@ class Peer(torch_common.Peer):
   """The system with its state; `step` trains it.
 
   Args:
-    config: of a semi-supervised GAN with simultaneous play.
-    spec: of the data.
-    weights: ours, {'generator': ..., 'discriminator': ...}.
+    config: a semi-supervised GAN's config, with simultaneous play.
+    spec: the data's spec.
+    weights: our weights, {'generator': ..., 'discriminator': ...}.
     variant: 'eager', 'channels_last' or 'compile'.
   """
 
@@ -86,7 +86,7 @@ class Peer(torch_common.Peer):
     self._losses = self.compiled(self.losses)
 
   def losses(self, real, label, label_mask, z):
-    """Both players' losses on images in [-1, 1]."""
+    """Computes both players' losses on images in [-1, 1]."""
     generator, discriminator = self.players.values()
     on_real, real_features = discriminator(real)
     on_fake, fake_features = discriminator(generator(z))
@@ -110,7 +110,7 @@ class Peer(torch_common.Peer):
     return supervised + real_fake, matching
 
   def step(self, batch: Mapping[str, Mapping[str, np.ndarray]], z=None):
-    """One training step on a batch as our sampler makes it; the losses."""
+    """Takes a training step on a batch from our sampler; returns the losses."""
     rows = batch['train']
     real = self.to_image(rows['image'])
     label = torch.from_numpy(rows['label']).long()

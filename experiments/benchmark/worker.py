@@ -1,9 +1,8 @@
-"""One candidate in a process of its own; `measure` starts it.
+"""Worker process of one candidate, started by `measure`.
 
-It prints a line of JSON when its first step is done. Then it reads lines: a
-number is how many steps to run, answered by their seconds; 'memory' is answered
-by what the step holds. Alone in its process, its threads and its memory are
-nobody else's.
+It prints a line of JSON after its first step. Then it reads lines: a number of
+steps to run, which it answers with their seconds; or 'memory', which it answers
+with the step's memory. In its own process it shares no threads and no memory.
 
   python -m experiments.benchmark.worker \
     '{"candidate": "jax", "system": "ssgan"}'
@@ -29,18 +28,18 @@ from gan_jax.models import classifier, dcgan, patchgan, resnet, sngan, unet
 from gan_jax.runs.program import Program, compile_step, init_state
 from gan_jax.tpu.flops import count_flops
 
-_NUM_BATCHES = 8  # made beforehand, taken in turn: the data change each step
+_NUM_BATCHES = 8  # sampled in advance and cycled, so that the data change
 
 
 class Candidate(NamedTuple):
-  """Something to time."""
+  """A training step to time, with its memory."""
 
-  step: Callable[[int], None]  # one whole step, finished when it returns
+  step: Callable[[int], None]  # runs a step, and blocks until it is finished
   memory: Callable[[], dict[str, Any]]
 
 
 def plain_flax_layers() -> None:
-  """Puts flax's convolutions in place of ours."""
+  """Replaces our convolutions by flax's."""
   for module in (classifier, dcgan, patchgan, resnet, sngan, unet):
     for name in ('Conv', 'ConvTranspose'):
       if hasattr(module, name):
@@ -48,7 +47,7 @@ def plain_flax_layers() -> None:
 
 
 def jax_candidate(program: Program) -> Candidate:
-  """The step as the training loop runs it."""
+  """Returns our step, as the training loop runs it."""
   sampler = program.sampler()
   batches = [sampler(i) for i in range(_NUM_BATCHES)]
   compiled = compile_step(program)
@@ -84,7 +83,7 @@ def jax_candidate(program: Program) -> Candidate:
 
 
 def _peak_flops() -> float:
-  """Operations a second in a product of two 2048 x 2048 matrices."""
+  """Measures the FLOP/s of a product of two 2048 x 2048 matrices."""
   n = 2048
   x = jnp.ones((n, n))
   product = jax.jit(jnp.matmul)
@@ -98,7 +97,7 @@ def _peak_flops() -> float:
 
 
 def torch_candidate(program: Program, module: str, variant: str) -> Candidate:
-  """The same system in PyTorch, from our initial parameters."""
+  """Returns the same system's step in PyTorch, from our initial parameters."""
   peers = importlib.import_module(f'experiments.benchmark.{module}')
   sampler = program.sampler()
   batches = [sampler(i) for i in range(_NUM_BATCHES)]

@@ -13,13 +13,13 @@ from gan_jax.systems import override
 
 
 class Workload(NamedTuple):
-  """A config, and the shape of the images that it is timed on."""
+  """A config, with the shape of the images for timing."""
 
   config: str
   image_shape: tuple[int, int, int]
   torch_peer: str | None  # a module of experiments.benchmark
   changes: Mapping[str, Any] = {}  # of the config, by dotted key
-  batch_sizes: tuple[int, ...] = (32, 64, 128, 256)  # to see how steps grow
+  batch_sizes: tuple[int, ...] = (32, 64, 128, 256)  # for scaling
 
 
 _ROOT = pathlib.Path(__file__).parents[2]  # configs are not installed
@@ -35,7 +35,7 @@ WORKLOADS = {
     'configs/fashion_r3gan_resnet.py',
     (32, 32, 1),
     'torch_gan',
-    # What the peer does not play, and takes no time.
+    # Replaces settings that the peer lacks, at no cost in time.
     changes={
       'loss.g_batch': 'shared',
       'loss.r1_schedule.name': 'constant',
@@ -61,7 +61,7 @@ WORKLOADS = {
     'configs/horse2zebra_cyclegan.py',
     (128, 128, 3),
     'torch_cyclegan',
-    # The paper's number for images of this size.
+    # The paper's value for this image size.
     changes={'model.generator.num_blocks': 6},
     batch_sizes=(1, 2, 4, 8),
   ),
@@ -69,7 +69,7 @@ WORKLOADS = {
     'configs/facades_cut.py',
     (128, 128, 3),
     None,
-    # As large as CycleGAN's.
+    # Networks of CycleGAN's size.
     changes={
       'model.generator.width': 64,
       'model.discriminator.width': 64,
@@ -87,12 +87,12 @@ def make_program(
   image_size: int | None = None,
   width: int = 1,
 ) -> Program:
-  """The system to time, on one device.
+  """Builds a workload's program, on one device.
 
   Args:
-    name: of WORKLOADS.
-    batch_size: instead of the config's.
-    image_size: instead of the workload's.
+    name: a name in WORKLOADS.
+    batch_size: replaces the config's batch size.
+    image_size: replaces the workload's image size.
     width: multiplies the width of all networks.
   """
   if name not in WORKLOADS:

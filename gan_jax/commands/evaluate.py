@@ -102,8 +102,7 @@ def run(values: cli.Flags) -> int | None:
     raise cli.InputError('give either --workdir, or both --real and --fake')
   if folders and values.metrics is None:
     raise cli.InputError('give --metrics, such as fid,prdc')
-  from gan_jax.evaluation import folders as image_folders
-  from gan_jax.evaluation import scoring
+  from gan_jax.evaluation import image_sets, scoring
 
   options = {'metrics': values.metrics, 'extractor': values.extractor}
   if folders and values.labels:
@@ -111,9 +110,7 @@ def run(values: cli.Flags) -> int | None:
   if values.resize and not folders:
     raise cli.InputError('--resize is for folders: give --real and --fake')
   if folders:
-    result = image_folders.compare_folders(
-      *folders, size=values.resize, **options
-    )
+    result = image_sets.compare_folders(*folders, size=values.resize, **options)
   else:
     result = scoring.evaluate(
       values.workdir,

@@ -28,13 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def define(values: cli.Flags) -> None:
   cli.define_path(values, 'workdir', 'Run directory.', required=True)
   flags.DEFINE_integer(
-    'num',
-    64,
-    'Number of samples.',
-    lower_bound=1,
-    upper_bound=10**6,
+    'num', 64, 'Number of samples.', lower_bound=1, upper_bound=10**6,
     flag_values=values,
-  )
+  )  # fmt: skip
   cli.define_seed(values, 'Seed of the latents z of all samples.')
   flags.DEFINE_string(
     'seeds',

@@ -9,6 +9,7 @@ The config keys are listed by `gan-jax config SYSTEM` and in docs/config.md.
 """
 
 import functools
+import pathlib
 from collections.abc import Callable, Sequence
 
 from absl import flags
@@ -112,7 +113,10 @@ def run(values: cli.Flags, *, writers: Sequence[Callable] = ()) -> int | None:
     return
   if not values.workdir:
     raise cli.InputError('give --workdir=DIR, the folder of the run')
-  steps = values.profile_steps and profile.parse_steps(values.profile_steps)
+  steps = None
+  if values.profile_steps:
+    folder = pathlib.Path(values.workdir) / 'profile'
+    steps = profile.parse_steps(values.profile_steps, folder)
   result = loop.train(config, values.workdir, writers=writers, profile=steps)
   if result is None:
     return  # the first process prints the result

@@ -1,4 +1,4 @@
-"""Configs: the table of their keys, and config files.
+"""Configs: tables of config keys, and config files.
 
 A config file defines `get_config(arg)`; see `gan_jax.systems.base`.
 """

@@ -1,4 +1,4 @@
-"""The rows of the table that all systems have, and those of an optimiser."""
+"""Config keys that all systems share, and those of an optimiser."""
 
 from gan_jax.config.ranges import (
   boolean,
@@ -14,59 +14,64 @@ from gan_jax.config.schedules import schedule
 from gan_jax.config.table import Table, Variants, key
 
 COMMON: Table = {
-  'system': key('gan', string, 'what is trained: a file of gan_jax/systems/'),
+  'system': key(
+    'gan', string, 'the system to train: a module of gan_jax/systems/'
+  ),
   'seed': key(
-    0, integer(0, 2**32 - 1), 'seed of initialisation, noise and shuffles'
+    0,
+    integer(0, 2**32 - 1),
+    'seed of the initialisation, the noise and the data order',
   ),
   'parallel': key(
     'auto',
     one_of('auto', 'jit', 'pmap', 'shard_map'),
-    'how a batch is split over devices; auto: not at all on one device',
+    'how a batch is split over devices; auto: jit on one device, pmap on '
+    'several, shard_map on several processes',
     free=True,
   ),
   'dtype': key(
     'float32',
     one_of('float32', 'bfloat16'),
-    'number format in which the networks compute',
+    "dtype of the networks' computation",
   ),
   'init.source': key(
     None,
     optional(string),
-    'another run whose parameters this one starts with, RUN[@latest|best|STEP]'
-    '[:generator|discriminator|all][,ema][,optimizer]; None: fresh ones',
+    'a run to take initial parameters from, RUN[@latest|best|STEP]'
+    '[:generator|discriminator|all][,ema][,optimizer]; None: random ones',
     since=3,
   ),
   'init.rename': key(
     None,
     optional(string),
-    'what paths in RUN become here: OLD=NEW;OLD=NEW, regular expressions; '
-    'None: they are the same',
+    'renames parameter paths of RUN: OLD=NEW;OLD=NEW, regular expressions; '
+    'None: no renaming',
     since=3,
   ),
   'init.sha256': key(
     None,
     optional(string),
-    'of what is taken; written when the run starts, then checked',
+    'hash of the loaded state; recorded when the run starts, then checked',
     since=3,
   ),
   'data.name': key('digits', string, 'the data set'),
   'data.data_dir': key(
     None,
     optional(string),
-    'its folder; None: TFDS_DATA_DIR, or none is needed',
+    'folder of the data; None: TFDS_DATA_DIR, or none is needed',
     free=True,
   ),
   'data.made_up': key(
     False,
     boolean,
-    'random images of its shape instead of its own, which need not be there',
+    'whether to train on random images of the same shape, without the data',
     since=2,
   ),
   'data.batch_size': key(
     64, integer(1), "images per update of D, over all devices"
   ),
   'data.num_validation': key(
-    100, integer(1), 'images put aside from the training split'
+    100, integer(1), 'validation images, held out from the training split'
   ),
   'train.num_steps': key(
     None,
@@ -77,38 +82,39 @@ COMMON: Table = {
   'train.num_epochs': key(
     None,
     optional(integer(0)),
-    'length of the run in passes over the data, if num_steps is None or 0',
+    'length of the run in epochs, if num_steps is None or 0',
     free=True,
   ),
   'train.steps_per_dispatch': key(
-    1, integer(1), 'steps that a device takes without the host'
+    1, integer(1), 'steps per call of the compiled function'
   ),
   'train.num_microbatches': key(
     1,
     integer(1),
-    'equal pieces of a batch that pass one after the other; their gradients '
-    'are averaged',
+    'gradient accumulation: equal parts that a batch is split into; their '
+    'gradients are averaged',
   ),
   'checkpoint.save_every_steps': key(
     None, optional(integer(1)), 'steps between checkpoints; None: an epoch'
   ),
-  'checkpoint.keep': key(3, integer(1), 'how many of the latest are kept'),
+  'checkpoint.keep': key(3, integer(1), 'number of recent checkpoints to keep'),
   'checkpoint.best_metric': key(
     None,
     optional(string),
-    'a value of the reports, such as validation_fid: the checkpoint with its '
-    'best is kept too',
+    'a reported metric, such as validation_fid, whose best checkpoint is also '
+    'kept',
   ),
-  'eval.batch_size': key(500, integer(1), 'images per step of an evaluation'),
+  'eval.batch_size': key(500, integer(1), 'batch size of evaluations'),
   'eval.metrics': key(
     None,
     optional(string),
-    "of generated against validation images, e.g. 'fid,prdc'; None: none",
+    "metrics of generated against validation images, e.g. 'fid,prdc'; None: "
+    'none',
   ),
   'eval.extractor': key(
     None,
     optional(string),
-    'whose features the metrics are in: a run that classifies, or '
+    'feature extractor of the metrics: the run of a classifier, or '
     'inception:FILE',
   ),
   'eval.num_samples': key(1000, integer(4), 'generated images per evaluation'),
@@ -124,16 +130,22 @@ COMMON: Table = {
     free=True,
   ),
   'log.grid': key(
-    (5, 10), integers(1, 100, length=2), 'rows, columns of samples', free=True
+    (5, 10),
+    integers(1, 100, length=2),
+    'rows and columns of the grid of samples',
+    free=True,
   ),
   'log.tensorboard': key(
-    True, boolean, 'whether curves and samples go to TensorBoard too', free=True
+    True,
+    boolean,
+    'whether curves and samples are also written for TensorBoard',
+    free=True,
   ),
 }  # fmt: skip
 
 
 def _averages() -> Variants:
-  """The row of a player's moving average."""
+  """Returns the row of a player's moving average."""
   decay = key(0.999, real(0.0, 1.0, exclusive=True), 'decay per step', since=3)
   half_life = real(0.0)
   return Variants(
@@ -146,24 +158,25 @@ def _averages() -> Variants:
         'half_life': key(
           10_000.0,
           half_life,
-          'images after which a weight counts half',
+          'half-life of the average, in images',
           since=3,
         ),
         'ramp_up': key(
           None,
           optional(real(1e-6)),
-          'limit of the half-life as a share of the images so far; None: none',
+          'upper limit of the half-life, as a fraction of the images so far; '
+          'None: no limit',
           since=3,
         ),
         **schedule('schedule', 'the half-life', 10_000.0, half_life),
       },
       'power': {
         'gamma': key(
-          6.94, real(0.0), 'the power with which memory grows', since=3
+          6.94, real(0.0), 'exponent of the power-function average', since=3
         )
       },
     },
-    'the moving average of the weights, by its function in gan_jax.ema',
+    'moving average of the weights; gan_jax.ema defines each',
     since=3,
   )
 
@@ -171,7 +184,7 @@ def _averages() -> Variants:
 def optimizer(
   player: str, *, learning_rate: float = 2e-4, b1: float = 0.5
 ) -> Table:
-  """The rows of `optimizer.PLAYER`, with a system's own defaults."""
+  """Returns the rows of `optimizer.PLAYER`, with a system's own defaults."""
   group = f'optimizer.{player}'
   decay = real(0.0, 1.0, exclusive=True)
   return {
@@ -179,11 +192,11 @@ def optimizer(
       'adam',
       {
         'adam': {
-          'b1': key(b1, decay, 'decay of the mean'),
-          'b2': key(0.999, decay, 'decay of the variance'),
+          'b1': key(b1, decay, 'decay of the first moment'),
+          'b2': key(0.999, decay, 'decay of the second moment'),
           **schedule('b2_schedule', 'b2', 0.999, decay),
-          'eps': key(1e-8, real(0.0), 'added outside of the square root'),
-          'eps_root': key(0.0, real(0.0), 'added inside of the square root'),
+          'eps': key(1e-8, real(0.0), 'added outside the square root'),
+          'eps_root': key(0.0, real(0.0), 'added inside the square root'),
         },
         'sgd': {},
       },
@@ -199,8 +212,8 @@ def optimizer(
     f'{group}.freeze': key(
       None,
       optional(pattern),
-      'parameters that stay as they are: a regular expression that their paths '
-      'match, such as Conv_[01]/; None: all learn',
+      'frozen parameters: a regular expression that matches their paths, such '
+      'as Conv_[01]/; None: all are trained',
       since=3,
     ),
   }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Ranges of config values: integers, reals, choices, tuples."""
+"""Range checks of config values: integers, reals, choices, tuples."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Check(NamedTuple):
-  """Calling it returns None for a good value, else what it must be."""
+  """Range check: returns None for a valid value, else the requirement."""
 
   accepts: Callable[[Any], bool]
   wish: str  # e.g. 'an integer >= 1'
@@ -23,7 +23,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def integer(low: int, high: int | None = None) -> Check:
-  """An integer in low..high, or from low on."""
+  """Accepts an integer in low..high, or any integer >= low."""
 
   def accepts(value):
     return _is_integer(value) and low <= value <= (
@@ -37,11 +37,11 @@ def integer(low: int, high: int | None = None) -> Check:
 def real(
   low: float, high: float = math.inf, *, exclusive: bool = False
 ) -> Check:
-  """A finite number in [low, high], or in [low, high) if `exclusive`."""
+  """Accepts a finite number in [low, high], or [low, high) if `exclusive`."""
 
   def accepts(value):
     good = isinstance(value, (int, float)) and not isinstance(value, bool)
-    # Not math.isfinite, which an integer may be too large for.
+    # Not math.isfinite, which raises for very large integers.
     good = good and abs(value) <= sys.float_info.max and low <= value <= high
     return good and not (exclusive and value == high)
 
@@ -52,7 +52,7 @@ def real(
 
 
 def one_of(*choices: str | int) -> Check:
-  """One of the given strings or numbers."""
+  """Accepts one of the given strings or numbers."""
 
   def accepts(value):
     return value in choices and not isinstance(value, bool)
@@ -65,7 +65,7 @@ def one_of(*choices: str | int) -> Check:
 def integers(
   low: int, high: int | None = None, *, length: int | None = None
 ) -> Check:
-  """A tuple of integers as `integer` takes them, of any length >= 1 or one."""
+  """Accepts a non-empty tuple of integers, of a fixed length if given."""
   item = integer(low, high)
 
   def accepts(value):
@@ -103,7 +103,7 @@ pattern = Check(_is_pattern, 'a regular expression', str)
 
 
 def some_of(*choices: str) -> Check:
-  """One or more of the given words, each once, as 'one,another'."""
+  """Accepts distinct words among the given ones, separated by commas."""
 
   def accepts(value):
     words = value.split(',') if isinstance(value, str) else [None]
@@ -114,7 +114,7 @@ def some_of(*choices: str) -> Check:
 
 
 def optional(check: Check) -> Check:
-  """None, or what `check` takes."""
+  """Accepts None, or a value that `check` accepts."""
 
   def accepts(value):
     return value is None or check.accepts(value)

@@ -1,7 +1,7 @@
-"""Schedules: numbers of a config that change with the training step.
+"""Schedules of config values over the training steps.
 
-A number `x` that may change has a group `x_schedule` (the learning rate's is
-`schedule`), which says how it gets from its value to a final one.
+A scheduled value `x` has a group `x_schedule` (the learning rate's is
+`schedule`), which defines how it changes to a final value.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ import optax
 from gan_jax.config.ranges import Check, integer, one_of, real
 from gan_jax.config.table import Table, Variants, key
 
-# The value at a training step; a plain number where it never changes.
+# (training step) -> value; a constant schedule returns a Python number.
 Schedule = Callable[[jax.Array | int], jax.Array | float]
 
 _UNIT = key(
   'epochs',
   one_of('steps', 'epochs', 'images'),
-  'what warmup, hold, length and every count; images: batch_size a step',
+  'unit of warmup, hold, length and every; a step counts as batch_size images',
   since=3,
 )
 _WARMUP = key(
@@ -29,15 +29,15 @@ _WARMUP = key(
 
 
 class Units(NamedTuple):
-  """Steps in each unit that a schedule may count in."""
+  """Conversion of a schedule's units of time to steps."""
 
   steps_per_epoch: int
   batch_size: int  # images of one update of D, over all devices
 
   def steps(self, number: int, unit: str) -> int:
-    """Converts a number of `unit` to steps, rounded; at least one if not 0.
+    """Converts a duration in `unit` to steps, rounded; at least one if not 0.
 
-    2^30 at most, which no run reaches and steps of 32 bits can count.
+    The result is at most 2^30, which no run reaches and int32 steps can hold.
     """
     if unit == 'epochs':
       number *= self.steps_per_epoch
@@ -49,26 +49,26 @@ class Units(NamedTuple):
 def schedule(
   path: str, of: str, final: float, check: Check, *, since: int = 3
 ) -> Table:
-  """The row of a group that says how a number changes.
+  """Returns the row of a schedule's config group.
 
   Args:
-    path: of the group.
-    of: the number's name, for docs/config.md.
+    path: the group's path.
+    of: name of the scheduled value, for docs/config.md.
     final: default of the final value.
-    check: what the final value may be.
-    since: the format of config.json that the group came with.
+    check: range check of the final value.
+    since: the format of config.json that introduced the group.
   """
   decay = {
     'unit': _UNIT,
     'warmup': _WARMUP,
-    'hold': key(100, integer(0), 'duration of the value', since=3),
+    'hold': key(100, integer(0), 'duration of the initial value', since=3),
     'length': key(100, integer(1), 'duration of the change', since=3),
-    'final': key(final, check, 'the value after the change', since=3),
+    'final': key(final, check, 'value after the change', since=3),
   }
   exponential = {
     'unit': _UNIT,
     'warmup': _WARMUP,
-    'every': key(1, integer(1), 'duration between decays', since=3),
+    'every': key(1, integer(1), 'interval between decays', since=3),
     'decay_rate': key(0.9, real(1e-9, 1.0), 'factor of each decay'),
   }
   choices = {
@@ -77,16 +77,16 @@ def schedule(
     'linear': decay,
     'cosine': decay,
   }
-  return {path: Variants('constant', choices, f'how {of} changes', since)}
+  return {path: Variants('constant', choices, f'schedule of {of}', since)}
 
 
 def make_schedule(group: Any, value: float, units: Units) -> Schedule:
-  """The schedule that a config group describes.
+  """Builds the schedule that a config group describes.
 
   Args:
     group: the config group, see `schedule`.
-    value: the number before the change.
-    units: what its durations count.
+    value: the initial value.
+    units: conversion of durations to steps.
   """
   if group.name == 'constant':
     return optax.constant_schedule(value)
@@ -118,5 +118,5 @@ def make_schedule(group: Any, value: float, units: Units) -> Schedule:
 
 
 def changes(group: Any) -> bool:
-  """Tells whether a config group describes a number that changes."""
+  """Tells whether a config group describes a value that changes."""
   return group.name != 'constant'

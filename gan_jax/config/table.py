@@ -1,12 +1,12 @@
-"""The table of a system's config keys: defaults, ranges, meanings.
+"""Tables of config keys: defaults, range checks, meanings.
 
 A table maps each key, such as 'data.batch_size', to a row. A group with a
-`name` is a row of its own kind, `Variants`: its name decides which keys the
-group has. Configs are flat here, {'group.key': value}.
+`name` is a row of type `Variants`: its name decides which keys the group has.
+Configs are flat here, {'group.key': value}.
 
-Each row says since which format of config.json it is there (`FORMAT` in
-`gan_jax.runs.formats`), so that older runs can be read: where their config.json
-lacks the key, it has the value that means "as before".
+Each row records the format of config.json that introduced it (`FORMAT` in
+`gan_jax.runs.formats`), so that older runs can be read: if their config.json
+lacks the key, it gets the value that preserves the run's behaviour.
 """
 
 import ast
@@ -42,15 +42,15 @@ def key(
   was: Any = _SAME,
   free: bool = False,
 ) -> Key:
-  """A row of the table.
+  """Returns a row of the table.
 
   Args:
-    default: what a config has that does not state it.
-    check: what it may be.
-    meaning: a line for docs/config.md, with the unit.
-    since: the format of config.json that it came with.
-    was: the value with which a run is as it was before the key was there;
-      default: the default.
+    default: the value in configs that do not set the key.
+    check: range check of the value.
+    meaning: one line for docs/config.md, including the unit.
+    since: the format of config.json that introduced the key.
+    was: the value that preserves the behaviour of runs from before the key
+      existed; by default `default`.
     free: whether it may change between a run and its continuation.
   """
   return Key(
@@ -59,10 +59,10 @@ def key(
 
 
 class Variants(NamedTuple):
-  """A row that is a group: which keys it has depends on its `name`."""
+  """A group's row, whose keys depend on its `name`."""
 
   default: str
-  choices: Mapping[str, 'Table']  # rows by name, groups among them
+  choices: Mapping[str, 'Table']  # rows, and nested groups, by name
   meaning: str
   since: int = 1
   was: str | None = None  # None: the default
@@ -72,7 +72,7 @@ Table = Mapping[str, Key | Variants]
 
 
 def _name(variants: Variants) -> Key:
-  """The row of a group's name."""
+  """Returns the row of a group's name."""
   was = variants.was or variants.default
   check = one_of(*variants.choices)
   return Key(
@@ -83,16 +83,15 @@ def _name(variants: Variants) -> Key:
 def resolve(
   table: Table, values: Values, *, before: bool = False
 ) -> dict[str, Key]:
-  """The keys that a config has by its names, and the rows of these.
+  """Returns a config's keys, given its groups' names, with their rows.
 
   Args:
-    table: of its system.
-    values: the config, of which the names are looked at.
-    before: whether a name that is missing is the one that means "as before",
-      instead of the default.
+    table: the system's table.
+    values: the config; only the names are read.
+    before: whether a missing name takes its `was` instead of its default.
 
   Raises:
-    InputError: a name that is none of a group's.
+    InputError: a group has an unknown name.
   """
   keys = {}
   for path, row in table.items():
@@ -110,12 +109,12 @@ def resolve(
 
 
 def _inside(path: str, variants: Variants, name: str) -> Table:
-  """Returns the rows of a group's variant, by whole keys."""
+  """Returns the rows of a group's variant, by full key."""
   return {f'{path}.{k}': row for k, row in variants.choices[name].items()}
 
 
 def all_rows(table: Table) -> list[tuple[str, str | None, Key]]:
-  """Every (key, the name of the variant that it belongs to, row), in order."""
+  """Lists every (key, its variant's name or None, row) of a table, in order."""
   rows = []
   for path, row in table.items():
     if isinstance(row, Key):
@@ -131,14 +130,14 @@ def all_rows(table: Table) -> list[tuple[str, str | None, Key]]:
 
 
 def unknown(key: str, known: Iterable[str]) -> InputError:
-  """The error for a key that there is not."""
+  """Returns the error for an unknown key, with the closest known one."""
   near = difflib.get_close_matches(key, list(known), n=1)
   hint = f'; did you mean config.{near[0]}?' if near else ''
   return InputError(f'unknown config key config.{key}{hint}')
 
 
 def _groups(table: Table) -> Iterator[tuple[str, Variants]]:
-  """Yields every group with a `name`, by its path; those inside others too."""
+  """Yields every group with a `name`, and its path, nested ones included."""
   for path, row in table.items():
     if isinstance(row, Variants):
       yield path, row
@@ -149,7 +148,7 @@ def _groups(table: Table) -> Iterator[tuple[str, Variants]]:
 def _chosen_otherwise(
   table: Table, key: str, values: Values
 ) -> tuple[str, str, list[str]] | None:
-  """The choice by which a config lacks a key: a group, its name, its owners."""
+  """Finds the group whose name excludes a key: path, name, the key's names."""
   for path, row in _groups(table):
     name = values.get(f'{path}.name')
     owners = [
@@ -165,7 +164,7 @@ def _chosen_otherwise(
 def _no_such_key(
   table: Table, key: str, keys: Mapping[str, Key], values: Values
 ):
-  """The error for a key that a config does not have, whatever it is."""
+  """Returns the error for a key that a config does not have."""
   found = _chosen_otherwise(table, key, values)
   if found is None:
     return unknown(key, keys)
@@ -177,12 +176,12 @@ def _no_such_key(
 
 
 def complete(table: Table, values: Values) -> dict[str, Any]:
-  """A config with all its keys: those that it does not state have the default.
+  """Completes a config: missing keys get their defaults.
 
-  A key of a variant that was not chosen is dropped where it has its default.
+  Keys of variants that are not chosen are dropped if they have their default.
 
   Raises:
-    InputError: for any other key that the config cannot have.
+    InputError: the config has any other key that is not its own.
   """
   keys = resolve(table, values)
   whole = {path: values.get(path, row.default) for path, row in keys.items()}
@@ -194,7 +193,7 @@ def complete(table: Table, values: Values) -> dict[str, Any]:
 
 
 def _converted(row: Key, value: Any) -> Any:
-  """The value as its row's kind; what cannot be converted stays as it is."""
+  """Converts a value to its row's type, if it can be; else returns it."""
   if (
     row.check.kind is float and type(value) is int and row.check(value) is None
   ):
@@ -205,7 +204,7 @@ def _converted(row: Key, value: Any) -> Any:
 
 
 def check(table: Table, values: Values) -> None:
-  """Raises InputError for the first unknown, missing or bad key."""
+  """Raises InputError for the first unknown, missing or invalid key."""
   keys = resolve(table, values)
   for path in values:
     if path not in keys:
@@ -222,22 +221,22 @@ def check(table: Table, values: Values) -> None:
 def override(
   table: Table, values: Values, changes: Values
 ) -> tuple[dict[str, Any], list[str]]:
-  """A config with other values: names first, then keys.
+  """Returns a config with changed values: names first, then keys.
 
-  A group that gets another name has that variant's defaults, but for values
-  that were stated, of keys that both have.
+  A group whose name changes gets the new variant's defaults, except for keys
+  that both variants have and that were not at their default.
 
   Args:
-    table: of the config's system.
-    values: the config, with all its keys.
+    table: the system's table.
+    values: the complete config.
     changes: the new values, by key.
 
   Returns:
-    The new config with all its keys, and a note for each value that was stated
-    and that the new variant has no key for.
+    The new complete config, and a note for each value that was not the default
+    and has no key in the new variant.
 
   Raises:
-    InputError: a key that the config does not have after that.
+    InputError: the changed config has no such key.
   """
   named = dict(values) | {
     k: v for k, v in changes.items() if k.endswith('.name')
@@ -262,12 +261,12 @@ def override(
 
 
 def parse(table: Table, path: str, text: str) -> Any:
-  """The value that a text on the command line means.
+  """Parses a value on the command line.
 
-  It is the text itself for a key of text, else a Python literal.
+  A string key takes the text itself; others take a Python literal.
 
   Raises:
-    InputError: no such key in any variant, or no value for it.
+    InputError: no variant has the key, or the value is invalid.
   """
   rows = [row for key, _, row in all_rows(table) if key == path]
   if not rows:

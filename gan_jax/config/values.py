@@ -1,4 +1,4 @@
-"""Configs as values: config files, flat dicts, JSON, and what differs."""
+"""Conversions of configs: config files, flat dicts, JSON, and differences."""
 
 import json
 import pathlib
@@ -14,10 +14,10 @@ from gan_jax.core.errors import InputError
 
 
 def load_config(spec: str) -> ConfigDict:
-  """The config that `path/to/file.py:arg` describes.
+  """Loads the config that `path/to/file.py:arg` defines.
 
   Raises:
-    InputError: no such file, or one that does not define a good get_config.
+    InputError: the file does not exist, or has no valid get_config.
   """
   path, _, arg = spec.partition(':')
   if not pathlib.Path(path).is_file():
@@ -28,7 +28,7 @@ def load_config(spec: str) -> ConfigDict:
     ignores = arg and _same(config, get_config('') if config else None)
   except ValueError as error:
     raise InputError(f'{spec}: {error}') from error
-  except Exception as error:  # whatever somebody's file may do
+  except Exception as error:  # a user's file may raise anything
     raise InputError(
       f'{spec}: {type(error).__name__} in the config file'
       f'{_line(error, path)}: {_told(error)}'
@@ -54,7 +54,7 @@ def _same(config: Any, other: Any) -> bool:
 
 
 def _line(error: Exception, path: str) -> str:
-  """', line 7': the last in that file on the way to the error, if any."""
+  """Formats the innermost line of a traceback in a file, as ', line 7'."""
   lines = [
     frame.lineno
     for frame in traceback.extract_tb(error.__traceback__)
@@ -64,14 +64,14 @@ def _line(error: Exception, path: str) -> str:
 
 
 def _told(error: BaseException) -> str:
-  """An error's message; some libraries put one error into another."""
+  """Returns an error's message, unwrapping errors that hold another error."""
   while error.args and isinstance(error.args[0], BaseException):
     error = error.args[0]
   return str(error.args[0]) if error.args else str(error)
 
 
 def flatten(config: Mapping, prefix: str = '') -> Iterator[tuple[str, Any]]:
-  """All leaves as ('group.key', value), in the order of their names."""
+  """Yields all leaves as ('group.key', value), sorted by name."""
   for key in sorted(config.keys()):
     value = config[key]
     if isinstance(value, (Mapping, ConfigDict)):
@@ -83,7 +83,7 @@ def flatten(config: Mapping, prefix: str = '') -> Iterator[tuple[str, Any]]:
 def from_values(
   values: Mapping[str, Any], keys: Mapping[str, Key]
 ) -> ConfigDict:
-  """The config of flat values, with the types that `keys` says."""
+  """Builds a config from flat values, with the types of the rows `keys`."""
   nested = {}
   for path, value in values.items():
     group = nested
@@ -101,12 +101,12 @@ def from_values(
 
 
 def to_json(config: ConfigDict) -> str:
-  """A config as JSON, its keys in order; `from_json` reads it back."""
+  """Converts a config to JSON with sorted keys; `from_json` reads it back."""
   return json.dumps(config.to_dict(), indent=2, sort_keys=True) + '\n'
 
 
 def from_json(text: str) -> ConfigDict:
-  """The config that `to_json` wrote. Configs hold tuples, never lists."""
+  """Reads a config from JSON. Lists become tuples, as configs have no lists."""
 
   def restore(value):
     if isinstance(value, dict):
@@ -119,7 +119,7 @@ def from_json(text: str) -> ConfigDict:
 def differences(
   old: ConfigDict, new: ConfigDict, free: Collection[str] = ()
 ) -> list[str]:
-  """The keys that differ and are not free to, as 'config.key: old -> new'."""
+  """Lists changed keys, except free ones, as 'config.key: old -> new'."""
   old_values, new_values = dict(flatten(old)), dict(flatten(new))
   missing = '(absent)'
   lines = []

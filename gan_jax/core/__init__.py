@@ -1,1 +1,1 @@
-"""Types, errors, files, random keys and checks, which every room may use."""
+"""Types, errors, files, random keys and checks that every package may use."""

@@ -1,4 +1,4 @@
-"""Checks that run while tracing and speak of the argument by its name."""
+"""Argument checks that run while tracing and name the argument."""
 
 import math
 
@@ -10,7 +10,7 @@ from gan_jax.core.types import Array
 
 
 def floating(name: str, x: Array) -> Array:
-  """`x` as an array of at least float32, or an error if it is not floating."""
+  """Returns `x` in at least float32; refuses dtypes that are not floating."""
   x = jnp.asarray(x)
   if not jnp.issubdtype(x.dtype, jnp.floating):
     raise TypeError(f'{name} must be floating point, got {x.dtype}')
@@ -18,7 +18,7 @@ def floating(name: str, x: Array) -> Array:
 
 
 def result_type(*arrays: Array) -> jnp.dtype:
-  """The dtype of a loss: that of its floating-point inputs."""
+  """Returns the dtype of a loss: that of its floating-point inputs."""
   return jnp.result_type(*map(jnp.asarray, arrays))
 
 
@@ -40,7 +40,7 @@ def same_shape(name: str, x: Array, other_name: str, other: Array) -> None:
 def logits(
   real_logits: Array, fake_logits: Array
 ) -> tuple[Array, Array, jnp.dtype]:
-  """Both logits in at least float32, and the dtype of their loss."""
+  """Returns both logits in at least float32, and the dtype of their loss."""
   dtype = result_type(real_logits, fake_logits)
   real = floating('real_logits', real_logits)
   fake = floating('fake_logits', fake_logits)
@@ -50,7 +50,7 @@ def logits(
 
 
 def number(name: str, value: float) -> None:
-  """Refuses what is no real number, known while tracing or not."""
+  """Refuses anything but a scalar number, concrete or traced."""
   if not isinstance(value, (int, float, jax.Array, np.ndarray, np.generic)):
     raise TypeError(f'{name} must be a number, got {value!r}')
   if jnp.shape(value) != ():
@@ -58,14 +58,14 @@ def number(name: str, value: float) -> None:
 
 
 def in_range(name: str, value: float, low: float, high: float) -> None:
-  """Checks low <= value < high for a number, if it is known while tracing."""
+  """Checks low <= value < high, unless the number is traced."""
   number(name, value)
   if not isinstance(value, jax.core.Tracer) and not low <= value < high:
     raise ValueError(f'{name} must lie in [{low}, {high}), got {value}')
 
 
 def positive(name: str, value: float) -> None:
-  """Checks 0 < value < inf for a number, if it is known while tracing."""
+  """Checks 0 < value < inf, unless the number is traced."""
   number(name, value)
   if not isinstance(value, jax.core.Tracer) and not 0.0 < value < math.inf:
     raise ValueError(f'{name} must lie in (0, inf), got {value}')

@@ -10,24 +10,24 @@ Tree = TypeVar('Tree')
 
 
 def pmean(x: Array, axis_name: AxisName | None) -> Array:
-  """The mean over the mapped axis, if there is one."""
+  """Averages over the mapped axis, if there is one."""
   return (
     x if axis_name is None else vary(jax.lax.pmean(x, axis_name), axis_name)
   )
 
 
 def psum(x: Array, axis_name: AxisName | None) -> Array:
-  """The sum over the mapped axis, if there is one."""
+  """Sums over the mapped axis, if there is one."""
   return x if axis_name is None else vary(jax.lax.psum(x, axis_name), axis_name)
 
 
 def vary(tree: Tree, axis_name: AxisName | None) -> Tree:
   """Marks a replicated tree as varying over the mapped axis, for gradients.
 
-  Under `jax.shard_map` with check_vma, a loss that is the same everywhere would
-  be differentiated once, not once a replica, and gradients of parameters that
-  are the same everywhere would be summed over the replicas. With this, both are
-  each replica's own there, as they are under pmap.
+  Under `jax.shard_map` with check_vma, a replicated loss would be
+  differentiated once, not once per replica, and gradients of replicated
+  parameters would be summed over the replicas. With this mark, each replica has
+  its own loss and its own gradients there, as under pmap.
   """
   if axis_name is None:
     return tree
@@ -38,7 +38,7 @@ def vary(tree: Tree, axis_name: AxisName | None) -> Tree:
 
 
 def like(x: Array, *others: Array) -> Array:
-  """Marks x as varying over the mapped axes over which another array varies."""
+  """Marks x as varying over all mapped axes over which the others vary."""
   own = [jax.typeof(a).manual_axis_type.varying for a in (x, *others)]
   missing = frozenset.union(*own) - own[0]
   return jax.lax.pcast(x, tuple(missing), to='varying') if missing else x

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, never half; and folders that users name."""
+"""Atomic file writes, and paths given by users."""
 
 import contextlib
 import json
@@ -16,9 +16,10 @@ _TEMPORARY = '.tmp'
 
 @contextlib.contextmanager
 def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
-  """A new file beside `path`, which takes its place if all goes well.
+  """Opens a temporary file that replaces `path` if the body succeeds.
 
-  Its name is its own, so that nothing that is there already is written to.
+  It has a unique name in the same folder, so no existing file is overwritten
+  before that.
 
   Raises:
     OSError: it cannot be written; the error names `path`.
@@ -37,33 +38,33 @@ def replacing(path: pathlib.Path) -> Iterator[BinaryIO]:
 
 
 def remove_temporary(folder: pathlib.Path) -> None:
-  """Removes what kills left of files that were being written in a folder.
+  """Removes temporary files that killed processes left in a folder.
 
-  Nobody else may be writing there.
+  No other process may be writing there.
   """
   for path in folder.glob(f'.{"[0-9a-f]" * 32}{_TEMPORARY}'):
     path.unlink(missing_ok=True)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
-  """Writes a file in one atomic step."""
+  """Writes a text file atomically."""
   with replacing(path) as file:
     file.write(text.encode())
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes a JSON file in one atomic step."""
+  """Writes a JSON file atomically."""
   write_text(path, json.dumps(value, indent=2) + '\n')
 
 
 def expand(path: str | os.PathLike) -> pathlib.Path:
-  """A path with a leading ~ or ~user replaced.
+  """Expands a leading ~ or ~user of a path.
 
   Raises:
-    InputError: there is no such user, or no file can have such a name.
+    InputError: there is no such user, or the path contains a NUL.
   """
   if '\0' in str(path):
-    raise InputError(f'{str(path)!r} holds a NUL, which no file name can')
+    raise InputError(f'{str(path)!r} contains a NUL, which no file name can')
   try:
     return pathlib.Path(path).expanduser()
   except RuntimeError:

@@ -5,14 +5,14 @@ import platform
 
 
 def processor() -> str:
-  """The processor's model name where the system tells it."""
+  """Returns the processor's model name, or '' if the system hides it."""
   return _cpuinfo('model name') or platform.processor()
 
 
 def instructions() -> str | None:
-  """The processor's vector instructions, by which XLA chooses its code.
+  """Returns the processor's vector instructions, which determine XLA's code.
 
-  Its name may hide them, as in virtual machines.
+  The model name may not tell them, e.g. in virtual machines.
   """
   flags = _cpuinfo('flags', 'Features')
   if flags is None:
@@ -22,7 +22,7 @@ def instructions() -> str | None:
 
 
 def _cpuinfo(*names: str) -> str | None:
-  """The first of these entries in Linux's /proc/cpuinfo."""
+  """Returns the first of these entries in Linux's /proc/cpuinfo."""
   info = pathlib.Path('/proc/cpuinfo')
   if info.is_file():
     for line in info.read_text().splitlines():

@@ -1,7 +1,7 @@
-"""Errors of the operating system, each with its path, cause and remedy.
+"""Operating-system errors, with path, cause and remedy.
 
-What libraries in C++ report in a text of their own becomes an OSError here, so
-that a full disk is one error, whoever met it.
+Errors that C++ libraries report as text become an OSError here, so that a full
+disk is the same error wherever it was met.
 """
 
 import contextlib
@@ -11,26 +11,26 @@ import pathlib
 import re
 from collections.abc import Iterator
 
-# What to do, by the name of the error. All others speak for themselves.
+# Remedies by the name of the error. All others speak for themselves.
 _REMEDIES = {
   'ENOSPC': 'free some space',
-  'EDQUOT': 'delete files, or have the quota raised',
-  'EFBIG': 'raise the limit of file sizes (ulimit -f)',
-  'EMFILE': 'raise the limit of open files (ulimit -n)',
+  'EDQUOT': 'delete files, or ask for a larger quota',
+  'EFBIG': 'raise the limit on file sizes (ulimit -f)',
+  'EMFILE': 'raise the limit on open files (ulimit -n)',
   'ENFILE': 'close programs: the whole machine has too many open files',
   'EACCES': 'change its permissions, or name another path',
   'EPERM': 'change its permissions, or name another path',
   'EROFS': 'name a path that can be written',
-  'EIO': 'the disk or the connection to it fails; try again when it is back',
+  'EIO': 'the disk or the connection to it failed; try again when it is back',
   'ESTALE': 'the network file system lost it; mount it again, and try again',
-  'ELOOP': 'its symbolic links lead in a circle; mend them',
+  'ELOOP': 'its symbolic links form a loop; fix them',
   'ENAMETOOLONG': 'choose a shorter name',
 }
 _BRIEF = 300  # characters
 
 
 def brief(text: object) -> str:
-  """The beginning of a message, on one line."""
+  """Truncates a message and puts it on one line."""
   line = ' '.join(str(text).split())
   return line if len(line) <= _BRIEF else f'{line[: _BRIEF - 4]} ...'
 
@@ -45,11 +45,12 @@ def explain(error: OSError) -> str:
 
 
 def behind(error: BaseException, path: str | os.PathLike) -> OSError | None:
-  """The error of the operating system that another one tells of, if any.
+  """Returns the operating-system error behind an exception, if any.
 
   Args:
-    error: it, or what tensorstore, the C++ below orbax, makes of one.
-    path: what it is about, unless it says so itself.
+    error: an OSError, or an error of tensorstore, the C++ library below orbax,
+      whose text contains one's number.
+    path: the path that the error is about, unless it names one itself.
   """
   if isinstance(error, OSError):
     if error.filename is None:
@@ -63,9 +64,9 @@ def behind(error: BaseException, path: str | os.PathLike) -> OSError | None:
 
 @contextlib.contextmanager
 def at(path: str | os.PathLike) -> Iterator[None]:
-  """Gives operating-system errors in its body this path if they have none.
+  """Adds this path to operating-system errors in its body that have none.
 
-  A file that is open reports a full disk without its own name.
+  For example, a full disk is reported without the name of the open file.
   """
   try:
     yield
@@ -77,10 +78,10 @@ def at(path: str | os.PathLike) -> Iterator[None]:
 
 
 def read_through(folder: pathlib.Path) -> None:
-  """Reads every byte of a folder's files and keeps none.
+  """Reads every byte of a folder's files and discards it.
 
   Raises:
-    OSError: a file, or a folder in it, cannot be read; it is named.
+    OSError: a file or a sub-folder cannot be read; the error names it.
   """
 
   def stop(error):

@@ -1,7 +1,7 @@
 """Randomness as a function of (seed, step, purpose, row), never of a device.
 
 Row i of the global batch gets its own key, so a step on N devices draws the
-very noise that one device would draw for the whole batch.
+same noise that one device would draw for the whole batch.
 """
 
 import math
@@ -14,27 +14,30 @@ from gan_jax.core.types import Array, PRNGKey
 
 
 def key_for(key: PRNGKey, purpose: str) -> PRNGKey:
-  """A key of its own for each purpose, e.g. `key_for(key, 'z')`."""
+  """Derives a separate key for each purpose, e.g. `key_for(key, 'z')`."""
   return jax.random.fold_in(key, zlib.crc32(purpose.encode()))
 
 
 def global_rows(num_rows: int, axis_name: str | None = None) -> Array:
-  """The places of this replica's rows in the global batch, int32 [num_rows].
+  """Returns the indices of this replica's rows in the global batch.
 
   Args:
     num_rows: rows on this replica.
     axis_name: the mapped axis over which the batch is split, if any.
+
+  Returns:
+    Indices, int32 [num_rows].
   """
   first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * num_rows
   return first + jnp.arange(num_rows)
 
 
 def keys_of(key: PRNGKey, rows: Array) -> PRNGKey:
-  """One key for each row, by its place in the global batch.
+  """Derives one key per row from its index in the global batch.
 
   Args:
     key: a typed key, the same on every replica.
-    rows: places [B], as `global_rows` gives them, or a piece of those.
+    rows: indices [B] from `global_rows`, or some of them.
 
   Returns:
     Keys of shape [B].
@@ -45,7 +48,7 @@ def keys_of(key: PRNGKey, rows: Array) -> PRNGKey:
 def row_keys(
   key: PRNGKey, num_rows: int, axis_name: str | None = None
 ) -> PRNGKey:
-  """`keys_of` this replica's rows, as `global_rows` counts them."""
+  """Derives one key per row of this replica: `keys_of` its `global_rows`."""
   return keys_of(key, global_rows(num_rows, axis_name))
 
 
@@ -55,7 +58,7 @@ def normal_rows(
   shape: tuple[int, ...],
   axis_name: str | None = None,
 ) -> Array:
-  """N(0, 1) noise [num_rows, *shape], each row from its own key."""
+  """Draws N(0, 1) noise [num_rows, *shape], each row from its own key."""
   keys = row_keys(key, num_rows, axis_name)
   return jax.vmap(lambda k: jax.random.normal(k, shape))(keys)
 
@@ -68,7 +71,7 @@ def uniform_rows(
   high: float,
   axis_name: str | None = None,
 ) -> Array:
-  """U(low, high) noise [num_rows, *shape], each row from its own key."""
+  """Draws U(low, high) noise [num_rows, *shape], each row from its own key."""
   keys = row_keys(key, num_rows, axis_name)
   return jax.vmap(
     lambda k: jax.random.uniform(k, shape, minval=low, maxval=high)
@@ -78,15 +81,15 @@ def uniform_rows(
 def bernoulli_rows(
   keys: PRNGKey, shape: tuple[int, ...], probability: float
 ) -> tuple[Array, float]:
-  """Coin flips [B, *shape], each row from its own key of `keys` [B].
+  """Draws coin flips [B, *shape], each row from its own key of `keys` [B].
 
-  A flip takes as many random bits as its probability has, sixteen at most and
-  one for 1/2. So it is several times faster than `jax.random.bernoulli`, whose
+  A flip takes as many random bits as its probability has: sixteen at most, and
+  one for 1/2. This is several times faster than `jax.random.bernoulli`, whose
   float32 uniforms take a word each.
 
   Returns:
-    The flips, bool, and the probability that they have: the given one, rounded
-    to a multiple of 2^-16.
+    The flips, bool, and their exact probability: the given one, rounded to a
+    multiple of 2^-16.
   """
   bits, threshold = 16, round(probability * 2**16)
   while bits > 1 and threshold % 2 ** (bits // 2) == 0:

@@ -1,4 +1,4 @@
-"""Names for the types that pass between the parts."""
+"""Type aliases."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import jax
 
 Array = jax.Array
-AxisName = str | tuple[str, ...]  # of mapped axes over which a batch is split
-PRNGKey = jax.Array  # a typed key, as made by `jax.random.key`
+AxisName = str | tuple[str, ...]  # mapped axes over which a batch is split
+PRNGKey = jax.Array  # a typed key, from `jax.random.key`
 Params = Any  # a pytree of arrays
 Metrics = dict[str, Array]  # scalars
 Rows = Mapping[str, Array]  # image [B, H, W, C], label [B], label_mask [B]

@@ -1,1 +1,1 @@
-"""Data: labelled images, images of two domains, and their batches."""
+"""Data sets of labelled images and of two domains, and their batches."""

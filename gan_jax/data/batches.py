@@ -1,8 +1,8 @@
 """Batches as a function of (seed, step).
 
-Each stream is endless: one random order of its rows after the other, cut into
-batches. A row is seen exactly once per pass, and batch k can be made without
-making the ones before it, which is what lets a run resume.
+Each stream is endless: a sequence of random permutations of its rows, cut into
+batches. A row is seen exactly once per pass, and batch k can be computed
+without those before it, so that a run can resume.
 """
 
 import functools
@@ -25,9 +25,9 @@ class Shuffles:
   """Maps a stream and a step to rows of the data.
 
   Args:
-    streams: of each stream the rows to shuffle, and how many a step takes.
-    seed: of the shuffles.
-    part: which of how many equal parts of each batch is wanted.
+    streams: by stream, the rows to shuffle and the number of rows per step.
+    seed: the seed of the shuffles.
+    part: index and number of equal parts of each batch; yields the part's rows.
   """
 
   def __init__(
@@ -40,14 +40,14 @@ class Shuffles:
 
     @functools.lru_cache(maxsize=4 * len(streams))
     def order(name: str, epoch: int) -> np.ndarray:
-      # The stream's own sub-key: streams must not depend on one another.
+      # Each stream has its own generator, so they do not depend on each other.
       rng = random_generator(seed, name, epoch)
       return rng.permutation(streams[name][0])
 
     self._order = order
 
   def indices(self, name: str, step: int) -> np.ndarray:
-    """The rows of the data that stream `name` yields at `step`."""
+    """Returns the rows of the data that stream `name` yields at `step`."""
     rows, num = self._streams[name]
     position = step * num
     chosen = [rows[:0]]
@@ -60,22 +60,22 @@ class Shuffles:
     return np.concatenate(chosen)
 
   def places(self, name: str) -> range:
-    """Rows of the global batch of stream `name` that are in the part."""
+    """Returns the indices in the global batch of the part's rows."""
     index, count = self._part
     size = self._streams[name][1] // count
     return range(size * index, size * (index + 1))
 
 
 class Sampler(Shuffles):
-  """Maps a step to the global batch of that step, of labelled images.
+  """Maps a step to its batch of labelled images.
 
   Args:
     examples: the training data.
     mask: bool [N], the examples whose labels are kept.
-    batch_spec: the streams that the system wants.
-    seed: of the shuffles.
-    part: which of how many equal parts of each batch is wanted.
-    flip: whether an image is mirrored half of the time.
+    batch_spec: the streams that the system needs.
+    seed: the seed of the shuffles.
+    part: index and number of equal parts of each batch; yields the part's rows.
+    flip: whether to mirror each image with probability 1/2.
   """
 
   def __init__(
@@ -91,7 +91,7 @@ class Sampler(Shuffles):
     self._seed, self._flip = seed, flip
     self._columns = {
       'image': examples.image,
-      # Masked labels are not passed on at all.
+      # Masked labels are not passed on.
       'label': np.where(mask, examples.label, -1).astype(np.int32),
       'label_mask': mask.astype(np.float32),
     }
@@ -118,19 +118,19 @@ class Sampler(Shuffles):
 
 
 def check_rows(rows: int, num_train: int) -> None:
-  """Raises InputError for a step that takes more rows than there are."""
+  """Raises InputError if a step takes more rows than the training images."""
   if rows > num_train:
     raise InputError(
-      f'config.data.batch_size asks for {rows} rows a step, more than the '
+      f'config.data.batch_size asks for {rows} rows per step, more than the '
       f'{num_train} training images'
     )
 
 
 def read_ahead(sampler: Callable[[int], Any], start: int) -> Iterator[Any]:
-  """The batches of step `start` and all after it, in order.
+  """Yields the batches from step `start` on, in order, with prefetching.
 
-  Where a sampler decodes images, Grain makes the next batches meanwhile, in
-  threads; which thread makes a batch does not matter to it.
+  If a sampler decodes images, Grain computes the next batches in threads. A
+  batch does not depend on its thread.
   """
   if not getattr(sampler, 'decodes', False):
     return map(sampler, itertools.count(start))
@@ -147,21 +147,21 @@ def read_ahead(sampler: Callable[[int], Any], start: int) -> Iterator[Any]:
 def random_generator(
   seed: int, purpose: str, *place: int
 ) -> np.random.Generator:
-  """Random numbers of their own for each purpose and place (up to 3 integers).
+  """Returns a separate generator per purpose and place (up to 3 integers).
 
-  A function of its arguments alone, as `gan_jax.core.rng` is for devices.
+  It depends on its arguments alone, as the keys of `gan_jax.core.rng` do.
   """
   key = np.array([seed, zlib.crc32(purpose.encode())], np.uint64)
-  counter = np.zeros(4, np.uint64)  # the first word counts what is drawn
+  counter = np.zeros(4, np.uint64)  # the first word counts the draws
   counter[4 - len(place) :] = place
   return np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def to_unit_range(image: Array) -> Array:
-  """uint8 images 0..255 as float32 in [-1, 1]."""
+  """Converts uint8 images, 0..255, to float32 in [-1, 1]."""
   return image.astype(jnp.float32) / 127.5 - 1.0
 
 
 def to_uint8(image: Array) -> Array:
-  """Images in [-1, 1] as uint8 0..255."""
+  """Converts images in [-1, 1] to uint8, 0..255."""
   return jnp.round((jnp.clip(image, -1.0, 1.0) + 1.0) * 127.5).astype(jnp.uint8)

@@ -1,4 +1,4 @@
-"""Data sets of labelled images in memory, and the choice of their labels."""
+"""Data sets of labelled images in memory: splits, subsets, label masks."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,10 @@ class Examples(NamedTuple):
 
 
 class Dataset(NamedTuple):
-  """Validation selects models; test is for the final score only."""
+  """Data set of labelled images.
+
+  Validation images select models; test images are for the final score only.
+  """
 
   name: str
   train: Examples
@@ -33,23 +36,23 @@ class Dataset(NamedTuple):
 def class_balanced(
   labels: np.ndarray, num: int, num_classes: int, seed: int
 ) -> np.ndarray:
-  """Indices [num] of as many random examples of each class.
+  """Draws a class-balanced random subset.
 
   Args:
     labels: integers [N] in 0..num_classes - 1.
-    num: how many to take, a multiple of `num_classes`.
+    num: the size of the subset, a multiple of `num_classes`.
     num_classes: K.
-    seed: the choice is a function of it and of the labels.
+    seed: the seed of the draw, which depends on it and the labels alone.
 
   Returns:
-    The indices, sorted.
+    The indices of the subset, [num], sorted.
 
   Raises:
-    InputError: `num` that does not divide by K or exceeds a class's examples.
+    InputError: `num` is not divisible by K, or a class has too few examples.
   """
   if num % num_classes:
     raise InputError(
-      f'{num} examples cannot be balanced over {num_classes} classes; take a '
+      f'{num} examples cannot be balanced over {num_classes} classes; use a '
       f'multiple of {num_classes}'
     )
   rng = np.random.Generator(np.random.Philox(seed))
@@ -59,7 +62,7 @@ def class_balanced(
     if len(candidates) < num // num_classes:
       raise InputError(
         f'class {k} has {len(candidates)} examples, fewer than the '
-        f'{num // num_classes} that {num} class-balanced ones need'
+        f'{num // num_classes} needed for {num} class-balanced ones'
       )
     chosen.append(candidates[: num // num_classes])
   return np.sort(np.concatenate(chosen))
@@ -68,7 +71,7 @@ def class_balanced(
 def take_out(
   examples: Examples, num: int, num_classes: int, part: str
 ) -> tuple[Examples, Examples]:
-  """Splits `num` class-balanced examples off; returns (rest, taken)."""
+  """Splits off `num` class-balanced examples; returns (rest, taken)."""
   try:
     taken = class_balanced(examples.label, num, num_classes, _SPLIT_SEED)
   except InputError as error:
@@ -89,9 +92,9 @@ def hold_out_validation(
   num_validation: int,
   extra: Examples | None = None,
 ) -> Dataset:
-  """A data set whose validation part is taken from its training split.
+  """Builds a data set with a validation part from its training split.
 
-  `extra` is joined to what is left to train on, and never in validation.
+  `extra` is added to the remaining training images, never to validation.
   """
   train, validation = take_out(
     train, num_validation, num_classes, f'config.data.num_validation, {name}'
@@ -106,18 +109,18 @@ def hold_out_validation(
 def select(
   dataset: Dataset, classes: tuple[int, ...] | None, num_train: int | None
 ) -> Dataset:
-  """Keeps some classes of a data set, and some of its training images.
+  """Selects some classes of a data set, and some of its training images.
 
   Args:
-    dataset: of any classes.
-    classes: the labels that are kept in all parts; the first becomes 0, the
-      second 1, ...; None: all, as they are.
-    num_train: training images that are kept, as many of each class, always the
-      same; None: all.
+    dataset: the data set.
+    classes: the labels to keep in all parts; the first becomes 0, the second 1,
+      ...; None: all, unchanged.
+    num_train: the number of training images to keep, class-balanced and always
+      the same; None: all.
 
   Raises:
-    InputError: no such class, one named twice, a part without images of any, or
-      fewer training images than asked for.
+    InputError: an unknown or repeated class, a part without images of these
+      classes, or too few training images.
   """
   if classes is not None:
     if not set(classes) <= set(range(dataset.num_classes)):
@@ -154,7 +157,7 @@ def select(
 
 
 def label_mask(labels: np.ndarray, config, num_classes: int) -> np.ndarray:
-  """Mask of the training labels that are kept, bool [N], balanced by class."""
+  """Draws a class-balanced mask of the training labels to keep, bool [N]."""
   if config.num_labels is None:
     return np.ones(len(labels), bool)
   if config.num_labels > len(labels):
@@ -174,10 +177,10 @@ def label_mask(labels: np.ndarray, config, num_classes: int) -> np.ndarray:
 
 
 def check_examples(examples: Examples, num_classes: int, part: str) -> None:
-  """Raises InputError unless images and labels are what `Examples` says."""
+  """Raises InputError unless shapes, dtypes and labels fit `Examples`."""
   image, label = examples
   if part.endswith(' test') and not len(image):
-    return  # none were put aside
+    return  # none were held out
   if image.dtype != np.uint8:
     raise InputError(
       f'{part} images must be uint8 in 0..255, not {image.dtype}; convert '
@@ -201,7 +204,7 @@ def check_examples(examples: Examples, num_classes: int, part: str) -> None:
 
 
 def prepare(dataset: Dataset, image_size: int | None) -> Dataset:
-  """Checks a data set, and pads its images with zeros to `image_size`."""
+  """Checks a data set, and zero-pads its images to `image_size`."""
   if image_size is not None:
     _check_memory(dataset, image_size)
   parts = {}
@@ -235,7 +238,7 @@ def _check_memory(dataset: Dataset, image_size: int) -> None:
     f'{num:,} images of {image_size}x{image_size} pixels',
     num * image_size**2 * channels,
     memory.host_bytes(),
-    f'config.data.image_size = {image_size} must be smaller',
+    f'reduce config.data.image_size = {image_size}',
   )
 
 

@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn ships: real, and no network."""
+"""Scikit-learn's handwritten digits: real images without a download."""
 
 import numpy as np
 
@@ -9,10 +9,10 @@ _NUM_TEST = 540
 
 
 def load(data_dir: str | None, num_validation: int) -> Dataset:
-  """1,797 8x8 digits: 540 for test, a validation part, the others to train.
+  """Loads 1,797 digits of 8x8 pixels: 540 for test, the rest for training.
 
-  Test and validation are class-balanced; the training part holds what is left
-  of each class, which is nearly as many. Pixels are 0..16 in the source.
+  Validation images are taken from the training part. Test and validation are
+  class-balanced, the training part nearly so. Source pixels are 0..16.
 
   References:
     Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, UCI.
@@ -20,7 +20,7 @@ def load(data_dir: str | None, num_validation: int) -> Dataset:
   if data_dir is not None:
     raise InputError(
       'config.data.data_dir is set, but the data set digits comes with '
-      'scikit-learn and has none; leave it None'
+      'scikit-learn and needs none; leave it None'
     )
   from sklearn import datasets  # slow to import
 

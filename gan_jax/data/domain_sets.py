@@ -1,4 +1,4 @@
-"""Data sets of two domains, by the names that config files use."""
+"""Data sets of two domains, by their names in configs."""
 
 import functools
 import math
@@ -29,14 +29,17 @@ Images = np.ndarray | StoredImages  # [N, H, W, C], uint8
 
 
 class Domains(NamedTuple):
-  """A split; in aligned data, each row of a belongs to the same row of b."""
+  """Images of a split by domain; in aligned data, a and b are paired by row."""
 
   a: Images
   b: Images
 
 
 class DomainDataset(NamedTuple):
-  """Training images are as large as they are kept, all others as seen."""
+  """Data set of two domains.
+
+  Training images have the size before the random crop, others that of a step.
+  """
 
   name: str
   train: Domains
@@ -47,7 +50,7 @@ class DomainDataset(NamedTuple):
 
 
 class _Part(NamedTuple):
-  """Source of the images of a part, and their sizes."""
+  """Source of a part's images, and their sizes."""
 
   source: Source
   sizes: list[tuple[int, int]]
@@ -63,16 +66,16 @@ def _make_dataset(
   *,
   aligned: bool,
 ) -> DomainDataset:
-  """A data set whose validation part is taken from its training split.
+  """Builds a data set with a validation part from its training split.
 
-  All images are read once, so that none is broken, and kept if they fit.
+  All images are read once, to find broken ones, and kept in memory if they fit.
 
   Args:
     config: the group `data`.
-    splits: 'train' and, if there is one, 'test', each with what a and b are
-      read from.
-    channels: of the images of a and of b.
-    aligned: whether rows belong together.
+    splits: the sources of a and b by split: 'train' and, if there is one,
+      'test'.
+    channels: the number of channels by domain.
+    aligned: whether the rows of a and b are paired.
   """
   preprocess = make_preprocess(config)
   usable, num_skipped = _usable(config, splits, channels, aligned)
@@ -96,7 +99,7 @@ def _make_dataset(
     f'a batch of {config.batch_size} images of each domain',
     config.batch_size * 2 * row_bytes,
     memory.host_bytes(),
-    f'config.data.load_size = {config.load_size} must be smaller',
+    f'reduce config.data.load_size = {config.load_size}',
   )
   if num_bytes <= config.memory_gb * 1e9:
     for part in parts.values():
@@ -115,10 +118,10 @@ def _usable(
   channels: Mapping[str, int],
   aligned: bool,
 ) -> tuple[dict[str, dict[str, _Part]], int]:
-  """The images that can be read, by split and domain; how many rows cannot.
+  """Returns readable images by split and domain, and the number skipped.
 
   Raises:
-    InputError: there are such, unless they are to be skipped; it names all.
+    InputError: some cannot be read and are not to be skipped; it names them.
   """
   scans = {
     (split, domain): scan(source, channels[domain])
@@ -136,7 +139,7 @@ def _usable(
   for split, sources in splits.items():
     found = [scans[split, domain] for domain in 'ab']
     without = [set(each.bad) for each in found]
-    if aligned:  # partners go together
+    if aligned:  # a partner is skipped too
       without = [without[0] | without[1]] * 2
     num_skipped += len(without[0]) + (0 if aligned else len(without[1]))
     usable[split] = {}
@@ -154,7 +157,7 @@ def _usable(
 
 
 def _compare_partners(sources: tuple[Source, Source], a: Scan, b: Scan) -> None:
-  """Counts pairs among the bad whose images are not of one size."""
+  """Marks pairs whose images differ in size as bad."""
   for i, sizes in enumerate(zip(a.sizes, b.sizes, strict=True)):
     if None not in sizes and sizes[0] != sizes[1]:
       (name, other), (size, other_size) = (
@@ -163,7 +166,7 @@ def _compare_partners(sources: tuple[Source, Source], a: Scan, b: Scan) -> None:
       )
       a.bad[i] = (
         f'{name} is {size} and its partner {other} {other_size} pixels; '
-        'partners must have one size: replace or remove them'
+        'partners must have the same size: replace or remove them'
       )
 
 
@@ -173,7 +176,7 @@ def _put_aside(
   images: _Part,
   test: _Part | None,
 ) -> dict[str, _Part]:
-  """Splits a domain's images into parts, always the same for a number."""
+  """Splits a domain's images into parts, always the same for given numbers."""
   if test is None:
     num = len(images.sizes)
     num_test = max(1, num // 10) if config.num_test is None else config.num_test
@@ -193,11 +196,11 @@ def _put_aside(
 def _take_out(
   images: _Part, num: int, name: str, domain: str
 ) -> tuple[_Part, _Part]:
-  """Splits some random images off, in their order."""
+  """Splits off some random images; returns (rest, taken), in order."""
   total = len(images.sizes)
   if num >= total:
     raise InputError(
-      f'config.data.num_{name} = {num} leaves nothing of the {total} training '
+      f'config.data.num_{name} = {num} leaves none of the {total} training '
       f'images of domain {domain}'
     )
   order = random_generator(_SPLIT_SEED, name).permutation(total)
@@ -208,7 +211,7 @@ def _take_out(
 def _check_sizes(
   preprocess: Preprocess, domain: str, found: Mapping[str, _Part]
 ) -> None:
-  """Raises InputError for images that are too small, or not of one size."""
+  """Raises InputError for images that are too small or differ in size."""
   resized = {
     preprocess.resized(size) for part in found.values() for size in part.sizes
   }
@@ -224,20 +227,20 @@ def _check_sizes(
       raise InputError(
         f'images of domain {domain} are {enumeration(small)} pixels with '
         f'{mode}, less than config.data.crop_size = '
-        f'{"x".join(map(str, preprocess.crop))}; make that smaller, or choose '
+        f'{"x".join(map(str, preprocess.crop))}; reduce that, or choose '
         'resize_and_crop'
       )
   elif len(names) > 1:
     raise InputError(
       f'images of domain {domain} are {enumeration(names)} pixels with {mode}, '
-      'but a step takes images of one size; choose resize_and_crop, or crop'
+      'but a step needs images of one size; choose resize_and_crop, or crop'
     )
 
 
 def _stored(
   images: _Part, preprocess: Preprocess, channels: int, training: bool
 ) -> StoredImages:
-  """A part's images, as training crops them or as validation sees them."""
+  """Returns a part's images, preprocessed for training or for evaluation."""
   sizes = {preprocess.kept(size, training) for size in images.sizes}
   size = next(iter(sizes)) if len(sizes) == 1 else None
   prepare = functools.partial(preprocess.apply, training=training)
@@ -248,21 +251,21 @@ _RGB = {'a': 3, 'b': 3}
 
 
 def load_pairs(config: ConfigDict) -> DomainDataset:
-  """Aligned pairs of images; see `folders.find_pairs` for the layouts."""
+  """Loads aligned pairs of images; see `folders.find_pairs` for the layouts."""
   splits = folders.find_pairs(config.data_dir)
   return _make_dataset(config, splits, _RGB, aligned=True)
 
 
 def load_domains(config: ConfigDict) -> DomainDataset:
-  """Two sets of images; see `folders.find_domains` for the layout."""
+  """Loads two sets of images; see `folders.find_domains` for the layout."""
   splits = folders.find_domains(config.data_dir)
   return _make_dataset(config, splits, _RGB, aligned=False)
 
 
 def load_gray_to_colour(config: ConfigDict) -> DomainDataset:
-  """Any folder of images as b, in gray as a: pairs for colourisation.
+  """Loads a folder of images as pairs for colourisation: a is b in gray.
 
-  See `folders.find_classes` for the layouts; classes do not count.
+  See `folders.find_classes` for the layouts; classes are ignored.
   """
   both = {
     split: (pictures, pictures)
@@ -272,7 +275,7 @@ def load_gray_to_colour(config: ConfigDict) -> DomainDataset:
 
 
 def load_cycle_gan(name: str, config: ConfigDict) -> DomainDataset:
-  """The data sets of the CycleGAN paper, prepared by TensorFlow Datasets."""
+  """Loads a data set of the CycleGAN paper, prepared by TensorFlow Datasets."""
   splits = {
     split: tuple(
       tfds_images.open_images(name, config.data_dir, f'{split}{side}')

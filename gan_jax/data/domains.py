@@ -1,4 +1,4 @@
-"""Images of two domains a and b: aligned pairs, or two sets of their own."""
+"""Images of two domains a and b, paired or unpaired."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -26,12 +26,12 @@ from gan_jax.data.spec import DomainSpec, Stream
 
 
 class DomainData:
-  """A data set of two domains.
+  """Data set of two domains, as a config describes it.
 
   Args:
     config: the group `data`; see OPTIONS.
-    dataset: instead of the one that `config.name` names.
-    epoch_rows: training images that a step takes; None: a batch.
+    dataset: replaces the one that `config.name` names.
+    epoch_rows: training images per step; None: the batch size.
 
   Raises:
     InputError: no such data set, or one that does not fit the config.
@@ -44,9 +44,9 @@ class DomainData:
     'data.preprocess': key(
       'resize_and_crop',
       one_of(*MODES),
-      'how images come to their size: resize_and_crop to load_size, then to '
-      'crop_size; crop as they are; scale_width to that of load_size, height '
-      'in proportion, with or without a crop; none',
+      'how images are resized: resize_and_crop: to load_size, then a crop of '
+      'crop_size; crop: without resizing; scale_width: to the width of '
+      'load_size, height in proportion, with or without a crop; none',
       since=4,
     ),
     'data.load_size': key(
@@ -57,22 +57,24 @@ class DomainData:
     'data.crop_size': key(
       256,
       size,
-      'side of the random part that a step sees, or (height, width), in pixels',
+      'side of the random crop, or (height, width), in pixels',
     ),
     'data.num_test': key(
       0,
       optional(integer(0)),
-      'images of a folder without a test part that are put aside for one; '
-      'None: a tenth',
+      'test images to hold out from a folder without a test part; None: a '
+      'tenth',
       since=4,
       was=None,
     ),
     'data.on_bad_file': ON_BAD_FILE,
-    'data.flip': key(True, boolean, 'whether half of the images are mirrored'),
+    'data.flip': key(
+      True, boolean, 'whether to mirror images with probability 1/2'
+    ),
     'data.memory_gb': key(
       2.0,
       real(0.0),
-      'decoded images stay in memory if they take no more, in GB',
+      'keep decoded images in memory if they take at most this, in GB',
       free=True,
     ),
   }
@@ -128,7 +130,7 @@ class DomainData:
     )
 
   def contents(self) -> dict[str, Any]:
-    """All that results depend on, as pytrees: a run records their hashes."""
+    """Returns everything that results depend on, for a run to hash."""
     return {
       part: {
         domain: images
@@ -152,23 +154,23 @@ class DomainData:
     return (
       f'{self.dataset.name}, {"pairs" if self.spec.aligned else "unaligned"}, '
       f'{sizes}, {self._preprocess}; '
-      f'{"decoded as they are needed" if decodes else "kept in memory"}'
+      f'{"decoded on demand" if decodes else "kept in memory"}'
     )
 
 
 class DomainSampler(Shuffles):
-  """Maps a step to the global batch of that step, of images of two domains.
+  """Maps a step to its batch of images of two domains.
 
   A stream 'ab' takes pairs, {'a': ..., 'b': ...}, both with the same crop and
-  flip; a stream 'a' or 'b' takes {'image': ...} of one domain.
+  flip; a stream 'a' or 'b' takes {'image': ...} from one domain.
 
   Args:
     train: the training images.
-    batch_spec: the streams that the system wants.
-    seed: of the shuffles, crops and flips.
-    part: which of how many equal parts of each batch is wanted.
-    crop: height and width of what is seen of an image; None: all of it.
-    flip: whether it is mirrored half of the time.
+    batch_spec: the streams that the system needs.
+    seed: the seed of shuffles, crops and flips.
+    part: index and number of equal parts of each batch; yields the part's rows.
+    crop: height and width of the random crop; None: the whole image.
+    flip: whether to mirror each image with probability 1/2.
   """
 
   def __init__(
@@ -211,14 +213,14 @@ class DomainSampler(Shuffles):
 
 
 def _decodes(images: Images) -> bool:
-  """Tells whether the images are decoded each time they are read."""
+  """Returns whether the images are decoded each time they are read."""
   return isinstance(images, StoredImages) and images.pixels is None
 
 
 def make_jitter(
   rng: np.random.Generator, crop: Size | None, flip: bool
 ) -> Callable[[np.ndarray], np.ndarray]:
-  """A random crop and flip: the same one for every image that it is given."""
+  """Draws a crop and flip; the result applies the same to every image."""
   top, left = rng.random(2)
   mirrored = rng.random() < 0.5 and flip
 

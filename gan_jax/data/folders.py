@@ -1,4 +1,4 @@
-"""Data sets that are folders of image files: how they must be laid out."""
+"""Data sets in folders of image files, and their layouts."""
 
 import itertools
 import pathlib
@@ -31,7 +31,7 @@ from gan_jax.data.image_files import (
 _PAIRS = (
   'it must name a folder with train/ and, if there is a test part, test/ (or '
   'val/), each with images of A (left) and B (right) side by side, or each '
-  'with A/ and B/ where partners have one name; or a folder with A/train/ and '
+  'with A/ and B/ where partners share a name; or a folder with A/train/ and '
   'B/train/, and A/test/ and B/test/'
 )
 _DOMAINS = (
@@ -62,7 +62,7 @@ def _root(data_dir: str | None, expected: str) -> pathlib.Path:
 
 
 def _splits(folder: pathlib.Path, expected: str) -> dict[str, pathlib.Path]:
-  """The folder 'train', and 'test', or val/ for it, if there is one."""
+  """Finds the splits 'train' and, if there is test/ or val/, 'test'."""
   if not (folder / 'train').is_dir():
     raise InputError(
       f'config.data.data_dir: {folder} has no train/; {expected}'
@@ -75,14 +75,14 @@ def _splits(folder: pathlib.Path, expected: str) -> dict[str, pathlib.Path]:
 
 
 def _subfolders(folder: pathlib.Path) -> list[pathlib.Path]:
-  """The folders in a folder, where no images may be beside them."""
+  """Lists a folder's sub-folders; refuses a mixture with images."""
   entries = list_folder(folder)
   folders = [path for path in entries if path.is_dir()]
   files = [path for path in entries if not path.is_dir() and is_image(path)]
   if folders and files:
     raise InputError(
       f'{folder} holds both folders, e.g. {folders[0].name}, and images, e.g. '
-      f'{files[0].name}; move one kind away'
+      f'{files[0].name}; move one of the two elsewhere'
     )
   return folders
 
@@ -93,14 +93,14 @@ def _first(names: Sequence) -> str:
 
 
 def _by_stem(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-  """The images by the names that partners share, which have no extension."""
+  """Finds images by name without extension, which partners share."""
   paths = find_images(folder)
   images = {path.stem: path for path in paths}
   twins = [path for path in paths if images[path.stem] != path]
   if twins:
     raise InputError(
-      f'more than one file in its folder has the name, less the extension, of '
-      f'{_first(twins)}; keep one of them'
+      'more than one file in its folder has, but for the extension, the name '
+      f'of {_first(twins)}; keep one of them'
     )
   return images
 
@@ -113,13 +113,13 @@ def _partners(
   if alone:
     raise InputError(
       f'no partner in {folder_a} or {folder_b} for {_first(alone)}; partners '
-      'have one name, less the extension'
+      'must share a name, but for the extension'
     )
   return Pictures(tuple(a.values())), Pictures(tuple(b[stem] for stem in a))
 
 
 def _sides(folder: pathlib.Path) -> tuple[Pictures, Pictures]:
-  """The pairs of one split."""
+  """Finds the pairs of one split."""
   if _subfolders(folder):
     return _partners(folder / 'A', folder / 'B')
   paths = tuple(find_images(folder))
@@ -127,19 +127,19 @@ def _sides(folder: pathlib.Path) -> tuple[Pictures, Pictures]:
 
 
 def find_pairs(data_dir: str | None) -> dict[str, tuple[Pictures, Pictures]]:
-  """Aligned pairs (A, B) of the splits 'train' and 'test'.
+  """Finds aligned pairs (A, B) of the splits 'train' and 'test'.
 
   Args:
     data_dir: a folder with `train/` and, if there is a test part, `test/` (or
       `val/`), each with images of A and B side by side, or each with `A/` and
       `B/`; or with `A/train/`, `B/train/` and so on. Files in A and B are
-      partners if they have one name; their extensions may differ.
+      partners if they share a name; their extensions may differ.
 
   Returns:
-    The A and B of each split that there is, in one order.
+    A and B of each existing split, in the same order.
 
   Raises:
-    InputError: another layout, or files without one partner.
+    InputError: another layout, or files without exactly one partner.
   """
   root = _root(data_dir, _PAIRS)
   if (root / 'train').is_dir() or not (root / 'A').is_dir():
@@ -148,21 +148,20 @@ def find_pairs(data_dir: str | None) -> dict[str, tuple[Pictures, Pictures]]:
   a, b = (_splits(root / side, _PAIRS) for side in 'AB')
   if a.keys() != b.keys():
     raise InputError(
-      f'one of {root}/A and {root}/B has a test/ or val/, the other has none; '
-      f'{_PAIRS}'
+      f'only one of {root}/A and {root}/B has a test/ or val/; {_PAIRS}'
     )
   return {split: _partners(a[split], b[split]) for split in a}
 
 
 def find_domains(data_dir: str | None) -> dict[str, tuple[Pictures, Pictures]]:
-  """Two sets (A, B) that are not aligned, of the splits 'train' and 'test'.
+  """Finds two unaligned sets (A, B) of the splits 'train' and 'test'.
 
   Args:
     data_dir: a folder with `trainA/`, `trainB/` and, if there is a test part,
       `testA/` and `testB/`.
 
   Returns:
-    The A and B of each split that there is.
+    A and B of each existing split.
 
   Raises:
     InputError: another layout, or an empty folder.
@@ -188,19 +187,19 @@ def find_domains(data_dir: str | None) -> dict[str, tuple[Pictures, Pictures]]:
 def find_classes(
   data_dir: str | None,
 ) -> dict[str, tuple[Pictures, np.ndarray]]:
-  """Images and their classes, of the splits 'train' and, if given, 'test'.
+  """Finds images and their classes, of 'train' and, if there is one, 'test'.
 
   Args:
-    data_dir: a folder with `train/` and, if there is a test part, `test/` (or
-      `val/`), each a folder of images or of one folder of images per class;
-      or itself such a folder.
+    data_dir: a folder of images, or with a folder of images per class; or a
+      folder with such a `train/` and, if there is a test part, such a `test/`
+      (or `val/`).
 
   Returns:
-    Each split's files and their labels, int32 [N]: the place of the class
-    among the sorted names, or 0 without classes.
+    Each split's files and their labels, int32 [N]: the index of the class in
+    the sorted names, or 0 without classes.
 
   Raises:
-    InputError: another layout, a class without images or in one split only.
+    InputError: another layout, or a class without images or in one split only.
   """
   root = _root(data_dir, _CLASSES)
   if any((root / name).is_dir() for name in ('train', 'test', 'val')):
@@ -226,9 +225,9 @@ def find_classes(
 def _take_test(
   train: Examples, num_classes: int, num_test: int | None
 ) -> tuple[Examples, Examples]:
-  """Splits a test part off, class-balanced unless a class has too few for that.
+  """Splits off a test part, class-balanced unless a class is too small.
 
-  `num_test` None stands for a tenth.
+  If `num_test` is None, it takes a tenth.
   """
   if num_test == 0:
     return train, Examples(*(x[:0] for x in train))
@@ -246,16 +245,16 @@ def _take_test(
 
 
 def load_image_folder(config) -> Dataset:
-  """Images of any size, with or without classes, as RGB squares in memory.
+  """Loads images of any size, with or without classes, as RGB squares.
 
   Args:
     config: the group `data`; `image_size` is the side to which the central
-      square of each image is resized. For the layouts in `data_dir` see
-      `find_classes`. Without a test part `num_test` images are put aside.
+      square of each image is resized. For the layouts of `data_dir` see
+      `find_classes`. Without a test part, `num_test` images are held out.
 
   Raises:
     InputError: no `image_size`, another layout, or files that cannot be read,
-      unless `on_bad_file` says that they are skipped.
+      unless `on_bad_file` is 'skip'.
   """
   size = config.image_size
   if size is None:
@@ -269,7 +268,7 @@ def load_image_folder(config) -> Dataset:
     f'{num:,} images of {size}x{size} pixels',
     num * size**2 * 3,
     memory.host_bytes(),
-    f'config.data.image_size = {size} must be smaller, or the folder',
+    f'reduce config.data.image_size = {size}, or the folder',
   )
   parts, bad = {}, []
   for split, (pictures, labels) in found.items():
@@ -304,7 +303,7 @@ def resize_square(image: np.ndarray, size: int) -> np.ndarray:
 def _read_squares(
   split: str, pictures: Pictures, labels: np.ndarray, size: int
 ) -> tuple[Examples, list[str]]:
-  """The images of a split that can be read, and why the others cannot."""
+  """Reads a split's images; returns them, and why others cannot be read."""
 
   def read(path):
     try:

@@ -1,4 +1,4 @@
-"""Image files: which ones a folder holds, and their pixels as arrays."""
+"""Image files: finding, reading and resizing them."""
 
 import contextlib
 import dataclasses
@@ -17,14 +17,14 @@ from gan_jax.config import key, one_of
 from gan_jax.core.errors import InputError, enumeration
 
 _EXTENSIONS = ('png', 'jpg', 'jpeg', 'webp', 'bmp', 'tif', 'tiff', 'gif')
-# Whatever a file's name says, no other reader of Pillow's sees it: the one of
-# EPS, for example, starts a program.
+# Pillow's other readers see no file, whatever its name: that of EPS, for
+# example, starts a program.
 _FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF', 'GIF')
 _LITTER = ('thumbs.db', 'desktop.ini', '__macosx')
 
 
 def list_folder(folder: pathlib.Path) -> list[pathlib.Path]:
-  """A folder's entries by name, less what operating systems leave there."""
+  """Lists a folder's entries by name, without operating systems' files."""
   entries = [
     path
     for path in folder.iterdir()
@@ -34,21 +34,21 @@ def list_folder(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def find_images(folder: pathlib.Path) -> list[pathlib.Path]:
-  """The image files directly in a folder, in the order of their names.
+  """Finds the image files directly in a folder, sorted by name.
 
-  Other files are passed over, with a note.
+  Other files are ignored, with a note.
 
   Raises:
-    InputError: no such folder, or one that holds a folder, or no file with an
-      image's extension; hidden ones do not count.
+    InputError: there is no such folder, it has a sub-folder, or it has no file
+      with an image's extension; hidden ones do not count.
   """
   if not folder.is_dir():
-    raise InputError(f'there is no folder {folder}; make it, for images')
+    raise InputError(f'there is no folder {folder}; create it, with images')
   paths = list_folder(folder)
   for path in paths:
     if path.is_dir():
       raise InputError(
-        f'{path} is a folder where only images should be; move it away'
+        f'{path} is a folder where only images should be; move it elsewhere'
       )
   return select_images(folder, paths)
 
@@ -56,7 +56,7 @@ def find_images(folder: pathlib.Path) -> list[pathlib.Path]:
 def select_images(
   folder: pathlib.Path, paths: Sequence[pathlib.Path]
 ) -> list[pathlib.Path]:
-  """Selects the image files among those in a folder; a note names the others.
+  """Selects a folder's image files; a note names the others.
 
   Raises:
     InputError: there are none.
@@ -71,19 +71,19 @@ def select_images(
     )
   if others:
     print(
-      f'note: passed over in {folder}, as no images: {enumeration(others)}',
+      f'note: ignored in {folder}, not images: {enumeration(others)}',
       file=sys.stderr,
     )
   return images
 
 
 def is_image(path: pathlib.Path) -> bool:
-  """Tells whether a file has an image's extension."""
+  """Returns whether a file has an image's extension."""
   return path.suffix.lower()[1:] in _EXTENSIONS
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-  """Gray 0..65535 as 0..255, where Pillow's own conversion would clip."""
+  """Converts gray 0..65535 to 0..255; Pillow's own conversion clips."""
   values = np.asarray(image).astype(np.int32)
   if values.min() < 0 or values.max() > 65535:
     raise ValueError(
@@ -99,15 +99,15 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 @contextlib.contextmanager
 def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
-  """An image file whose pixels are not read yet.
+  """Opens an image file without reading its pixels.
 
   Raises:
     InputError: a file that cannot be read or has more pixels than Pillow's
-      limit; also for what goes wrong in the body of the with statement.
+      limit, or any other error in the body of the with statement.
   """
   try:
     if path.exists() and not path.is_file():
-      raise ValueError('it is no regular file')  # a pipe would be waited for
+      raise ValueError('it is not a regular file')  # reading a pipe would wait
     with Image.open(path, formats=_FORMATS) as image:
       limit = Image.MAX_IMAGE_PIXELS
       # Pillow itself only warns, up to twice the limit.
@@ -122,20 +122,20 @@ def _opened(path: pathlib.Path) -> Iterator[Image.Image]:
   except Exception as error:  # a broken file can raise nearly anything
     reason = ' '.join(str(error).split())
     raise InputError(
-      f'cannot read {path}: {reason}; replace it by a whole PNG or JPEG of 8 '
-      'bits, or remove it'
+      f'cannot read {path}: {reason}; replace it with an intact 8-bit PNG or '
+      'JPEG, or remove it'
     ) from error
 
 
 def image_size(path: pathlib.Path) -> tuple[int, int]:
-  """Height and width of an image file as one sees it, without its pixels.
+  """Reads height and width of an image file, after EXIF rotation.
 
   Raises:
     InputError: as `read_image`.
   """
   with _opened(path) as image:
     turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-    if image.format == 'TIFF':  # of which Pillow turns the size itself
+    if image.format == 'TIFF':  # Pillow rotates its size already
       turned = False
     return image.size if turned else image.size[::-1]
 
@@ -143,10 +143,10 @@ def image_size(path: pathlib.Path) -> tuple[int, int]:
 def read_image(
   path: pathlib.Path, channels: int, half: str | None = None
 ) -> np.ndarray:
-  """The pixels of an image file as one sees them.
+  """Reads the pixels of an image file, as a viewer shows them.
 
-  It is turned as its EXIF data say, and laid over white where it is
-  transparent. Of an animation the first frame is read.
+  It applies the EXIF rotation, composites transparent pixels over white, and
+  reads the first frame of an animation.
 
   Args:
     path: the file.
@@ -158,12 +158,12 @@ def read_image(
 
   Raises:
     InputError: a file that cannot be read or has more pixels than Pillow's
-      limit; halves of an odd width.
+      limit, or halves of an odd width.
   """
   with _opened(path) as image:
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode == 'F':
-      raise ValueError('its pixels are floats, of a range that it does not say')
+      raise ValueError('its pixels are floats of unknown range')
     if image.mode.startswith('I'):
       image = _from_16_bits(image)
     elif image.has_transparency_data:
@@ -175,16 +175,16 @@ def read_image(
     return pixels
   if width % 2:
     raise InputError(
-      f'{path} is {width} pixels wide, so that it has no two halves; two '
+      f'{path} is {width} pixels wide, so it has no two equal halves; two '
       'pictures side by side must be equally wide'
     )
   return pixels[:, : width // 2] if half == 'left' else pixels[:, width // 2 :]
 
 
 def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-  """An image, uint8 [H, W, 1 or 3], of another size [H', W'].
+  """Resizes an image, uint8 [H, W, 1 or 3], to [H', W'].
 
-  Bicubic, smoothed first where it shrinks.
+  Interpolation is bicubic, with antialiasing.
   """
   channels = image.shape[-1]
   picture = Image.fromarray(image[..., 0] if channels == 1 else image)
@@ -193,7 +193,7 @@ def resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def map_in_threads(function: Callable, items: Sequence, desc: str) -> Iterator:
-  """`map`, many items at a time, with a progress bar on a terminal."""
+  """Maps a function over items in threads, with a progress bar."""
   with futures.ThreadPoolExecutor() as pool:
     yield from tqdm(
       pool.map(function, items),
@@ -204,30 +204,30 @@ def map_in_threads(function: Callable, items: Sequence, desc: str) -> Iterator:
 
 
 class Source(Protocol):
-  """Source of images: files in a folder, or the records of a data set."""
+  """Source of images: files in a folder, or records of a data set."""
 
   def __len__(self) -> int: ...
 
   def take(self, rows: Iterable[int]) -> 'Source':
-    """Only these, in this order."""
+    """Selects rows, in this order."""
     ...
 
   def name(self, index: int) -> str:
-    """The name of one image in messages."""
+    """Returns the name of one image, for messages."""
     ...
 
   def read(self, index: int, channels: int) -> np.ndarray:
-    """One image, uint8 [H, W, channels]; InputError if it is broken."""
+    """Reads one image, uint8 [H, W, channels]; InputError if it is broken."""
     ...
 
   def sha256(self) -> str:
-    """Hashes all of them, in their order."""
+    """Hashes all images, in order."""
     ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Pictures:
-  """Image files, of which all or only one half is meant."""
+  """Image files as a source, either whole or one half of each."""
 
   paths: tuple[pathlib.Path, ...]
   half: str | None = None  # 'left' or 'right'
@@ -245,7 +245,7 @@ class Pictures:
     return read_image(self.paths[index], channels, self.half)
 
   def sha256(self) -> str:
-    """Hashes the files' bytes in order, and the half; names do not count."""
+    """Hashes the files' bytes in order, and the half, but not the names."""
     digest = hashlib.sha256(str(self.half).encode())
     for part in map_in_threads(_file_sha256, self.paths, 'hashing images'):
       digest.update(part)
@@ -258,28 +258,28 @@ def _file_sha256(path: pathlib.Path) -> bytes:
       return hashlib.file_digest(file, 'sha256').digest()
   except OSError as error:
     raise InputError(
-      f'cannot read {path}: {error.strerror}; put it back'
+      f'cannot read {path}: {error.strerror}; restore it'
     ) from error
 
 
 ON_BAD_FILE = key(
   'stop',
   one_of('stop', 'skip'),
-  'what becomes of a folder whose files cannot all be read; skipped ones are '
-  'counted in data.json',
+  'whether files that cannot be read stop a run or are skipped; skipped ones '
+  'are counted in data.json',
   since=4,
 )
 
 
 class Scan(NamedTuple):
-  """Sizes of the images of a source, and why some cannot be read."""
+  """Sizes of a source's images, and why some cannot be read."""
 
   sizes: list[tuple[int, int] | None]
-  bad: dict[int, str]  # by their place
+  bad: dict[int, str]  # reasons, by index
 
 
 def scan(source: Source, channels: int) -> Scan:
-  """Reads all images once and keeps none."""
+  """Reads all images once, to find their sizes and broken files."""
 
   def one(index):
     try:
@@ -295,41 +295,40 @@ def scan(source: Source, channels: int) -> Scan:
 
 
 def note_skipped(reasons: Iterable[str]) -> None:
-  """Prints a note that names the files that are skipped, and why."""
+  """Prints a note on each skipped file, with the reason."""
   for reason in dict.fromkeys(reasons):
     print(f'note: skipped, {reason.partition("; ")[0]}', file=sys.stderr)
 
 
 def refuse_bad(reasons: Iterable[str], total: int) -> NoReturn:
-  """Raises InputError for files that cannot be read, all of them by name.
+  """Raises InputError for files that cannot be read, and names them.
 
   Args:
-    reasons: why, each as the message of reading that file.
-    total: files that there are.
+    reasons: the error message of each file.
+    total: the number of all files.
   """
   reasons = list(dict.fromkeys(reasons))
   if len(reasons) == 1:
     raise InputError(f'{reasons[0]}, or set config.data.on_bad_file to skip')
-  # Without the remedies, which are the same for all.
+  # The remedies are left out: they are the same for all.
   named = '; '.join(reason.partition('; ')[0] for reason in reasons[:50])
   more = f'; and {len(reasons) - 50} more' if len(reasons) > 50 else ''
   raise InputError(
-    f'{len(reasons)} of {total} files are no whole images: {named}{more}; '
+    f'{len(reasons)} of {total} files are not intact images: {named}{more}; '
     'replace or remove them, or set config.data.on_bad_file to skip'
   )
 
 
 @dataclasses.dataclass(frozen=True)
 class StoredImages:
-  """A sequence of images that are read each time they are asked for.
+  """Sequence of images that are read on each access, or kept in memory.
 
   Args:
-    source: of the images, each of a size of its own.
-    size: H, W to which each is resized; None: each keeps a size of its own.
+    source: the source of the images, of any sizes.
+    size: H, W of all images; None: sizes differ.
     channels: C, 1 for gray, 3 for RGB.
-    prepare: what is done to each that is read, if not resizing it to `size`;
-      the result has that size.
-    pixels: all of them, where they are kept in memory.
+    prepare: preprocesses an image, to the size `size`; None: resize it.
+    pixels: all images, if they are kept in memory.
   """
 
   source: Source
@@ -344,7 +343,7 @@ class StoredImages:
     return len(self.source)
 
   def __getitem__(self, index: int) -> np.ndarray:
-    """Image `index`, uint8 [H, W, C]."""
+    """Returns image `index`, uint8 [H, W, C]."""
     if self.pixels is not None:
       return self.pixels[index]
     image = self.source.read(index, self.channels)
@@ -357,7 +356,7 @@ class StoredImages:
     return len(self), *(self.size or (None, None)), self.channels
 
   def kept(self) -> 'StoredImages':
-    """The same images, read once and kept in memory."""
+    """Reads all images and returns them kept in memory."""
     read = map_in_threads(self.__getitem__, range(len(self)), 'reading images')
     if self.size is None:
       return dataclasses.replace(self, pixels=list(read))

@@ -1,4 +1,4 @@
-"""Labelled images in memory, as systems without a second domain want them."""
+"""Labelled images in memory, for systems with one domain."""
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -35,12 +35,12 @@ DATASETS['image_folder'] = folders.load_image_folder
 
 
 class LabelledData:
-  """A data set of which some labels are kept.
+  """Data set of labelled images, as a config describes it.
 
   Args:
     config: the group `data`; see OPTIONS.
-    dataset: instead of the one that `config.name` names.
-    epoch_rows: training images that a step takes; None: a batch.
+    dataset: replaces the one that `config.name` names.
+    epoch_rows: training images per step; None: the batch size.
 
   Raises:
     InputError: no such data set, or one that does not fit the config.
@@ -51,39 +51,40 @@ class LabelledData:
     'data.classes': key(
       None,
       optional(integers(0)),
-      'labels of the classes that are kept, numbered anew in this order; None: '
-      'all',
+      'labels of the classes to keep, renumbered in this order; None: all',
       since=3,
     ),
     'data.num_train': key(
       None,
       optional(integer(1)),
-      'training images that are kept, as many of each class; None: all',
+      'number of training images to keep, class-balanced; None: all',
       since=3,
     ),
     'data.flip': key(
       False,
       boolean,
-      'whether half of the training images are mirrored',
+      'whether to mirror training images with probability 1/2',
       since=3,
     ),
     'data.num_labels': key(
-      None, optional(integer(1)), 'labels that are kept; None: all'
+      None,
+      optional(integer(1)),
+      'number of training labels to keep, class-balanced; None: all',
     ),
     'data.label_seed': key(
-      0, integer(0, 2**32 - 1), 'seed of the choice of the labels that are kept'
+      0, integer(0, 2**32 - 1), 'seed of the subset of labels to keep'
     ),
     'data.image_size': key(
       None,
       optional(integer(1)),
-      'side to which images are padded with zeros, or those of image_folder '
-      'resized; None: as they are',
+      'side to which images are zero-padded, or those of image_folder resized; '
+      'None: unchanged',
     ),
     'data.num_test': key(
       None,
       optional(integer(0)),
-      'images of an image_folder without a test part that are put aside for '
-      'one; None: a tenth',
+      'test images to hold out from an image_folder without a test part; None: '
+      'a tenth',
       since=4,
     ),
     'data.on_bad_file': ON_BAD_FILE,
@@ -132,7 +133,7 @@ class LabelledData:
     return Sampler(train, self.mask, batch_spec, seed, part, flip=self._flip)
 
   def contents(self) -> dict[str, Any]:
-    """All that results depend on, as pytrees: a run records their hashes."""
+    """Returns everything that results depend on, for a run to hash."""
     parts = ('train', 'validation', 'test')
     return {
       **{part: getattr(self.dataset, part)._asdict() for part in parts},

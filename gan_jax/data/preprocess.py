@@ -1,4 +1,4 @@
-"""Preprocessing of images: to which size they are resized, what is cropped."""
+"""Preprocessing of images: resizing and cropping."""
 
 from typing import NamedTuple
 
@@ -19,15 +19,12 @@ MODES = (
 
 
 def pair(side: int | Size) -> Size:
-  """A size from a config: one number is a square's side."""
+  """Converts a size from a config; one number is the side of a square."""
   return (side, side) if isinstance(side, int) else tuple(side)
 
 
 class Preprocess(NamedTuple):
-  """Resizing and cropping, from images of any size to those of a step.
-
-  The modes have the names that the authors of CycleGAN gave them.
-  """
+  """Resizing and cropping of images, with the modes of CycleGAN's code."""
 
   mode: str
   load: Size
@@ -35,11 +32,11 @@ class Preprocess(NamedTuple):
 
   @property
   def crops(self) -> bool:
-    """Tells whether a step sees a random part of an image."""
+    """Returns whether a step sees random crops."""
     return self.mode.endswith('crop')
 
   def resized(self, size: Size) -> Size:
-    """The size in which an image of that size is kept for training."""
+    """Returns the size, before the crop, of an image of the given size."""
     if self.mode == 'resize_and_crop':
       return self.load
     if self.mode.startswith('scale_width'):
@@ -48,17 +45,17 @@ class Preprocess(NamedTuple):
     return size
 
   def kept(self, size: Size, training: bool) -> Size:
-    """The size in which an image of that size is kept.
+    """Returns the size in which an image of the given size is stored.
 
-    In validation and test an image is seen as a whole, or, where nothing else
-    is said of its size, its central part.
+    For training it is the size before the random crop. In validation and test
+    the crop is replaced by resizing ('resize_and_crop') or a central crop.
     """
     if training or not self.crops:
       return self.resized(size)
     return self.crop
 
   def apply(self, image: np.ndarray, *, training: bool) -> np.ndarray:
-    """An image [H, W, C] in the size in which it is kept."""
+    """Converts an image [H, W, C] to the size in which it is stored."""
     if self.mode == 'resize_and_crop' and not training:
       return resize(image, self.crop)
     image = resize(image, self.resized(image.shape[:2]))
@@ -78,16 +75,16 @@ class Preprocess(NamedTuple):
       'scale_width': f'resized to a width of {self.load[1]}',
       'scale_width_and_crop': f'resized to a width of {self.load[1]}, ',
       'crop': '',
-      'none': 'as they are',
+      'none': 'not resized',
     }[self.mode]
     return resized + (f'cropped to {crop}' if self.crops else '')
 
 
 def make_preprocess(config: ConfigDict) -> Preprocess:
-  """The preprocessing that a group `data` describes.
+  """Builds the preprocessing of a config's group `data`.
 
   Raises:
-    InputError: a part that is larger than the whole.
+    InputError: a crop that is larger than the resized image.
   """
   found = Preprocess(
     config.preprocess, pair(config.load_size), pair(config.crop_size)
@@ -98,6 +95,6 @@ def make_preprocess(config: ConfigDict) -> Preprocess:
     if any(whole < part for whole, part in list(sides)[wide:]):
       raise InputError(
         f'config.data.load_size = {config.load_size} is smaller than '
-        f'crop_size = {config.crop_size}, the part of it that is seen'
+        f'crop_size = {config.crop_size}; crops must fit in'
       )
   return found

@@ -1,4 +1,4 @@
-"""Data sets read from the files in which they are published, without TFDS."""
+"""Data sets in their published file formats, read without TFDS."""
 
 import functools
 import gzip
@@ -40,7 +40,7 @@ _NPZ = (
 def _find(
   data_dir: str | None, names: tuple[str, ...], expected: str
 ) -> pathlib.Path:
-  """The first of a file's possible names; InputError if there is none."""
+  """Finds a file by its possible names; InputError if there is none."""
   if data_dir is None:
     raise InputError(f'config.data.data_dir is None; {expected}')
   for name in names:
@@ -53,7 +53,7 @@ def _find(
 
 
 def _read(path: pathlib.Path, read: Callable, keys: tuple[str, ...] = ()):
-  """`read(path)`, which must hold the `keys`; InputError if it fails."""
+  """Calls `read(path)`; InputError if it fails or lacks one of `keys`."""
   try:
     content = read(path)
   except Exception as error:  # a broken file can raise nearly anything
@@ -70,7 +70,7 @@ def _read(path: pathlib.Path, read: Callable, keys: tuple[str, ...] = ()):
 
 
 def _examples(image: np.ndarray, label: np.ndarray, part: str) -> Examples:
-  """Checked examples of images [N, H, W(, C)] and labels [N] or [N, 1]."""
+  """Builds examples from images [N, H, W(, C)] and labels [N] or [N, 1]."""
   if image.ndim == 3:
     image = image[..., None]
   if label.ndim == 2 and label.shape[1] == 1:
@@ -99,7 +99,7 @@ def _read_mat(data_dir: str | None, split: str) -> Examples:
 def load_svhn(
   data_dir: str | None, num_validation: int, *, extra: bool = False
 ) -> Dataset:
-  """Street View House Numbers, cropped digits, in the authors' Matlab files.
+  """Loads Street View House Numbers (cropped digits) from Matlab files.
 
   References:
     Netzer et al. 2011, Reading Digits in Natural Images with Unsupervised
@@ -112,7 +112,7 @@ def load_svhn(
 
 
 def _read_idx(data_dir: str | None, name: str, ndim: int) -> np.ndarray:
-  """The bytes of an idx file, uint8 with `ndim` axes."""
+  """Reads an idx file, uint8 with `ndim` axes."""
   spellings = (name, name.replace('-idx', '.idx'))
   names = tuple(f'{s}{end}' for s in spellings for end in ('', '.gz'))
   path = _find(data_dir, names, _IDX)
@@ -125,7 +125,7 @@ def _read_idx(data_dir: str | None, name: str, ndim: int) -> np.ndarray:
   magic = bytes((0, 0, 8, ndim))
   if data[:4] != magic:
     raise InputError(
-      f'{path} is not the idx file that its name says: it starts with '
+      f'{path} is not the idx file that its name suggests: it starts with '
       f'0x{data[:4].hex()}, not 0x{magic.hex()}; download it again'
     )
   start = 4 + 4 * ndim
@@ -133,14 +133,14 @@ def _read_idx(data_dir: str | None, name: str, ndim: int) -> np.ndarray:
   shape = struct.unpack(f'>{ndim}I', header)
   if len(data) != start + math.prod(shape):
     raise InputError(
-      f'{path} has {len(data)} bytes where its header says '
+      f'{path} has {len(data)} bytes, but its header says '
       f'{start + math.prod(shape)}; download it again'
     )
   return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
 def load_idx(data_dir: str | None, num_validation: int) -> Dataset:
-  """The four files of MNIST, or of a data set in its format."""
+  """Loads the four files of MNIST, or of a data set in its format."""
   train, test = (
     _examples(
       _read_idx(data_dir, f'{split}-images-idx3-ubyte', 3),
@@ -154,7 +154,7 @@ def load_idx(data_dir: str | None, num_validation: int) -> Dataset:
 
 
 def load_npz(data_dir: str | None, num_validation: int) -> Dataset:
-  """One .npz file with the names of Keras: x_train, y_train, x_test, y_test."""
+  """Loads an .npz file with Keras's names: x_train, y_train, x_test, y_test."""
   if data_dir is None:
     raise InputError(f'config.data.data_dir is None; {_NPZ}')
   path = expand(data_dir)
@@ -166,7 +166,7 @@ def load_npz(data_dir: str | None, num_validation: int) -> Dataset:
   keys = ('x_train', 'y_train', 'x_test', 'y_test')
 
   def read(path):
-    # np.load would leave a file that it opens itself, and cannot read, open.
+    # np.load does not close a file that it opens itself and cannot read.
     with open(path, 'rb') as raw, np.load(raw, allow_pickle=False) as file:
       return {key: np.asarray(file[key]) for key in keys if key in file}
 

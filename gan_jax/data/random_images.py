@@ -1,4 +1,4 @@
-"""Random images of a data set's shape: to try things out without the data."""
+"""Random images in a data set's shape, for trials without the data."""
 
 import numpy as np
 
@@ -26,7 +26,7 @@ _ALIGNED = ('pairs', 'gray_to_colour')
 def made_up(
   shape: tuple[int, int, int], num_train: int, num_validation: int
 ) -> Dataset:
-  """Images [H, W, C] of ten classes, which nothing tells apart."""
+  """Draws images [H, W, C] of ten indistinguishable classes."""
   rng = np.random.default_rng(0)
 
   def examples(num):
@@ -38,8 +38,8 @@ def made_up(
 
 
 def made_up_like(config) -> Dataset:
-  """The same in the shape of the data set that a group `data` names."""
-  side = config.image_size or 32  # of folders, whose images have no one size
+  """Draws images in the shape of the data set that a group `data` names."""
+  side = config.image_size or 32  # for folders, which have no image size
   shape = SHAPES.get(config.name, (side, side, 3))
   return made_up(shape, _NUM_TRAIN, config.num_validation)
 
@@ -53,7 +53,7 @@ def made_up_domains(
   aligned: bool = True,
   a_channels: int | None = None,
 ) -> DomainDataset:
-  """Images [H, W, C] of two domains, those to look at of the size `seen`."""
+  """Draws images [H, W, C] of two domains; held-out ones have size `seen`."""
   rng = np.random.default_rng(0)
 
   def domains(num, height, width):
@@ -71,7 +71,7 @@ def made_up_domains(
 
 
 def made_up_domains_like(config) -> DomainDataset:
-  """The same in the shape of the data set that a group `data` names."""
+  """Draws images in the shape of the data set that a group `data` names."""
   preprocess = make_preprocess(config)
   whole = preprocess.load
   return made_up_domains(

@@ -1,4 +1,4 @@
-"""The interface between systems and data: specs, streams, the data protocol."""
+"""Interface between systems and data: specs, streams, the data protocol."""
 
 import typing
 from collections.abc import Callable, Mapping
@@ -16,14 +16,14 @@ class DataSpec(NamedTuple):
   native_size: tuple[int, int]  # H, W before padding
   num_classes: int
   steps_per_epoch: int
-  # Training images of each class; None: of a run before they were recorded.
+  # Training images of each class; None in runs that do not record them.
   class_counts: tuple[int, ...] | None = None
 
 
 class DomainSpec(NamedTuple):
   """Shapes, alignment and epoch length of images of two domains."""
 
-  a_shape: tuple[int, int, int]  # H, W, C, of what a step sees
+  a_shape: tuple[int, int, int]  # H, W, C, after the crop
   b_shape: tuple[int, int, int]
   aligned: bool  # whether each image of a has its counterpart in b
   steps_per_epoch: int
@@ -32,7 +32,7 @@ class DomainSpec(NamedTuple):
 def read_spec(
   kind: type[DataSpec] | type[DomainSpec], values: Mapping[str, Any]
 ) -> DataSpec | DomainSpec | None:
-  """The spec whose fields JSON gave back; None if they are no spec's."""
+  """Builds a spec from its fields in JSON; None if they do not fit."""
   hints = typing.get_type_hints(kind)
   if values.keys() != hints.keys():
     return None
@@ -47,7 +47,7 @@ def read_spec(
         return None
       read[name] = None if counts is None else tuple(counts)
       continue
-    value, parts = values[name], typing.get_args(hint)  # of a tuple, or none
+    value, parts = values[name], typing.get_args(hint)  # () if not a tuple
     items = value if parts and isinstance(value, list) else [value]
     if [*map(type, items)] != [*(parts or [hint])]:
       return None
@@ -60,25 +60,25 @@ def read_spec(
 class Stream(NamedTuple):
   """An endless, independently shuffled stream of training examples."""
 
-  subset: str  # of labelled images 'all' or 'labelled'; of two domains 'a',
-  # 'b', or 'ab' for pairs
-  rows: int  # of the global batch, per step
+  subset: str  # 'all' or 'labelled' for labelled images; 'a', 'b', or 'ab' for
+  # pairs, for two domains
+  rows: int  # in the global batch, per step
 
 
 class Data(Protocol):
   """Protocol of a system's `DATA`: a data set as a config describes it.
 
-  `DATA(config.data, dataset=None, epoch_rows=None)` opens it; a `dataset` takes
-  the place of the one that the config names.
+  `DATA(config.data, dataset=None, epoch_rows=None)` opens it; a `dataset`
+  replaces the one that the config names.
   """
 
   OPTIONS: ClassVar[Table]  # the rows of its config keys
-  SMOKE: ClassVar[Mapping[str, Any]]  # sizes that a smoke run does not exceed
+  SMOKE: ClassVar[Mapping[str, Any]]  # upper limits of sizes in a smoke run
   SPEC: ClassVar[type[DataSpec] | type[DomainSpec]]
 
   dataset: Any  # with the parts `train`, `validation` and `test`, and a `name`
   spec: DataSpec | DomainSpec
-  num_train: int  # images, of the larger domain
+  num_train: int  # training images, in the larger domain
 
   def sampler(
     self,
@@ -89,7 +89,7 @@ class Data(Protocol):
     """Maps a step to the batch of that step, or to one of its parts."""
 
   def contents(self) -> Mapping[str, Any]:
-    """All that results depend on, as pytrees: a run records their hashes."""
+    """Returns everything that results depend on, for a run to hash."""
 
   def __str__(self) -> str:
-    """A line for people."""
+    """Describes the data set in one line."""

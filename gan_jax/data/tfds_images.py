@@ -1,7 +1,7 @@
 """Image data sets of TensorFlow Datasets, read without TensorFlow.
 
-They must have been prepared in the array_record format. Decoding them takes
-seconds to minutes, so each split is kept as one array in a cache folder.
+They must have been prepared in the array_record format. Decoding takes seconds
+to minutes, so each split of labelled images is cached as one array.
 """
 
 import dataclasses
@@ -50,10 +50,11 @@ def _cache_dir() -> pathlib.Path:
 def _prepared_dir(
   name: str, data_dir: str | None, splits: Sequence[str]
 ) -> pathlib.Path:
-  """The folder of a prepared data set, which holds all files of the splits.
+  """Finds the folder of a prepared data set, with all files of the splits.
 
   Raises:
-    InputError: it is not prepared, or not whole; the message says how to.
+    InputError: it is not prepared or incomplete; the message says how to
+      prepare it.
   """
   base = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
   base = expand(base)
@@ -79,17 +80,17 @@ def _prepared_dir(
       raise InputError(
         f'{folder} holds {len(files)} of the '
         f'{int(number[1]) if number else "array_record"} files of split '
-        f'{split}; bring them back, or remove the folder and prepare it again: '
+        f'{split}; restore them, or remove the folder and prepare it again: '
         f'{prepare}'
       )
   return folder
 
 
 def _check_features(folder: pathlib.Path) -> None:
-  """Refuses a folder whose features.json names classes that TFDS does not have.
+  """Refuses a folder whose features.json names classes outside of TFDS.
 
   TFDS imports the module of any class named there, and a run directory names
-  its data's folder: without this check, opening somebody's run could execute
+  its data folder: without this check, opening someone else's run could execute
   their code.
   """
   path = folder / 'features.json'
@@ -99,7 +100,7 @@ def _check_features(folder: pathlib.Path) -> None:
       names_class = key in ('pythonClassName', 'python_class_name', 'type')
       if names_class and not str(value).startswith(_FEATURES):
         raise InputError(
-          f'{path} names the class {value!r}, which is none of TensorFlow '
+          f'{path} names the class {value!r}, which is not one of TensorFlow '
           "Datasets' own; this data set is not read"
         )
 
@@ -114,7 +115,7 @@ def _check_features(folder: pathlib.Path) -> None:
 
 
 def _open_split(folder: pathlib.Path, split: str) -> Sequence:
-  """A split's examples, each decoded when it is asked for."""
+  """Opens a split's examples, which are decoded on access."""
   import tensorflow_datasets as tfds  # slow to import
 
   _check_features(folder)
@@ -145,7 +146,7 @@ def _read_split(folder: pathlib.Path, split: str) -> Examples:
 
 
 def _read_cached(folder: pathlib.Path, split: str) -> Examples:
-  """A split as arrays, from the cache if the prepared files are the same."""
+  """Reads a split, from the cache if the prepared files are unchanged."""
   stamp = hashlib.sha256(str(folder.resolve()).encode())
   for file in sorted(folder.iterdir()):
     stat = file.stat()
@@ -155,7 +156,7 @@ def _read_cached(folder: pathlib.Path, split: str) -> Examples:
   try:
     with np.load(path, allow_pickle=False) as file:
       return Examples(file['image'], file['label'])
-  except Exception:  # absent, or cut short: read the source again
+  except Exception:  # absent or truncated: read the source
     examples = _read_split(folder, split)
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +173,7 @@ def _read_cached(folder: pathlib.Path, split: str) -> Examples:
 def load(
   name: str, data_dir: str | None, num_validation: int, *, extra: bool = False
 ) -> Dataset:
-  """A data set, with the images of its split `extra` to train on or without."""
+  """Loads a data set, optionally with its split `extra` as training data."""
   splits = ('train', 'test', 'extra') if extra else ('train', 'test')
   folder = _prepared_dir(name, data_dir, splits)
   train, test, *more = (_read_cached(folder, split) for split in splits)
@@ -183,9 +184,9 @@ def load(
 
 @dataclasses.dataclass(frozen=True)
 class Records:
-  """Some of a split's images, decoded each time that one is read."""
+  """Some of a split's images, decoded on each access."""
 
-  split: str  # as messages name it
+  split: str  # its name in messages
   data: Sequence[Mapping[str, Any]]
   rows: tuple[int, ...]
 
@@ -213,7 +214,7 @@ class Records:
     return image
 
   def sha256(self) -> str:
-    """Hashes the images' sizes and pixels in their order."""
+    """Hashes the images' sizes and pixels, in order."""
 
     def one(index):
       image = self.read(index, 3)
@@ -226,7 +227,7 @@ class Records:
 
 
 def open_images(name: str, data_dir: str | None, split: str) -> Records:
-  """One split's images, of any sizes, without their labels."""
+  """Opens one split's images, of any sizes, without their labels."""
   folder = _prepared_dir(name, data_dir, [split])
   data = _open_split(folder, split)
   return Records(f'split {split} of {folder}', data, tuple(range(len(data))))

@@ -1,1 +1,1 @@
-"""Devices and processes: how a step is spread over them."""
+"""Data parallelism over devices and processes."""

@@ -1,4 +1,4 @@
-"""The persistent compilation cache: later starts do not compile again."""
+"""Persistent compilation cache, which saves later starts from recompiling."""
 
 import contextlib
 import hashlib
@@ -19,10 +19,10 @@ def enable() -> None:
   """Sets jax's compilation cache to the user's cache folder, unless it is set.
 
   `JAX_COMPILATION_CACHE_DIR` names another folder, and
-  `JAX_ENABLE_COMPILATION_CACHE=false` keeps none. Programs that take under a
-  second to compile are not kept. Each jaxlib and kind of processor has a folder
-  of its own: a home directory may be shared by several machines, and what is
-  compiled for one may not run on another.
+  `JAX_ENABLE_COMPILATION_CACHE=false` disables it. Programs that compile in
+  under a second are not cached. Each jaxlib and kind of processor has its own
+  folder: several machines may share a home directory, and a program compiled
+  for one may not run on another.
   """
   if jax.config.jax_compilation_cache_dir:
     return
@@ -30,18 +30,18 @@ def enable() -> None:
   try:
     folder.mkdir(parents=True, exist_ok=True)
   except OSError:
-    return  # a home that cannot be written: no cache, as without this
+    return  # the home directory is not writable: no cache
   if os.access(folder, os.W_OK):
     jax.config.update('jax_compilation_cache_dir', str(folder))
 
 
 @contextlib.contextmanager
 def mended() -> Iterator[None]:
-  """Silences and mends entries of the cache that cannot be read or written.
+  """Silences jax's cache errors, and clears a corrupt cache.
 
-  jax warns and compiles. A process that is killed, or a full disk, leaves half
-  a file, which jax would never replace: then the folder is emptied, if it is
-  the one that `enable` chose.
+  On such an error jax warns and compiles. A killed process or a full disk
+  leaves a truncated entry, which jax never replaces: the folder is then
+  cleared, if it is the one that `enable` chose.
   """
   with warnings.catch_warnings():
     show = warnings.showwarning
@@ -59,7 +59,7 @@ def mended() -> Iterator[None]:
 
 
 def in_use() -> bool:
-  """Returns whether compiled programs are kept for later starts."""
+  """Tells whether compiled programs are cached for later starts."""
   return bool(
     jax.config.jax_enable_compilation_cache
     and jax.config.jax_compilation_cache_dir

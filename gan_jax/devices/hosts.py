@@ -1,7 +1,7 @@
-"""Several processes that train one run together, on one host or many.
+"""Multi-process training of one run, on one host or many.
 
-All read the run's checkpoint and carry out the same steps on their own devices.
-The first one alone checks the run directory, evaluates and writes.
+All processes read the run's checkpoint and run the same steps on their own
+devices. Only the first one checks the run directory, evaluates and writes.
 """
 
 import contextlib
@@ -22,11 +22,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gan_jax.core.errors import InputError
 
-# A process that is silent for so long is taken for dead, and all others end.
+# A process without a heartbeat for this long is considered dead, and the others
+# exit.
 HEARTBEAT_SECONDS = 20
 _PATIENCE_SECONDS = 10
-CONNECT_SECONDS = 45  # for all processes to find the first one
-_SHUTDOWN_SECONDS = 600  # the first one may be computing scores at the end
+CONNECT_SECONDS = 45  # until all processes have connected to the first one
+_SHUTDOWN_SECONDS = 600  # the first one may compute scores at the end
 
 
 def initialize(
@@ -34,22 +35,21 @@ def initialize(
   num_processes: int | None,
   process_id: int | None,
 ) -> None:
-  """Joins the other processes; does nothing where there is only one.
+  """Connects to the run's other processes; does nothing if there are none.
 
   Under Slurm and on TPU slices jax finds the others by itself, and all
-  arguments may be None. It must come before anything else that jax does.
+  arguments may be None. Call it before any other use of jax.
 
   Args:
     coordinator_address: 'host:port' of the first process.
-    num_processes: of the run; 1 alone joins nobody, wherever it is started.
-    process_id: of this one, 0 to num_processes - 1.
+    num_processes: number of processes; 1 without the others never connects.
+    process_id: index of this process, 0 to num_processes - 1.
 
-  Where the others do not come in time, this process ends with a message: jax
+  If the others do not connect in time, this process exits with a message: jax
   itself would abort in C++.
 
   Raises:
-    InputError: arguments that do not go together, or others that cannot be
-      found.
+    InputError: the arguments are inconsistent, or the connection failed.
   """
   given = (coordinator_address, num_processes, process_id)
   if given == (None, 1, None):
@@ -59,15 +59,15 @@ def initialize(
       return
   else:
     _check(*given)
-  # Its handler of SIGTERM would take the place of ours.
+  # Its SIGTERM handler would replace ours.
   jax.config.update('jax_enable_preemption_service', False)
   where = f' at {coordinator_address}' if coordinator_address else ''
   local_device_ids = _slurm_devices(os.environ)
   with _timer(
     CONNECT_SECONDS,
-    f'error: not all processes have met{where} within {CONNECT_SECONDS} s; '
-    'start them at the same time, the one with --process_id=0 on the host of '
-    '--coordinator_address; --num_processes=1 trains without others',
+    f'error: not all processes have connected{where} within {CONNECT_SECONDS} '
+    's; start them at the same time, the one with --process_id=0 on the host '
+    'of --coordinator_address; --num_processes=1 trains without others',
     end=True,
   ):
     try:
@@ -81,7 +81,7 @@ def initialize(
     except (RuntimeError, ValueError, OSError) as error:
       first = str(error).strip().split('\n')[0]
       raise InputError(
-        f'the processes cannot meet{where}: {first}; give '
+        f'the processes cannot connect{where}: {first}; give '
         '--coordinator_address, --num_processes and --process_id, or '
         '--num_processes=1 to train without others'
       ) from error
@@ -96,7 +96,7 @@ def _timer(
   def act():
     print(message, file=sys.stderr, flush=True)
     if end:
-      os._exit(2)  # C++ does not give the interpreter a chance to unwind
+      os._exit(2)  # the main thread is blocked in C++ and cannot unwind
 
   timer = threading.Timer(seconds, act)
   timer.daemon = True
@@ -111,20 +111,20 @@ def _launched_together(environment: Mapping[str, str]) -> bool:
   """Tells whether a launcher may have started several processes."""
   if int(environment.get('SLURM_STEP_NUM_TASKS') or 1) > 1:
     return True
-  # jax sets it where there are TPUs, and asks the machine for the others.
+  # jax sets it if there are TPUs, and queries the machine for the others.
   return environment.get('TPU_ML_PLATFORM') == 'JAX' and environment.get(
     'JAX_PLATFORMS', 'tpu'
   ).startswith('tpu')
 
 
 def _slurm_devices(environment: Mapping[str, str]) -> list[int] | None:
-  """Returns this process's own GPUs of those that it sees; None: jax decides.
+  """Returns this process's share of the visible GPUs; None: jax decides.
 
-  jax takes one for each of Slurm's tasks, and so one of eight where a host has
+  By default jax takes one GPU per Slurm task, hence one of eight on a host with
   one task.
 
   Raises:
-    InputError: a host's GPUs do not divide by its tasks.
+    InputError: a host's GPUs cannot be split evenly among its tasks.
   """
   tasks = re.fullmatch(
     r'(\d+)(\(x\d+\))?', environment.get('SLURM_STEP_TASKS_PER_NODE', '')
@@ -134,10 +134,10 @@ def _slurm_devices(environment: Mapping[str, str]) -> list[int] | None:
     return None
   num_visible, num_tasks = len(visible.split(',')), int(tasks[1])
   if 'SLURM_GPUS_PER_TASK' in environment or num_visible < num_tasks:
-    return list(range(num_visible))  # each task sees its own alone
+    return list(range(num_visible))  # each task sees only its own
   if num_visible % num_tasks:
     raise InputError(
-      f'{num_visible} GPUs do not divide by the {num_tasks} tasks of this '
+      f'{num_visible} GPUs are not divisible by the {num_tasks} tasks of this '
       'host; change --ntasks-per-node or --gpus-per-node'
     )
   each = num_visible // num_tasks
@@ -161,32 +161,33 @@ def _check(
     )
   if not 0 <= process_id < num_processes:
     raise InputError(
-      f'--process_id={process_id}: want 0 to {num_processes - 1}, as '
+      f'--process_id={process_id}: want 0 to {num_processes - 1}, since '
       f'--num_processes={num_processes}'
     )
 
 
 def several() -> bool:
-  """Tells whether this process has joined others."""
+  """Tells whether this process is connected to others."""
   return jax.distributed.is_initialized()
 
 
 def is_loss(error: Exception) -> bool:
-  """Tells whether an error can come from the end of another process."""
+  """Tells whether the death of another process can cause an error."""
   return isinstance(error, jax.errors.JaxRuntimeError)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-  """Tells whether a device's memory is full, not the host's or a disk."""
+  """Tells whether an error means that a device is out of memory."""
   return isinstance(error, jax.errors.JaxRuntimeError) and str(
     error
   ).startswith('RESOURCE_EXHAUSTED')
 
 
 def end_alone(status: int) -> None:
-  """Ends this process at once if there are others, that know nothing of it.
+  """Exits at once if there are other processes, without waiting for them.
 
-  jax would wait for them at the exit, and they for this one's part of a step.
+  Otherwise jax would wait for them at exit, and they for this one's part of a
+  step.
   """
   if several():
     sys.stdout.flush()
@@ -195,15 +196,15 @@ def end_alone(status: int) -> None:
 
 
 def is_first() -> bool:
-  """Tells whether this process evaluates, and writes the run directory."""
+  """Tells whether this is the process that evaluates and writes."""
   return jax.process_index() == 0
 
 
 def from_first(number: float = 0.0) -> float:
-  """The first process's number, on all of them; all wait for it."""
+  """Broadcasts the first process's number; blocks until all have called."""
   if jax.process_count() == 1:
     return number
-  # As bytes, since jax makes float64 float32.
+  # As bytes, since jax converts float64 to float32.
   sent = np.frombuffer(np.float64(number).tobytes(), np.uint8)
   with _patience():
     received = multihost_utils.broadcast_one_to_all(sent)
@@ -211,13 +212,13 @@ def from_first(number: float = 0.0) -> float:
 
 
 def check_same(**parts: Any) -> None:
-  """Makes sure that all processes train the same; all wait for it.
+  """Checks that all processes train the same run; blocks until all have called.
 
   Args:
-    **parts: JSON values, by the name that a message calls them.
+    **parts: JSON values, by the name for messages.
 
   Raises:
-    InputError: on all processes, if one has another value than the first.
+    InputError: on all processes, if one differs from the first.
   """
   if jax.process_count() == 1:
     return
@@ -252,16 +253,16 @@ def _patience() -> contextlib.AbstractContextManager:
   return _timer(
     _PATIENCE_SECONDS,
     f'note: waiting for the other processes for {_PATIENCE_SECONDS} s; the '
-    'first one may be evaluating. If one of them has ended, this one ends '
-    f'within {HEARTBEAT_SECONDS} s, and the same commands go on from the last '
+    'first one may be evaluating. If one of them has died, this one exits '
+    f'within {HEARTBEAT_SECONDS} s, and the same commands resume from the last '
     'checkpoint',
   )
 
 
 class Agreement:
-  """The largest of all processes' numbers, a call later.
+  """Maximum over processes, delayed by one call.
 
-  A call waits for the step before, and not for the one that was just started.
+  The delay spares the host from waiting for the step that it just dispatched.
   """
 
   def __init__(self):
@@ -273,7 +274,7 @@ class Agreement:
     self._pending: Any = 0
 
   def __call__(self, number: int) -> int:
-    """`number` itself, at once, where there is one process."""
+    """Returns the last call's maximum; with one process, `number` itself."""
     if jax.process_count() == 1:
       return number
     own = np.full(jax.local_device_count(), number, np.int32)

@@ -1,7 +1,8 @@
-"""One pure training step on one device or many. The only file that says pmap.
+"""Compilation of a training step for one device or many.
 
-The state has no device axis: it goes in and comes out replicated, so that a
-checkpoint does not know how many devices there were.
+This is the only file that uses pmap. The state has no device axis: it is
+replicated before and after a step, so that checkpoints do not depend on the
+number of devices.
 """
 
 import functools
@@ -22,9 +23,9 @@ _ROWS = P(None, AXIS_NAME)  # of batches [steps, rows, ...]
 
 
 def resolve(mode: str) -> str:
-  """'jit', 'pmap' or 'shard_map': how `config.parallel` is carried out here.
+  """Resolves `config.parallel` to 'jit', 'pmap' or 'shard_map'.
 
-  'auto' is 'jit' on one device, 'pmap' on the devices of one process, and
+  'auto' is 'jit' on one device, 'pmap' on several devices of one process, and
   'shard_map' over several processes.
   """
   if mode != 'auto':
@@ -35,17 +36,17 @@ def resolve(mode: str) -> str:
 
 
 def num_replicas(mode: str) -> int:
-  """Over how many devices `config.parallel` splits a batch."""
+  """Returns the number of devices that a batch is split over."""
   return 1 if resolve(mode) == 'jit' else jax.device_count()
 
 
 def axis_name(mode: str) -> str | None:
-  """The mapped axis in this mode: None where one device has the whole batch."""
+  """Returns the mapped axis's name; None if one device has the whole batch."""
   return None if resolve(mode) == 'jit' else AXIS_NAME
 
 
 def mode_in_use(mode: str) -> str:
-  """The mode as it is carried out here, e.g. 'jit' or 'pmap over 8 devices'."""
+  """Describes the mode in use, e.g. 'jit' or 'pmap over 8 devices'."""
   if axis_name(mode) is None:
     return 'jit'
   words = f'{resolve(mode)} over {num_replicas(mode)} devices'
@@ -55,7 +56,7 @@ def mode_in_use(mode: str) -> str:
 
 
 def replicated(mode: str) -> NamedSharding:
-  """Returns the state's sharding: a copy on every device that takes part."""
+  """Returns the state's sharding: a copy on every participating device."""
   return NamedSharding(_mesh(mode), P())
 
 
@@ -68,37 +69,38 @@ def check(mode: str, rows: int, pieces: int = 1) -> None:
 
   Args:
     mode: `config.parallel`.
-    rows: of a player's turn.
-    pieces: into which each device cuts its rows.
+    rows: batch size of an update.
+    pieces: number of microbatches that each device splits its rows into.
   """
   if jax.process_count() > 1 and resolve(mode) != 'shard_map':
     raise InputError(
-      f'config.parallel = {mode} is for one process, and there are '
+      f'config.parallel = {mode} is for one process, but there are '
       f'{jax.process_count()}; set it to auto or shard_map'
     )
   if jax.device_count() != jax.process_count() * jax.local_device_count():
     raise InputError(
-      f'{jax.device_count()} devices of {jax.process_count()} processes, of '
-      f'which this one has {jax.local_device_count()}; give all as many'
+      f'this process has {jax.local_device_count()} of the '
+      f'{jax.device_count()} devices of {jax.process_count()} processes; give '
+      'each process the same number of devices'
     )
   if rows % num_replicas(mode):
     remedy = 'change config.data.batch_size'
     if jax.process_count() == 1:
       remedy += ', or set config.parallel=jit to use one device'
     raise InputError(
-      f'a batch of {rows} rows does not divide by {num_replicas(mode)} '
+      f'a batch of {rows} rows is not divisible by {num_replicas(mode)} '
       f'devices; {remedy}'
     )
   rows //= num_replicas(mode)
   if rows % pieces:
     raise InputError(
-      f'the {rows} rows of a device do not divide by '
+      f'the {rows} rows of a device are not divisible by '
       f'config.train.num_microbatches = {pieces}; change it'
     )
 
 
 class Step(NamedTuple):
-  """A compiled step; both take (state, this process's batches, key)."""
+  """A compiled step: functions of (state, this process's batches, key)."""
 
   run: Callable[[Any, Sequence[Batch], PRNGKey], tuple[Any, Metrics]]
   lower: Callable[[Any, Sequence[Batch], PRNGKey], jax.stages.Lowered]
@@ -108,20 +110,19 @@ def compile_step(train_step: Callable, mode: str) -> Step:
   """Compiles one or several steps into one dispatch.
 
   Args:
-    train_step: (state, batch, key) -> (state, metrics), made for the
+    train_step: (state, batch, key) -> (state, metrics), built for the
       `axis_name` of this mode. Its images are floats in [-1, 1].
     mode: 'jit', 'pmap', 'shard_map' or 'auto'; see `resolve`.
 
   Returns:
-    Functions of (state, batches of uint8 images, one per step, key). Where
-    there are several processes, a batch holds the rows of this one. `run`
-    returns (state, metrics [steps]) and donates the state; `lower` shows its
-    program.
+    Functions of (state, batches of uint8 images, one per step, key). With
+    several processes, a batch holds this process's rows. `run` returns (state,
+    metrics [steps]) and donates the state; `lower` returns the lowered program.
   """
   return _compile_step(train_step, resolve(mode))
 
 
-@functools.lru_cache(maxsize=8)  # a Step compiles once
+@functools.lru_cache(maxsize=8)  # so that equal steps compile once
 def _compile_step(train_step: Callable, mode: str) -> Step:
   steps = several_steps(train_step)
   if mode == 'pmap':
@@ -159,7 +160,7 @@ def _compile_step(train_step: Callable, mode: str) -> Step:
 
 
 def several_steps(train_step: Callable) -> Callable:
-  """(state, batches [steps, rows, ...], key) -> (state, metrics [steps])."""
+  """Returns (state, batches [steps, rows, ...], key) -> (state, metrics)."""
 
   def one_step(state, batch, key):
     batch = jax.tree.map(
@@ -178,10 +179,10 @@ def several_steps(train_step: Callable) -> Callable:
 
 
 def shard(steps: Callable, mesh: Mesh, *, check_vma: bool = False) -> Callable:
-  """`several_steps` over the devices of a mesh, whose axis is AXIS_NAME.
+  """Shards `several_steps` over a mesh with the axis AXIS_NAME.
 
-  The program is that of `jax.pmap`, up to rounding. With `check_vma`, JAX
-  proves while tracing that the state comes out the same on every device.
+  The program equals that of `jax.pmap`, up to rounding. With `check_vma`, JAX
+  proves while tracing that the new state is the same on every device.
   """
   mapped = jax.shard_map(
     steps,

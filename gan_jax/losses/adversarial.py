@@ -1,9 +1,9 @@
 """Adversarial losses: pairs of functions of (real_logits, fake_logits).
 
-Both members of a pair take both arrays and return element-wise values; the
-mean over the batch is the caller's, so that the pairs are interchangeable, with
-those of `relativistic` too. A loss that ignores one of the two leaves it to XLA
-to drop the unused forward pass.
+Both members of a pair take both arrays and return element-wise values, of which
+the caller takes the mean. So all pairs are interchangeable, including those of
+`relativistic`. Where a loss ignores one of the arrays, XLA drops the unused
+forward pass.
 """
 
 import jax
@@ -16,9 +16,9 @@ from gan_jax.core.types import Array
 def minimax_discriminator_loss(
   real_logits: Array, fake_logits: Array, *, label_smoothing: float = 0.0
 ) -> Array:
-  r"""The discriminator's side of the minimax game, the original GAN's.
+  r"""Computes the discriminator's loss of the minimax (original) GAN.
 
-  It is `non_saturating_discriminator_loss`: the two games differ in the
+  It equals `non_saturating_discriminator_loss`: the two games differ in the
   generator's loss only.
 
   .. math:: (1 - s)\,\zeta(-D(x)) + s\,\zeta(D(x)) + \zeta(D(G(z))),
@@ -51,12 +51,12 @@ def minimax_discriminator_loss(
 
 
 def minimax_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
-  r"""The generator's side of the minimax game: log(1 - P(real | G(z))).
+  r"""Computes the generator's loss of the minimax GAN: log(1 - P(real | G(z))).
 
   .. math:: -\zeta(D(G(z))), \quad \zeta(x) = \log(1 + e^x)
 
-  Its gradient vanishes where the discriminator is sure of a sample, D(G(z))
-  far below 0; `non_saturating_generator_loss` was made for that.
+  Its gradient vanishes where the discriminator confidently rejects a sample,
+  D(G(z)) far below 0; that of `non_saturating_generator_loss` does not.
 
   Args:
     real_logits: D(x), any shape, floating point; only its shape matters.
@@ -84,12 +84,12 @@ def minimax_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
 def non_saturating_discriminator_loss(
   real_logits: Array, fake_logits: Array, *, label_smoothing: float = 0.0
 ) -> Array:
-  r"""Cross-entropy of "real or fake?", with one-sided label smoothing.
+  r"""Computes the real/fake cross-entropy, with one-sided label smoothing.
 
   .. math:: (1 - s)\,\zeta(-D(x)) + s\,\zeta(D(x)) + \zeta(D(G(z)))
 
-  with the softplus :math:`\zeta(x) = \log(1 + e^x)`: the real examples' target
-  is 1 - s, the fake ones' stays 0. On the real ones, the optimum is at
+  with the softplus :math:`\zeta(x) = \log(1 + e^x)`. The target is 1 - s for
+  real examples and 0 for fake ones. On real examples, the optimum is at
   D(x) = logit(1 - s).
 
   Args:
@@ -123,7 +123,7 @@ def non_saturating_discriminator_loss(
 def non_saturating_generator_loss(
   real_logits: Array, fake_logits: Array
 ) -> Array:
-  r"""The generator's side: cross-entropy of its samples being called real.
+  r"""Computes the non-saturating generator loss: -log P(real | G(z)).
 
   .. math:: \zeta(-D(G(z))), \quad \zeta(x) = \log(1 + e^x)
 
@@ -153,7 +153,7 @@ def non_saturating_generator_loss(
 def least_squares_discriminator_loss(
   real_logits: Array, fake_logits: Array
 ) -> Array:
-  r"""Squared distance to the targets 1 on data and 0 on samples.
+  r"""Computes the LSGAN discriminator loss: targets 1 on data, 0 on samples.
 
   .. math:: \tfrac12 (D(x) - 1)^2 + \tfrac12 D(G(z))^2
 
@@ -185,7 +185,7 @@ def least_squares_discriminator_loss(
 def least_squares_generator_loss(
   real_logits: Array, fake_logits: Array
 ) -> Array:
-  r"""The generator's side: squared distance of its samples to the target 1.
+  r"""Computes the LSGAN generator loss: target 1 on samples.
 
   .. math:: \tfrac12 (D(G(z)) - 1)^2
 
@@ -212,11 +212,11 @@ def least_squares_generator_loss(
 
 
 def hinge_discriminator_loss(real_logits: Array, fake_logits: Array) -> Array:
-  r"""Hinge loss: data belong above the margin 1, samples below -1.
+  r"""Computes the discriminator's hinge loss: margins 1 on data, -1 on samples.
 
   .. math:: \max(0, 1 - D(x)) + \max(0, 1 + D(G(z)))
 
-  On the margins themselves the gradient is 0, as beyond them.
+  The gradient is 0 beyond the margins and on them.
 
   Args:
     real_logits: D(x), any shape, floating point.
@@ -243,7 +243,7 @@ def hinge_discriminator_loss(real_logits: Array, fake_logits: Array) -> Array:
 
 
 def hinge_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
-  r"""The generator's side of the hinge loss: -D(G(z)), without a margin.
+  r"""Computes the generator's loss for the hinge loss: -D(G(z)), no margin.
 
   Args:
     real_logits: D(x), any shape, floating point; only its shape matters.
@@ -271,10 +271,10 @@ def hinge_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
 def wasserstein_discriminator_loss(
   real_logits: Array, fake_logits: Array
 ) -> Array:
-  r"""The critic's side of the Wasserstein distance: D(G(z)) - D(x).
+  r"""Computes the critic's WGAN loss: D(G(z)) - D(x).
 
-  It estimates the distance only for a critic that is Lipschitz: clip its
-  weights or use `gan_jax.penalties.gradient_penalty`.
+  It estimates the Wasserstein distance only if the critic is Lipschitz: clip
+  its weights or use `gan_jax.penalties.gradient_penalty`.
 
   Args:
     real_logits: D(x), any shape, floating point; unbounded scores.
@@ -300,7 +300,7 @@ def wasserstein_discriminator_loss(
 
 
 def wasserstein_generator_loss(real_logits: Array, fake_logits: Array) -> Array:
-  r"""The generator's side of the Wasserstein distance: -D(G(z)).
+  r"""Computes the generator's WGAN loss: -D(G(z)).
 
   Args:
     real_logits: D(x), any shape, floating point; only its shape matters.

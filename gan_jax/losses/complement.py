@@ -1,7 +1,7 @@
 """Losses of a complement generator.
 
-A generator whose samples lie around the data, not on it, makes the classes'
-boundaries run where there is no data (Dai et al. 2017,
+A generator whose samples lie around the data rather than on it pushes the
+class boundaries into regions without data (Dai et al. 2017,
 https://arxiv.org/abs/1705.09783). It minimises `feature_matching_loss`, which
 keeps it near the data, and the two losses here: `pull_away_loss` spreads its
 samples, `low_density_loss` drives them off the data.
@@ -17,25 +17,25 @@ from gan_jax.core.types import Array, AxisName
 def pull_away_loss(
   features: Array, *, axis_name: AxisName | None = None
 ) -> Array:
-  r"""Pull-away term: mean squared cosine between the features of samples.
+  r"""Computes the pull-away term: mean squared cosine between features.
 
   .. math:: \frac{1}{N (N - 1)} \sum_{i \ne j} \left(
             \frac{f_i^\top f_j}{\|f_i\|\,\|f_j\|} \right)^2
 
-  A row of zeros has no direction: its cosine is taken to be 0, and it gets no
+  A row of zeros has no direction: its cosines count as 0, and it gets no
   gradient.
 
   Args:
     features: f(G(z)), [B, ...], floating point, one vector per row.
-    axis_name: a mapped axis over which the batch is split, if any. The N rows
-      are those of the whole batch, and at least two.
+    axis_name: a mapped axis over which the batch is split, if any. The N >= 2
+      rows are those of the whole batch.
 
   Returns:
     A scalar of the features' dtype, in [0, 1].
 
   Raises:
     TypeError: features that are not floating point.
-    ValueError: features that are not [B, ...], empty ones, or a single row.
+    ValueError: features that are empty or not [B, ...], or a single row.
 
   References:
     Zhao et al. 2016, https://arxiv.org/abs/1609.03126, section 2.4;
@@ -51,8 +51,8 @@ def pull_away_loss(
   if features.ndim < 2:
     raise ValueError(f'features must be [B, ...], got {features.shape}')
   directions = _directions(features.reshape(len(features), -1))
-  # Every replica counts all pairs: its own rows then get the gradient of all
-  # replicas' losses, N-fold, which the mean over the N replicas undoes.
+  # Every replica counts all pairs, so its own rows get the gradients of the
+  # losses of all N replicas: N-fold, which the mean over replicas undoes.
   if axis_name is not None:
     directions = jax.lax.all_gather(directions, axis_name, tiled=True)
   num_rows = len(directions)
@@ -69,9 +69,9 @@ def pull_away_loss(
 
 
 def _directions(rows: Array) -> Array:
-  """The rows at length 1, those of zeros at length 0."""
-  # No row's squares may overflow or vanish. A direction does not depend on the
-  # scale, so neither does its gradient.
+  """Normalises the rows to length 1; rows of zeros stay zero."""
+  # Dividing by the largest entry keeps squares from over- and underflowing. A
+  # direction does not depend on the scale, so the scale needs no gradient.
   scale = jax.lax.stop_gradient(jnp.abs(rows).max(axis=1, keepdims=True))
   zero = scale == 0.0
   rows = rows / jnp.where(zero, 1.0, scale)
@@ -80,27 +80,27 @@ def _directions(rows: Array) -> Array:
 
 
 def low_density_loss(log_density: Array, threshold: float | Array) -> Array:
-  r"""The log-density of samples that lie on the data.
+  r"""Penalises the log-density of samples where it exceeds a threshold.
 
   .. math:: \log p(x)\, \mathbb 1[\log p(x) > \log \epsilon]
 
   The density model p is trained beforehand; the gradient flows through it to
-  the samples above the threshold, and to no others. Under the mean over the
-  batch its weight falls with the share of samples that are above; the authors'
-  code takes the mean over those alone, of the excess over the threshold.
+  the samples above the threshold only. Under a mean over the batch, the weight
+  of the loss falls with the share of these samples; the authors' code averages
+  the excess over the threshold over these samples alone.
 
   Args:
     log_density: log p(G(z)), any shape, floating point.
-    threshold: log epsilon, a number. Quantiles of the log-density on data
-      serve.
+    threshold: log epsilon, a number, e.g. a quantile of the log-density on
+      data.
 
   Returns:
-    Element-wise values of the shape and dtype of `log_density`; the mean is the
-    caller's.
+    Element-wise values of the shape and dtype of `log_density`; the caller
+    takes the mean.
 
   Raises:
     TypeError: a log-density that is not floating point.
-    ValueError: an empty one, or a threshold that is not a scalar.
+    ValueError: an empty log-density, or a threshold that is not a scalar.
 
   References:
     Dai et al. 2017, https://arxiv.org/abs/1705.09783.
@@ -114,5 +114,5 @@ def low_density_loss(log_density: Array, threshold: float | Array) -> Array:
   checks.not_empty('log_density', log_density)
   if jnp.shape(threshold) != ():
     raise ValueError(f'threshold must be a scalar, got {jnp.shape(threshold)}')
-  # NaN is not below the threshold: it shows.
+  # NaN is not below the threshold, so it propagates.
   return jnp.where(log_density <= threshold, 0.0, log_density).astype(dtype)

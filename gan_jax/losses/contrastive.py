@@ -1,4 +1,4 @@
-"""Contrastive losses: patches of an image tell which of another's they were."""
+"""Contrastive losses: each output patch must identify its own input patch."""
 
 import jax
 import jax.numpy as jnp
@@ -10,22 +10,22 @@ from gan_jax.core.types import Array
 def patch_nce_loss(
   queries: Array, keys: Array, *, temperature: float = 0.07
 ) -> Array:
-  r"""Cross-entropy of which patch of the input each patch of the output is of.
+  r"""Computes the PatchNCE loss of output patches against input patches.
 
   .. math:: -\log \frac{e^{q_i \cdot k_i / \tau}}
             {\sum_j e^{q_i \cdot k_j / \tau}}
 
-  The other patches of the same image are the negatives. The keys are constants
-  here and get no gradient.
+  The positive is the input patch at the same place; the negatives are the other
+  patches of the same image. The keys are constants and get no gradient.
 
   Args:
-    queries: q, features of patches of the output, [B, P, D], floating point, of
-      length 1 each.
-    keys: k, those of the input's patches at the same places, [B, P, D].
+    queries: q, features of output patches, [B, P, D], floating point, each of
+      length 1.
+    keys: k, features of the input patches at the same places, [B, P, D].
     temperature: tau > 0.
 
   Returns:
-    [B, P], of the dtype of both.
+    The loss per patch, [B, P], of the dtype of both.
 
   Raises:
     TypeError: arrays that are not floating point.

@@ -1,4 +1,4 @@
-"""Losses that match statistics: of features, and of a player's own past."""
+"""Feature matching and historical averaging."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from gan_jax.core.types import Array, AxisName, Params
 def _pairs(
   name: str, tree: Params, other_name: str, other: Params
 ) -> list[tuple[str, Array, str, Array]]:
-  """The leaves of two pytrees side by side, each with its name."""
+  """Pairs the leaves of two pytrees, each with its name."""
   leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
   other_leaves, other_structure = jax.tree.flatten(other)
   if structure != other_structure:
@@ -34,7 +34,7 @@ def feature_matching_loss(
   squared: bool = False,
   axis_name: AxisName | None = None,
 ) -> Array:
-  r"""Distance between the batch means of features on data and on samples.
+  r"""Computes the distance between mean features of data and of samples.
 
   .. math:: \sum_l \frac1{F_l} \sum_f \left|\,\mathbb E_x f_l(x)_f
             - \mathbb E_z f_l(G(z))_f \right|^p, \quad p = 1 \text{ or } 2
@@ -47,18 +47,18 @@ def feature_matching_loss(
       one for each layer l.
     fake_features: f(G(z)), [B', ...], the same structure and the same trailing
       shapes.
-    squared: p = 2, as in the paper and the authors' code for MNIST; otherwise
-      p = 1, as in their code for CIFAR-10 and SVHN.
+    squared: True for p = 2, as in the paper and the authors' code for MNIST;
+      False for p = 1, as in their code for CIFAR-10 and SVHN.
     axis_name: a mapped axis over which the batch is split, if any. The means
       are over the whole batch.
 
   Returns:
-    A scalar of the features' dtype: the mean over a layer's features, added up
+    A scalar of the features' dtype: the mean over each layer's features, summed
     over the layers.
 
   Raises:
     TypeError: features that are not floating point.
-    ValueError: other structures or trailing shapes, no layer, or an empty
+    ValueError: different structures or trailing shapes, no layer, or an empty
       batch.
 
   References:
@@ -91,7 +91,7 @@ def _mean_distance(
   squared: bool,
   axis_name: AxisName | None,
 ) -> Array:
-  """One layer's loss in at least float32."""
+  """Computes one layer's loss in at least float32."""
   real = checks.floating(real_name, real)
   fake = checks.floating(fake_name, fake)
   checks.not_empty(real_name, real)
@@ -108,24 +108,24 @@ def _mean_distance(
 
 
 def historical_averaging_loss(params: Params, average: Params) -> Array:
-  r"""Squared distance of a player's parameters from those of its past.
+  r"""Computes the squared distance of parameters from their historical average.
 
   .. math:: \left\|\theta - \tfrac1t \textstyle\sum_{i \le t} \theta_i
             \right\|^2
 
-  The average is a constant here and gets no gradient. With the shares of
-  `gan_jax.ema.power_share` at gamma 0, `optax.incremental_update` keeps it.
+  The average is a constant and gets no gradient. `optax.incremental_update`
+  maintains it with the step sizes of `gan_jax.ema.power_share` at gamma 0.
 
   Args:
     params: theta, a pytree of arrays, floating point.
     average: the mean of past parameters, of the same structure and shapes.
 
   Returns:
-    A scalar of the arrays' dtype: the sum over all of them.
+    A scalar of the arrays' dtype: the sum over all elements.
 
   Raises:
     TypeError: arrays that are not floating point.
-    ValueError: other structures or shapes, or no array.
+    ValueError: different structures or shapes, or no array.
 
   References:
     Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.3.

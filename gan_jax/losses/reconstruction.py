@@ -1,4 +1,4 @@
-"""Losses that compare an image with the one that it should be."""
+"""Reconstruction losses: L1, cycle consistency and identity."""
 
 import jax.numpy as jnp
 
@@ -9,7 +9,7 @@ from gan_jax.core.types import Array, AxisName
 def _absolute_difference(
   output_name: str, output: Array, target_name: str, target: Array
 ) -> Array:
-  """|output - target| in at least float32."""
+  """Computes |output - target| in at least float32."""
   output = checks.floating(output_name, output)
   target = checks.floating(target_name, target)
   checks.same_shape(output_name, output, target_name, target)
@@ -18,23 +18,22 @@ def _absolute_difference(
 
 
 def l1_loss(output: Array, target: Array) -> Array:
-  r"""The absolute difference.
+  r"""Computes the absolute difference, element by element.
 
   .. math:: |y - t|
 
-  pix2pix's reconstruction term compares G's output with the other half of its
-  pair.
+  In pix2pix, it compares G's output with the paired image.
 
   Args:
     output: images of any shape, floating point.
-    target: of the same shape.
+    target: images of the same shape.
 
   Returns:
-    Element-wise values of the inputs' dtype; the mean is the caller's.
+    Element-wise values of the inputs' dtype; the caller takes the mean.
 
   Raises:
     TypeError: images that are not floating point.
-    ValueError: other shapes, or empty ones.
+    ValueError: different shapes, or empty ones.
 
   References:
     Isola et al. 2017, https://arxiv.org/abs/1611.07004, equation 3.
@@ -55,7 +54,7 @@ def cycle_consistency_loss(
   *,
   axis_name: AxisName | None = None,
 ) -> Array:
-  r"""Cycle-consistency loss: L1 between images and their reconstructions.
+  r"""Computes the cycle-consistency loss: L1 of images to reconstructions.
 
   .. math:: \mathbb E_a |G_{ba}(G_{ab}(a)) - a|
             + \mathbb E_b |G_{ab}(G_{ba}(b)) - b|
@@ -65,9 +64,9 @@ def cycle_consistency_loss(
 
   Args:
     a: images of one domain, [B, ...], floating point.
-    a2b2a: the same, translated there and back, of the same shape.
-    b: images of the other domain, [B', ...], which may have another shape.
-    b2a2b: the same, translated there and back, of the same shape.
+    a2b2a: `a` translated there and back, of the same shape.
+    b: images of the other domain, [B', ...], possibly of another shape.
+    b2a2b: `b` translated there and back, of the same shape.
     axis_name: a mapped axis over which the batch is split, if any. The means
       are over the whole batch.
 
@@ -76,7 +75,7 @@ def cycle_consistency_loss(
 
   Raises:
     TypeError: images that are not floating point.
-    ValueError: other shapes, or empty ones.
+    ValueError: different shapes, or empty ones.
 
   References:
     Zhu et al. 2017, https://arxiv.org/abs/1703.10593, equation 2.
@@ -100,7 +99,7 @@ def identity_loss(
   *,
   axis_name: AxisName | None = None,
 ) -> Array:
-  r"""Identity loss: L1 between target images and their own translations.
+  r"""Computes the identity loss: L1 of target-domain images to G's outputs.
 
   .. math:: \mathbb E_a |G_{ba}(a) - a| + \mathbb E_b |G_{ab}(b) - b|
 
@@ -109,10 +108,10 @@ def identity_loss(
 
   Args:
     a: images of one domain, [B, ...], floating point.
-    a_by_b2a: what the generator of that domain makes of them, of the same
+    a_by_b2a: the output of the generator into that domain on `a`, of the same
       shape.
-    b: images of the other domain, [B', ...], which may have another shape.
-    b_by_a2b: what the generator of that domain makes of them, of the same
+    b: images of the other domain, [B', ...], possibly of another shape.
+    b_by_a2b: the output of the generator into that domain on `b`, of the same
       shape.
     axis_name: a mapped axis over which the batch is split, if any. The means
       are over the whole batch.
@@ -122,7 +121,7 @@ def identity_loss(
 
   Raises:
     TypeError: images that are not floating point.
-    ValueError: other shapes, or empty ones.
+    ValueError: different shapes, or empty ones.
 
   References:
     Zhu et al. 2017, https://arxiv.org/abs/1703.10593, section 5.2.

@@ -1,7 +1,7 @@
-"""Relativistic losses: is the one more real than the other?
+"""Relativistic losses: is one example more realistic than the other?
 
-Pairs of functions of (real_logits, fake_logits), as in `adversarial`; only
-differences of logits count, and the generator's side needs D(x) too.
+They are pairs of functions of (real_logits, fake_logits), as in `adversarial`.
+Only differences of logits matter, so the generator's loss needs D(x) too.
 """
 
 import jax
@@ -13,11 +13,12 @@ from gan_jax.core.types import Array, AxisName
 def relativistic_discriminator_loss(
   real_logits: Array, fake_logits: Array
 ) -> Array:
-  r"""Cross-entropy of "which of the two is real?", for pairs of elements.
+  r"""Computes the relativistic discriminator loss, for pairs of elements.
 
   .. math:: \zeta(-(D(x) - D(G(z)))), \quad \zeta(x) = \log(1 + e^x)
 
-  Each element of the one array is paired with the same element of the other.
+  It is the cross-entropy of "which of the two is real?". Elements at the same
+  index are paired.
 
   Args:
     real_logits: D(x), any shape, floating point; only differences matter.
@@ -47,7 +48,7 @@ def relativistic_discriminator_loss(
 def relativistic_generator_loss(
   real_logits: Array, fake_logits: Array
 ) -> Array:
-  r"""The generator's side: cross-entropy of its sample being the real one.
+  r"""Computes the relativistic generator loss, for pairs of elements.
 
   .. math:: \zeta(-(D(G(z)) - D(x))), \quad \zeta(x) = \log(1 + e^x)
 
@@ -63,7 +64,7 @@ def relativistic_generator_loss(
     ValueError: different shapes, or empty ones.
 
   References:
-    As `relativistic_discriminator_loss`.
+    See `relativistic_discriminator_loss`.
 
   >>> import jax.numpy as jnp
   >>> real, fake = jnp.array([7.0, 1.0]), jnp.array([7.0, -1.0])
@@ -77,7 +78,7 @@ def relativistic_generator_loss(
 def _above_average(
   real: Array, fake: Array, axis_name: AxisName | None
 ) -> tuple[Array, Array]:
-  """D(x) and D(G(z)), each less the other's mean over the whole batch."""
+  """Subtracts from D(x) and D(G(z)) each other's mean over the whole batch."""
   real_mean = collectives.pmean(real.mean(), axis_name)
   fake_mean = collectives.pmean(fake.mean(), axis_name)
   return real - fake_mean, fake - real_mean
@@ -86,12 +87,13 @@ def _above_average(
 def relativistic_average_discriminator_loss(
   real_logits: Array, fake_logits: Array, *, axis_name: AxisName | None = None
 ) -> Array:
-  r"""Cross-entropy of "more real than the others are on average?".
+  r"""Computes the relativistic average discriminator loss.
 
   .. math:: \zeta(-(D(x) - \mathbb E_z D(G(z))))
             + \zeta(D(G(z)) - \mathbb E_x D(x)),
             \quad \zeta(x) = \log(1 + e^x)
 
+  It is the cross-entropy of "more realistic than the average of the others?".
   The averages are over all elements of the batch, and the gradient flows
   through them.
 
@@ -126,7 +128,9 @@ def relativistic_average_discriminator_loss(
 def relativistic_average_generator_loss(
   real_logits: Array, fake_logits: Array, *, axis_name: AxisName | None = None
 ) -> Array:
-  r"""The generator's side: the same with data and samples exchanged.
+  r"""Computes the relativistic average generator loss.
+
+  It is the discriminator's with data and samples exchanged.
 
   .. math:: \zeta(D(x) - \mathbb E_z D(G(z)))
             + \zeta(-(D(G(z)) - \mathbb E_x D(x))),
@@ -146,7 +150,7 @@ def relativistic_average_generator_loss(
     ValueError: different shapes, or empty ones.
 
   References:
-    As `relativistic_average_discriminator_loss`.
+    See `relativistic_average_discriminator_loss`.
 
   >>> import jax.numpy as jnp
   >>> real, fake = jnp.array([1.0, 3.0]), jnp.array([2.0, 2.0])

@@ -1,10 +1,10 @@
 """Top-k training: the generator learns from its best samples only.
 
-Which ones they are follows from the scores alone. Nothing is drawn at random,
-so nothing here takes a key.
+The scores alone select them. Nothing is drawn at random, so nothing here takes
+a key.
 
-Sinha et al. 2020, https://arxiv.org/abs/2002.06224: k starts at the batch size
-B and is multiplied by gamma = 0.99 every epoch until it is nu B, nu = 0.5.
+In Sinha et al. 2020, https://arxiv.org/abs/2002.06224, k starts at the batch
+size B and is multiplied by gamma = 0.99 every epoch until it is nu B, nu = 0.5.
 """
 
 import decimal
@@ -26,27 +26,27 @@ def top_k_mean(
   *,
   axis_name: AxisName | None = None,
 ) -> Array:
-  r"""The mean over the k rows that score highest.
+  r"""Averages over the k rows that score highest.
 
   .. math:: \frac1k \sum_{i \in T_k} v_i, \quad
             T_k \text{ the } k \text{ largest of } s
 
-  where v_i is the mean of row i, if it has several values. Of equal scores the
-  earlier row's counts as higher, NaN as lowest. The choice has no gradient.
+  where v_i is the mean of row i, if it has several values. Ties go to the
+  earlier row; NaN counts as lowest. The selection has no gradient.
 
   Args:
     values: the generator's loss, [B, ...], floating point.
     scores: D(G(z)), [B], floating point, one number per row.
-    k: how many rows of the whole batch, an integer, which may be traced. It is
-      checked if it is not; all rows are taken if it is too large.
+    k: the number of rows of the whole batch, an integer. It may be traced; it
+      is then not checked, and all rows are taken if it is too large.
     axis_name: a mapped axis over which the batch is split, if any. The k rows
-      are the whole batch's, the earlier row that of the earlier replica.
+      are chosen from the whole batch; ties go to the earlier replica.
 
   Returns:
     A scalar of the values' dtype.
 
   Raises:
-    TypeError: values or scores that are not floating point, a k that is not
+    TypeError: values or scores that are not floating point, or a k that is not
       an integer.
     ValueError: empty values, scores that are not [B], or a k out of range.
 
@@ -90,19 +90,19 @@ def _check_k(k: int | Array, num_rows: int) -> None:
 def top_k_schedule(
   batch_size: int, *, decay: float, minimum: int, every_steps: int
 ) -> Callable[[int | Array], Array]:
-  r"""Schedule of the number of rows that top-k training keeps.
+  r"""Returns a schedule of the number of rows that top-k training keeps.
 
   .. math:: \max\left(k_\text{min}, \left\lfloor B\,
             \gamma^{\lfloor t / n \rfloor} \right\rfloor\right)
 
-  The numbers are made here, in decimal arithmetic, so that 0.99 is what it
-  says: in binary, 100 times its powers may fall short of whole numbers.
+  The numbers are computed in decimal arithmetic, where 0.99 is exact: in
+  binary, 100 times its powers may fall just short of whole numbers.
 
   Args:
     batch_size: B, of the whole batch.
     decay: gamma, in [0, 1); 0.99 in the paper.
     minimum: k_min, at least 1 and at most B; B / 2 in the paper.
-    every_steps: n, the steps between two decays; an epoch's in the paper.
+    every_steps: n, the steps between two decays; one epoch in the paper.
 
   Returns:
     A function of the step t, an integer that may be traced, to k, an int32

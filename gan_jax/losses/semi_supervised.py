@@ -1,14 +1,14 @@
 """Losses of a discriminator that is also a classifier.
 
-Two parameterisations of "one of K classes, or fake":
+There are two parameterisations of "one of K classes, or fake":
 
 * `extra_class=False`: K logits; the fake class's logit is fixed at 0;
 * `extra_class=True`: K + 1 logits, the last one being the fake class's.
 
 Softmax is over-parameterised, so both express the same distributions (Salimans
-et al. 2016, https://arxiv.org/abs/1606.03498, section 5). All functions work on
-logits by log-sum-exp: no probability is ever formed and then logged, so values
-and gradients are finite for any logits that are.
+et al. 2016, https://arxiv.org/abs/1606.03498, section 5). All functions apply
+log-sum-exp to logits and never take the logarithm of a probability, so values
+and gradients are finite for all finite logits.
 """
 
 import jax
@@ -22,7 +22,7 @@ from gan_jax.losses.adversarial import non_saturating_discriminator_loss
 def _split(
   name: str, logits: Array, extra_class: bool
 ) -> tuple[Array, Array | float]:
-  """Logits of the real classes [..., K] and of the fake one [...] (or 0)."""
+  """Splits logits into real classes [..., K] and the fake one [...] (or 0)."""
   logits = checks.floating(name, logits)
   checks.not_empty(name, logits)
   num_classes = logits.shape[-1] - int(extra_class) if logits.ndim else 0
@@ -38,7 +38,7 @@ def _split(
 
 
 def _gan_logits(name: str, logits: Array, extra_class: bool) -> Array:
-  """`gan_logits` in at least float32, for what is computed further."""
+  """Computes `gan_logits` in at least float32, without casting them back."""
   real, fake = _split(name, logits, extra_class)
   return jax.nn.logsumexp(real, axis=-1) - fake
 
@@ -50,7 +50,7 @@ def _real_fake(
   axis_name: AxisName | None,
   label_smoothing: float = 0.0,
 ) -> Array:
-  """The mean cross-entropy of "real or fake?" in at least float32."""
+  """Computes the mean real/fake cross-entropy in at least float32."""
   real = checks.floating('real_class_logits', real_class_logits)
   fake = checks.floating('fake_class_logits', fake_class_logits)
   checks.same_shape('real_class_logits', real, 'fake_class_logits', fake)
@@ -63,7 +63,7 @@ def _real_fake(
 
 
 def gan_logits(class_logits: Array, *, extra_class: bool = False) -> Array:
-  r"""The logit of "real" that a classifier implies.
+  r"""Computes the logit of P(real | x) that a classifier implies.
 
   .. math:: \log\sum_{k \le K} e^{l_k} - l_\text{fake}
 
@@ -95,7 +95,7 @@ def gan_logits(class_logits: Array, *, extra_class: bool = False) -> Array:
 def real_probability(
   class_logits: Array, *, extra_class: bool = False
 ) -> Array:
-  r"""P(real | x) = sigmoid(`gan_logits`).
+  r"""Computes P(real | x) = sigmoid(`gan_logits`).
 
   Args:
     class_logits: [..., K], or [..., K + 1] with the fake class last.
@@ -122,7 +122,7 @@ def real_probability(
 def class_probabilities(
   class_logits: Array, *, extra_class: bool = False
 ) -> Array:
-  r"""P(class k | x, x is real): the softmax over the K real classes.
+  r"""Computes P(class k | x, x is real): the softmax over the K real classes.
 
   Args:
     class_logits: [..., K], or [..., K + 1] with the fake class last.
@@ -149,18 +149,18 @@ def class_probabilities(
 def conditional_entropy(
   class_logits: Array, *, extra_class: bool = False
 ) -> Array:
-  r"""The entropy of the class of an example that is real.
+  r"""Computes the entropy of P(class | x, x is real).
 
   .. math:: H = -\sum_{k \le K} p_k \log p_k, \quad
             p = \text{softmax}(l_1, \dots, l_K)
 
   A discriminator that minimises its mean over data, labelled or not, has to
-  decide for one class. The paper's discriminator maximises its objective, in
-  which the same term stands as -H.
+  decide on one class. The paper's discriminator maximises its objective, in
+  which this term is -H.
 
   Args:
-    class_logits: [..., K], or [..., K + 1] with the fake class last. One of
-      -inf is a class of probability 0, if another is finite.
+    class_logits: [..., K], or [..., K + 1] with the fake class last. A logit of
+      -inf means a class of probability 0, if another logit is finite.
     extra_class: whether the fake class has a logit of its own.
 
   Returns:
@@ -179,7 +179,7 @@ def conditional_entropy(
   dtype = checks.result_type(class_logits)
   real, _ = _split('class_logits', class_logits, extra_class)
   log_p = jax.nn.log_softmax(real, axis=-1)
-  # p log p is 0 in the limit p = 0, and so is its derivative by the logit.
+  # p log p tends to 0 as p does, and so does its derivative by the logit.
   finite = jnp.where(jnp.isneginf(log_p), 0, log_p)
   return jnp.sum(-jnp.exp(log_p) * finite, axis=-1).astype(dtype)
 
@@ -192,13 +192,13 @@ def supervised_loss(
   extra_class: bool = False,
   axis_name: AxisName | None = None,
 ) -> Array:
-  r"""Cross-entropy over the K real classes, on the labelled examples only.
+  r"""Computes the cross-entropy over the real classes, on labelled rows only.
 
   .. math:: \frac{\sum_i m_i\,(\log\sum_k e^{l_{ik}} - l_{iy_i})}
                  {\max(1, \sum_i m_i)}
 
-  A mask other than 0 counts as 1. An unlabelled row (mask 0) contributes
-  exactly 0 to loss and gradient, whatever its logits and its label are.
+  Any mask other than 0 counts as 1. An unlabelled row (mask 0) contributes
+  exactly 0 to loss and gradient, whatever its logits and its label.
 
   Args:
     class_logits: [B, K], or [B, K + 1] with the fake class last.
@@ -213,7 +213,8 @@ def supervised_loss(
     row's label is out of range.
 
   Raises:
-    TypeError: logits that are not floating point, labels that are not integer.
+    TypeError: logits that are not floating point, or labels that are not
+      integers.
     ValueError: shapes that do not agree, or fewer than two real classes.
 
   References:
@@ -239,11 +240,11 @@ def supervised_loss(
     )
   labelled = label_mask.astype(bool)
   # Unlabelled rows get valid logits and a valid index: infinity times 0 is NaN.
-  # A label out of range on a labelled row is an error that must show: NaN.
+  # On a labelled row, a label out of range must not pass silently: NaN.
   real = jnp.where(labelled[:, None], real, 0)
   index = jnp.where(labelled, labels, 0)[:, None]
   picked = jnp.take_along_axis(real, index, axis=-1)[:, 0]
-  picked = jnp.where(index[:, 0] < 0, jnp.nan, picked)  # K and above are NaN
+  picked = jnp.where(index[:, 0] < 0, jnp.nan, picked)  # K and above give NaN
   cross_entropy = jax.nn.logsumexp(real, axis=-1) - picked
   total = jnp.where(labelled, cross_entropy, 0).sum()
   total = collectives.psum(total, axis_name)
@@ -258,21 +259,21 @@ def unlabelled_loss(
   extra_class: bool = False,
   axis_name: AxisName | None = None,
 ) -> Array:
-  r"""Half the cross-entropy of "real or fake?", on unlabelled examples.
+  r"""Computes half the real/fake cross-entropy, on unlabelled examples.
 
   .. math:: \tfrac12\,\mathbb E_x\,\zeta(-l(x))
             + \tfrac12\,\mathbb E_z\,\zeta(l(G(z))),
             \quad \zeta(x) = \log(1 + e^x)
 
-  with :math:`l` the `gan_logits`. Added to `supervised_loss` on a batch of
-  labelled examples of its own, it is the loss in the authors' code. The half is
+  with :math:`l` the `gan_logits`. The authors' code adds it to
+  `supervised_loss` on a separate batch of labelled examples. The half is
   theirs: the paper's L_unsupervised, and the second term of
   `semi_supervised_discriminator_loss`, are twice this.
 
   Args:
-    real_class_logits: on data, [..., K], or [..., K + 1] with the fake class
-      last.
-    fake_class_logits: on samples, the same shape.
+    real_class_logits: logits on data, [..., K], or [..., K + 1] with the fake
+      class last.
+    fake_class_logits: logits on samples, the same shape.
     extra_class: whether the fake class has a logit of its own.
     axis_name: a mapped axis over which the batch is split, if any. The mean is
       over the whole batch.
@@ -281,7 +282,7 @@ def unlabelled_loss(
     A scalar of the logits' dtype.
 
   Raises:
-    TypeError, ValueError: as `gan_logits`; shapes that do not agree.
+    TypeError, ValueError: as `gan_logits`, or shapes that do not agree.
 
   References:
     Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5,
@@ -309,18 +310,19 @@ def semi_supervised_discriminator_loss(
   extra_class: bool = False,
   axis_name: AxisName | None = None,
 ) -> tuple[Array, Array]:
-  r"""The two terms of a classifying discriminator's loss.
+  r"""Computes the two terms of a semi-supervised discriminator's loss.
 
-  The supervised cross-entropy (`supervised_loss`) and the mean real/fake
-  cross-entropy (`non_saturating_discriminator_loss` on `gan_logits`). Their
-  sum is the loss, as the paper has it; `unlabelled_loss` is half the second.
+  They are the supervised cross-entropy (`supervised_loss`) and the mean
+  real/fake cross-entropy (`non_saturating_discriminator_loss` on `gan_logits`).
+  The paper's loss is their sum; `unlabelled_loss` is half the second term.
 
   Args:
-    real_class_logits: on data, [B, K], or [B, K + 1] with the fake class last.
-    fake_class_logits: on samples, the same shape.
+    real_class_logits: logits on data, [B, K], or [B, K + 1] with the fake class
+      last.
+    fake_class_logits: logits on samples, the same shape.
     labels: integers [B]; 0 <= label < K where the mask is 1.
     label_mask: [B], 1 for labelled and 0 for unlabelled rows.
-    label_smoothing: one-sided, on the real examples, in [0, 0.5).
+    label_smoothing: one-sided smoothing of the real targets, in [0, 0.5).
     extra_class: whether the fake class has a logit of its own.
     axis_name: a mapped axis over which the batch is split, if any.
 
@@ -343,7 +345,7 @@ def semi_supervised_discriminator_loss(
   0.127 0.208
   """
   dtype = checks.result_type(real_class_logits, fake_class_logits)
-  # Widened once: the gradient of the real logits is the sum of two terms'.
+  # Widening once sums the two terms' gradients before they are rounded.
   real = checks.floating('real_class_logits', real_class_logits)
   supervised = supervised_loss(
     real, labels, label_mask, extra_class=extra_class, axis_name=axis_name

@@ -1,6 +1,6 @@
-"""Metrics of generated samples against data, on features of one's own.
+"""Metrics of generated samples against data, on given features.
 
-Functions of NumPy arrays, in float64, which know no networks and no files:
+They are functions of NumPy arrays, in float64, and know no networks or files:
 
 >>> import numpy as np
 >>> from gan_jax import metrics

@@ -1,32 +1,36 @@
-"""Artefacts of upsampling: the grid that transposed convolutions leave."""
+"""Checkerboard artefacts of upsampling by transposed convolutions."""
 
 import numpy as np
 
-_PERIOD = 4  # pixels: what two layers of stride 2 leave repeats after so many
-_NEAR = (2, 4)  # bins away from such a frequency, what it is compared with
+_PERIOD = 4  # pixels, the period of the pattern of two layers of stride 2
+_NEAR = (2, 4)  # nearest and farthest bins with which a frequency is compared
 _LEAST = 24  # pixels along a side
 
 
 def grid_energy(images: np.ndarray) -> float:
-  r"""Energy at the frequencies of stride-2 layers relative to that around them.
+  r"""Computes the relative spectral energy at periods of 2 and 4 pixels.
 
   .. math:: \frac1{|F|} \sum_{f \in F}
             \frac{\sum_x P_x(f)}{\sum_x \overline{P_x}(\text{near } f)}
 
-  P_x is the power spectrum of image x in gray, of its fluctuation around its
-  mean, with Hann's window. F are the multiples of 1/4 per pixel in both
-  directions but 0, where a pattern of period 2 or 4 has its energy. Near are
-  the frequencies 2 to 4 bins away, so that blur, contrast and size hardly
-  matter. Where nothing repeats it is about 1.
+  P_x is the power spectrum of image x, in gray, less its mean and under a Hann
+  window. F is the set of multiples of 1/4 per pixel in both directions without
+  0, which hold the energy of patterns of period 2 or 4, such as those of one or
+  two stride-2 layers. The frequencies near f are 2 to 4 bins away, so that
+  blur, contrast and size hardly matter. Without such a pattern, it is about 1.
 
   Args:
     images: [N, H, W, C], of any range, H and W at least 24.
+
+  Returns:
+    The energy relative to that of nearby frequencies.
 
   Raises:
     ValueError: smaller images, or another shape.
 
   References:
-    Odena et al. 2016, https://doi.org/10.23915/distill.00003, on the artefact.
+    Odena et al. 2016, https://doi.org/10.23915/distill.00003, describe the
+    artefact.
 
   >>> import numpy as np
   >>> images = np.random.default_rng(0).normal(size=(50, 64, 64, 3))
@@ -63,16 +67,15 @@ def grid_energy(images: np.ndarray) -> float:
 
 
 def grid_artefact(fake: np.ndarray, real: np.ndarray) -> float | None:
-  """`grid_energy` of generated images relative to that of real ones.
-
-  1 where they have as much of a grid as real images.
+  """Computes `grid_energy` of generated images relative to that of real ones.
 
   Args:
-    fake: [N, H, W, C], generated, in the range of
-    real: [M, H', W', C'].
+    fake: generated images, [N, H, W, C].
+    real: real images, [M, H', W', C'], of the same range.
 
   Returns:
-    The ratio; None for images of less than 24 pixels along a side.
+    The ratio, 1 if both have the same grid energy; None for images of less than
+    24 pixels along a side.
   """
   if min(*fake.shape[1:3], *real.shape[1:3]) < _LEAST:
     return None

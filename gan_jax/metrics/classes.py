@@ -1,4 +1,4 @@
-"""Metrics of generated images from a classifier's logits."""
+"""Classifier-based metrics of generated images."""
 
 from typing import NamedTuple
 
@@ -6,22 +6,22 @@ import numpy as np
 
 
 class ModeCoverage(NamedTuple):
-  """Classes as modes."""
+  """Mode coverage, with classes as modes."""
 
-  num_modes: int  # classes of which there is a sample
-  kl: float  # of the samples' classes from the data's, in nats
+  num_modes: int  # classes with at least one sample
+  kl: float  # divergence of the samples' classes from the data's, in nats
 
 
 def classifier_score(class_logits: np.ndarray) -> float:
-  r"""Inception score of a classifier's class probabilities.
+  r"""Computes the Inception score from a classifier's logits.
 
   .. math:: \exp\left(\mathbb E_x\, \text{KL}(p(y | x) \,\|\, p(y))\right)
 
-  With Inception's classes it is the Inception score; papers give the mean over
-  ten splits of 50,000 samples, this is that of all samples at once.
+  It is the published Inception score only with Inception's classes; papers
+  average it over ten splits of 50,000 samples, here it is over all samples.
 
   Args:
-    class_logits: of the samples, [N, K].
+    class_logits: logits of the samples, [N, K].
 
   Returns:
     The score, from 1 to K.
@@ -41,7 +41,7 @@ def classifier_score(class_logits: np.ndarray) -> float:
   log_p = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
   p = np.exp(log_p)
   mean = p.mean(axis=0)
-  # A class that no sample can be adds nothing.
+  # A class of probability 0 for all samples adds nothing.
   log_mean = np.log(mean, where=mean > 0, out=np.zeros_like(mean))
   return float(np.exp((p * (log_p - log_mean)).sum(axis=1).mean()))
 
@@ -49,15 +49,15 @@ def classifier_score(class_logits: np.ndarray) -> float:
 def mode_coverage(
   fake_labels: np.ndarray, real_labels: np.ndarray, num_classes: int
 ) -> ModeCoverage:
-  r"""Mode coverage: classes among samples, and the divergence of their shares.
+  r"""Counts classes among samples, and computes their shares' divergence.
 
   .. math:: \text{KL} = \sum_k f_k \log \frac{f_k}{r_k}
 
   with f and r the shares of class k among samples and data.
 
   Args:
-    fake_labels: the classes that a classifier finds in samples, integers [N].
-    real_labels: those of data, [M].
+    fake_labels: a classifier's labels of samples, integers [N].
+    real_labels: labels of data, integers [M].
     num_classes: K; labels lie in 0..K - 1.
 
   Returns:

@@ -1,4 +1,4 @@
-"""Direction of improvement of values, by their names."""
+"""Direction of improvement of metrics, by name."""
 
 _HIGHER_IS_BETTER = (
   'precision',
@@ -12,5 +12,5 @@ _HIGHER_IS_BETTER = (
 
 
 def lower_is_better(name: str) -> bool:
-  """Tells whether less is better by a value's name, e.g. 'validation_fid'."""
+  """Returns whether lower is better, by a metric's name ('validation_fid')."""
   return not name.endswith(_HIGHER_IS_BETTER)

@@ -1,4 +1,4 @@
-"""Distances between two sets of features, in float64 on the host."""
+"""FID and KID: distances between sets of features, in float64 on the host."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class KernelDistance(NamedTuple):
-  """`value` is the mean, `std` the standard deviation over the subsets."""
+  """Kernel distance: mean (`value`) and standard deviation over subsets."""
 
   value: float
   std: float
@@ -15,7 +15,7 @@ class KernelDistance(NamedTuple):
 
 
 def check_features(name: str, features: np.ndarray, least: int) -> np.ndarray:
-  """Features [N, D] as float64.
+  """Returns features [N, D] as float64.
 
   Raises:
     ValueError: another shape, fewer than `least` rows, or a number that is not
@@ -36,7 +36,7 @@ def check_features(name: str, features: np.ndarray, least: int) -> np.ndarray:
 def check_pair(
   real: np.ndarray, fake: np.ndarray, least: int
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Both as float64; ValueError also if their dimensions differ."""
+  """Returns both as float64; also refuses different numbers of features."""
   real = check_features('real', real, least)
   fake = check_features('fake', fake, least)
   if real.shape[1] != fake.shape[1]:
@@ -48,11 +48,11 @@ def check_pair(
 
 
 class Moments(NamedTuple):
-  """The mean and the covariance of features that come in batches.
+  """Running mean and covariance of features that come in batches.
 
   Batches are merged as in Chan et al. 1979, so that a mean far from 0 does not
   cancel the covariance's digits. The same batches in the same order give the
-  same bits, another order the same numbers up to rounding.
+  same bits; in another order they give the same numbers up to rounding.
   """
 
   count: int = 0
@@ -63,13 +63,13 @@ class Moments(NamedTuple):
     """Adds a batch of features [B, D], B > 0.
 
     Raises:
-      ValueError: another shape, other features than before, or a number that
-        is not finite.
+      ValueError: another shape, a different number of features than before, or
+        a number that is not finite.
     """
     features = check_features('features', features, 1)
     if self.count and features.shape[1] != len(self.mean):
       raise ValueError(
-        f'features must be [N, {len(self.mean)}] as in the batches before, '
+        f'features must be [N, {len(self.mean)}] as in earlier batches, '
         f'got {features.shape}'
       )
     num = len(features)
@@ -86,32 +86,33 @@ class Moments(NamedTuple):
     )
 
   def covariance(self) -> np.ndarray:
-    """[D, D], unbiased; ValueError of fewer than two rows."""
+    """Returns the unbiased covariance [D, D]; refuses fewer than two rows."""
     if self.count < 2:
       raise ValueError(f'a covariance needs two rows or more, not {self.count}')
     return self.scatter / (self.count - 1)
 
 
 def frechet_distance(real: Moments, fake: Moments) -> float:
-  r"""The squared Frechet distance of the two Gaussians with these moments.
+  r"""Computes the squared Frechet distance (FID) from moments of features.
 
   .. math:: \|\mu_r - \mu_f\|^2
             + \text{tr}\,(\Sigma_r + \Sigma_f - 2 (\Sigma_r \Sigma_f)^{1/2})
 
-  On Inception features it is the FID. The trace of the root is the sum of the
-  singular values of the product of the two symmetric roots, which is real for
-  singular covariances too, such as those of fewer rows than features. The
-  distance is biased by the number of rows: compare only results of equal ones.
+  It is the distance of two Gaussians, and the FID on Inception features. The
+  trace of the root is computed as the sum of the singular values of the product
+  of the two symmetric roots, which is real even for singular covariances, such
+  as those of fewer rows than features. The distance has a bias that depends on
+  the number of rows: compare only results from equal numbers.
 
   Args:
-    real: moments of features of data.
-    fake: of samples.
+    real: moments of the features of data.
+    fake: moments of the features of samples.
 
   Returns:
     The distance, not below 0.
 
   Raises:
-    ValueError: fewer than two rows, or other numbers of features.
+    ValueError: fewer than two rows, or different numbers of features.
 
   References:
     Dowson & Landau 1982; Heusel et al. 2017, https://arxiv.org/abs/1706.08500,
@@ -127,14 +128,14 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
   cross = np.linalg.svd(roots[0] @ roots[1], compute_uv=False).sum()
   trace = sum(np.trace(covariance) for covariance in covariances)
   distance = np.square(real.mean - fake.mean).sum() + trace - 2.0 * cross
-  # Equal sets may come out below 0 by rounding; what is no number stays none.
+  # Equal sets may come out below 0 by rounding; np.maximum keeps NaN.
   return float(np.maximum(distance, 0.0))
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-  """The symmetric root of a positive semi-definite matrix."""
+  """Computes the symmetric root of a positive semi-definite matrix."""
   values, vectors = np.linalg.eigh(covariance)
-  # Those that should be 0 may come out below.
+  # Eigenvalues that should be 0 may come out below.
   return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
@@ -146,26 +147,26 @@ def kernel_distance(
   subset_size: int = 1000,
   seed: int = 0,
 ) -> KernelDistance:
-  r"""The squared maximum mean discrepancy for a cubic kernel, unbiased.
+  r"""Computes the unbiased squared MMD with a cubic kernel (KID).
 
   .. math:: \frac{\sum_{i \ne j} k(x_i, x_j) + k(y_i, y_j)}{m (m - 1)}
             - \frac{2 \sum_{i, j} k(x_i, y_j)}{m^2}, \quad
             k(x, y) = \left(\frac{x^\top y}{D} + 1\right)^3
 
-  over random subsets of m rows of each, and its mean over them. On Inception
-  features it is the KID. The subsets are a function of the seed and of the rows
-  as a set, whatever their order.
+  It is averaged over random subsets of m rows of each set. On Inception
+  features it is the KID. The subsets depend on the seed and on the set of rows,
+  not on their order.
 
   Args:
     real: features of data, [N, D].
-    fake: of samples, [M, D].
-    num_subsets: how often subsets are drawn.
+    fake: features of samples, [M, D].
+    num_subsets: the number of subsets.
     subset_size: m, at least 2 and at most N and M.
-    seed: of the subsets.
+    seed: the seed of the subsets.
 
   Returns:
-    The mean, which may be below 0, and the standard deviation over the subsets:
-    theirs, not that of their mean.
+    The mean over the subsets, which may be below 0, and their standard
+    deviation (not that of the mean).
 
   Raises:
     ValueError: features as for `Moments.update`, or a bad size.
@@ -178,7 +179,7 @@ def kernel_distance(
   if not 2 <= subset_size <= most:
     raise ValueError(
       f'subset_size must lie in 2..{most}, the number of rows, got '
-      f'{subset_size}; take smaller subsets or more rows'
+      f'{subset_size}; use smaller subsets or more rows'
     )
   if num_subsets < 1:
     raise ValueError(f'num_subsets must be positive, got {num_subsets}')
@@ -195,7 +196,7 @@ def kernel_distance(
 
 
 def _sorted(rows: np.ndarray) -> np.ndarray:
-  """The rows in the order of their numbers, the first column's first."""
+  """Sorts the rows lexicographically."""
   return rows[np.lexsort(rows.T[::-1])]
 
 

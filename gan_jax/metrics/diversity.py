@@ -6,10 +6,10 @@ from gan_jax.core.types import Array
 
 
 def stddev_over_z(images: Array) -> float:
-  """The standard deviation of each pixel over samples, averaged over pixels.
+  """Computes the mean over pixels of their standard deviation over samples.
 
-  It falls to nearly 0 when all z give one image. It does not see a generator
-  that makes a few images well: compare it with the same figure of the data.
+  It falls to nearly 0 when all z give the same image. It does not detect a
+  generator that produces only a few images: compare it with the value of data.
 
   Args:
     images: [N, H, W, C] in [-1, 1].
@@ -21,14 +21,14 @@ def stddev_over_z(images: Array) -> float:
 
 
 def stddev_within_classes(images: Array, labels: np.ndarray) -> float:
-  """The deviation over the samples of one class, averaged over the classes.
+  """Computes the standard deviation within each class, averaged over classes.
 
   Args:
     images: [N, H, W, C] in [-1, 1].
-    labels: [N], their classes; each class counts the same.
+    labels: their classes, [N]; each class counts the same.
 
   Returns:
-    `stddev_over_z` of a class's images, averaged.
+    The mean over classes of `stddev_over_z` of their images.
   """
   images, labels = np.asarray(images), np.asarray(labels)
   classes = np.unique(labels)
@@ -36,13 +36,16 @@ def stddev_within_classes(images: Array, labels: np.ndarray) -> float:
 
 
 def pairwise_diversity(samples: Array) -> float:
-  """Mean distance between outputs for the same input.
+  """Computes the mean distance between outputs for the same input.
 
-  The mean Euclidean distance between two of them, over all pairs, averaged over
-  the inputs. On pixels or on features: the paper's are those of LPIPS.
+  It averages the Euclidean distance over all pairs of outputs, then over the
+  inputs, on pixels or on features; the paper uses LPIPS features.
 
   Args:
     samples: [N, M, ...], M >= 2 outputs for each of N inputs.
+
+  Returns:
+    The mean distance.
 
   Raises:
     ValueError: another shape, or fewer than two outputs.

@@ -1,9 +1,9 @@
 """Precision, recall, density and coverage, by nearest neighbours.
 
-Balls are closed: a point as far away as the neighbour that makes the ball lies
-in it. Distances are float64 and summed from differences, so that the equal ones
-are equal to the bit. Two sets of 10,000 rows of 64 features take 10 to 15
-seconds a metric on one core, and time grows with the number of features.
+Balls are closed: they include points as far away as the neighbour that defines
+the radius. Distances are float64 sums of squared differences, so that equal
+distances are equal to the bit. Two sets of 10,000 rows of 64 features take 10
+to 15 seconds per metric on one core; time grows with the number of features.
 """
 
 import sys
@@ -19,31 +19,31 @@ _BLOCK = 2**22  # distances at a time, 32 MB
 
 
 class PrecisionRecall(NamedTuple):
-  """Shares in [0, 1]."""
+  """Precision and recall, in [0, 1]."""
 
-  precision: float  # of samples that lie in the data's manifold
-  recall: float  # of data that lie in the samples'
+  precision: float  # share of samples in the data's manifold
+  recall: float  # share of data in the samples' manifold
 
 
 class DensityCoverage(NamedTuple):
-  """`density` is at least 0 and may exceed 1, `coverage` lies in [0, 1]."""
+  """Density and coverage."""
 
-  density: float
-  coverage: float
+  density: float  # at least 0; may exceed 1
+  coverage: float  # in [0, 1]
 
 
 def precision_recall(
   real: np.ndarray, fake: np.ndarray, *, k: int = 3
 ) -> PrecisionRecall:
-  """Shares of each set that lie in the other's manifold.
+  """Computes the share of each set that lies in the other's manifold.
 
-  A manifold is the union of balls around its set's points, each as large as the
-  distance to the point's k-th nearest neighbour in the set.
+  A set's manifold is the union of balls around its points. A ball's radius is
+  the distance to the point's k-th nearest neighbour in the set.
 
   Args:
     real: features of data, [N, D], N > k.
-    fake: of samples, [M, D], M > k.
-    k: which neighbour makes a ball.
+    fake: features of samples, [M, D], M > k.
+    k: the number of the neighbour that defines a ball's radius.
 
   Raises:
     ValueError: bad features, or k out of range.
@@ -65,16 +65,17 @@ def precision_recall(
 def density_coverage(
   real: np.ndarray, fake: np.ndarray, *, k: int = 5
 ) -> DensityCoverage:
-  """Density and coverage of samples around data.
+  """Computes density and coverage of samples around data.
 
-  Density is the number of the data's balls that a sample lies in, over k, on
-  average; coverage the share of these balls that hold a sample. Both use the
-  data's manifold only, which outliers among the samples do not change.
+  Density is the mean number of the data's balls that contain a sample, divided
+  by k; coverage is the share of these balls that contain at least one sample.
+  Both use the data's manifold only, so outliers among the samples do not change
+  it.
 
   Args:
     real: features of data, [N, D], N > k.
-    fake: of samples, [M, D], M > k.
-    k: which neighbour makes a ball.
+    fake: features of samples, [M, D], M > k.
+    k: the number of the neighbour that defines a ball's radius.
 
   Raises:
     ValueError: bad features, or k out of range.
@@ -99,16 +100,16 @@ def _checked(real, fake, k):
 
 
 def _radius(points: np.ndarray, k: int) -> np.ndarray:
-  """Each point's squared distance to its k-th nearest other, [N]."""
+  """Computes each point's squared distance to its k-th neighbour, [N]."""
   radius = np.empty(len(points))
   for start, squared in _distances(points, points):
-    squared.partition(k)  # the point itself is among them, and the nearest
+    squared.partition(k)  # the point itself is at 0
     radius[start : start + len(squared)] = squared[:, k]
   return radius
 
 
 def _distances(a: np.ndarray, b: np.ndarray):
-  """Squared distances [rows, M] of the rows from `start` on to all b."""
+  """Yields blocks: `start`, and squared distances [rows, M] from there to b."""
   rows = max(1, _BLOCK // len(b))
   starts = tqdm(
     range(0, len(a), rows),

@@ -1,33 +1,33 @@
-"""Nearest images by pixels, which show what a generator has memorised."""
+"""Nearest neighbours in pixel space, which reveal memorisation."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 _CHUNK = 256  # images at a time
-_EXACT = 256  # 256 * 255^2 < 2^24: float32 sums that many products exactly
+_EXACT = 256  # products that float32 sums exactly: 256 * 255^2 < 2^24
 
 
 def nearest_neighbours(
   samples: np.ndarray, images: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Each sample's nearest image, by Euclidean distance on pixels, exactly.
+  """Finds each sample's nearest image, by exact Euclidean pixel distance.
 
   Args:
     samples: uint8 [N, H, W, C].
     images: uint8 [M, H, W, C], M > 0.
 
   Returns:
-    The images' indices, int64 [N], of equally near ones the first, and the
-    distances, float64 [N], in units of a pixel's 0..255.
+    The images' indices, int64 [N], the first of equally near ones, and the
+    distances, float64 [N], in grey levels of 0..255.
 
   Raises:
-    ValueError: the two are not of one shape, or there is no image.
+    ValueError: the shapes differ, or there is no image.
   """
   if samples.shape[1:] != images.shape[1:] or not len(images):
     raise ValueError(
-      f'no image of {list(images.shape)} can be near a sample of '
-      f'{list(samples.shape)}'
+      'samples and images must be [N, H, W, C] and [M, H, W, C] with M > 0, '
+      f'got {list(samples.shape)} and {list(images.shape)}'
     )
   index = np.zeros(len(samples), np.int64)
   nearest = np.full(len(samples), np.iinfo(np.int64).max)
@@ -44,7 +44,7 @@ def nearest_neighbours(
 
 @jax.jit
 def _nearest(samples, images):
-  """Index and squared distance, int64 [N], of the nearest of the images."""
+  """Returns index and squared distance, int64 [N], of the nearest images."""
   a, b = (_blocks(x) for x in (samples, images))
   products = jnp.einsum('knd,kmd->knm', a, b, precision='highest')
   squared = (
@@ -56,12 +56,12 @@ def _nearest(samples, images):
 
 
 def _blocks(images):
-  """Pixels as float32 [K, N, _EXACT], the last block filled up with zeros."""
+  """Splits pixels into float32 blocks [K, N, _EXACT], padded with zeros."""
   flat = images.reshape(len(images), -1).astype(jnp.float32)
   flat = jnp.pad(flat, [(0, 0), (0, -flat.shape[1] % _EXACT)])
   return flat.reshape(len(images), -1, _EXACT).swapaxes(0, 1)
 
 
 def _whole(sums):
-  """The sum over the blocks, the first axis, of sums that are whole numbers."""
+  """Sums exact integers over the blocks, the first axis."""
   return sums.astype(jnp.int64).sum(0)

@@ -1,4 +1,4 @@
-"""Networks as Flax modules, by the papers that they are from."""
+"""Networks of GAN papers, as Flax modules."""
 
 from gan_jax.models.batch_layers import (
   MinibatchDiscrimination,

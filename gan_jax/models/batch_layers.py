@@ -1,6 +1,7 @@
-"""Layers of Salimans et al. 2016 that put an example beside other examples.
+"""Minibatch discrimination and virtual batch normalisation.
 
-One beside the rest of its batch, the other beside a batch that is fixed.
+Both layers, from Salimans et al. 2016, relate an example to others: the first
+to the rest of its batch, the second to a fixed reference batch.
 """
 
 import flax.linen as nn
@@ -12,17 +13,17 @@ from gan_jax.core.types import Array, AxisName
 
 
 def _wide(name: str, x: Array) -> Array:
-  """`x` in at least float32, or an error if it is no batch of numbers."""
+  """Returns `x` in at least float32; refuses integers and empty batches."""
   x = checks.floating(name, x)
   checks.not_empty(name, x)
   return x
 
 
 class MinibatchDiscrimination(nn.Module):
-  r"""Adds to an example's features how close the batch's examples are to it.
+  r"""Minibatch discrimination: appends an example's closeness to its batch.
 
-  A generator that gives much the same sample again and again is then easily
-  told from data.
+  A generator that keeps producing similar samples is then easily told from
+  data.
 
   .. math:: M_i = f(x_i)\,T \in \mathbb R^{B \times C}, \quad
             o(x_i)_b = \sum_j \exp(-\|M_{i,b} - M_{j,b}\|_1), \quad
@@ -30,15 +31,16 @@ class MinibatchDiscrimination(nn.Module):
 
   As in the paper, the sum includes j = i, which adds 1. The authors' code
   leaves it out, adds a bias to each :math:`o_b` that starts at -1, normalises
-  the weights of T with a learned scale, and sets scale and bias from data.
+  the weights of T with a learned scale, and initialises scale and bias from
+  data.
 
   Call it on data and on samples separately, as the paper does: in one batch,
-  data would be compared with samples. An output depends on all rows: a
-  discriminator under one of `gan_jax.penalties` must not have this layer.
+  data would be compared with samples. An output depends on all rows, so a
+  discriminator with one of `gan_jax.penalties` must not have this layer.
 
   Attributes:
-    num_kernels: B, the features added.
-    kernel_dim: C, the numbers that each is computed from.
+    num_kernels: B, the number of features added.
+    kernel_dim: C, the dimension in which distances are measured.
     axis_name: a mapped axis over which the batch is split, if any. The sum is
       over the whole batch.
 
@@ -47,7 +49,7 @@ class MinibatchDiscrimination(nn.Module):
 
   Raises:
     TypeError: features that are not floating point.
-    ValueError: features that are not [B, F], or empty ones; no kernel.
+    ValueError: features that are empty or not [B, F], or no kernel.
 
   References:
     Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.2.
@@ -81,7 +83,7 @@ class MinibatchDiscrimination(nn.Module):
     )
     rows = jnp.tensordot(x, kernel.astype(x.dtype), 1)
     others = rows
-    # As flax's BatchNorm, it can be initialised where there is no such axis.
+    # Like flax's BatchNorm, it can be initialised outside of the mapped axis.
     if self.axis_name is not None and not self.is_initializing():
       others = lax.all_gather(rows, self.axis_name, tiled=True)
     distance = jnp.abs(rows[:, None] - others[None]).sum(axis=-1)
@@ -90,34 +92,34 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class VirtualBatchNorm(nn.Module):
-  r"""Normalises an example by a fixed reference batch and the example itself.
+  r"""Virtual batch normalisation: by a reference batch and the example itself.
 
   .. math:: \mu = \frac{R\,\mu_{ref} + \mu_x}{R + 1}, \quad
             s = \frac{R\,s_{ref} + s_x}{R + 1}, \quad
             y = \gamma\,\frac{x - \mu}{\sqrt{s - \mu^2 + \epsilon}} + \beta
 
-  with the means :math:`\mu` and the mean squares s of each channel, over all R
-  examples of the reference batch and their pixels, and over the one example's
-  pixels. So the example counts as one of R + 1.
+  with the means :math:`\mu` and the mean squares s of each channel, over the
+  pixels of all R examples of the reference batch, and over those of the one
+  example. So the example counts as one of R + 1.
 
-  The reference batch goes through the network beside x, layer by layer, and is
-  normalised by its own statistics only. Choose it from the data once, before
-  training.
+  The reference batch passes through the network along with x, layer by layer,
+  and is normalised by its own statistics only. Choose it from the data once,
+  before training.
 
-  A row of y depends on that row and the reference batch, not on the rest of
-  its batch: the layer has no state, is the same in training and after, needs
-  nothing from other devices, and may stand under one of `gan_jax.penalties`.
+  A row of y depends on that row and the reference batch, not on the rest of its
+  batch. So the layer has no state, is the same in training and evaluation,
+  needs nothing from other devices, and works with `gan_jax.penalties`.
 
   Attributes:
     epsilon: added to the variance.
 
-  Called with x [B, ..., C] and reference [R, ..., C], floating point and alike
-  in all but the batch, it returns both normalised, each in its dtype.
+  Called with x [B, ..., C] and reference [R, ..., C], floating point and of the
+  same trailing shape, it returns both normalised, each in its dtype.
 
   Raises:
     TypeError: inputs that are not floating point.
-    ValueError: inputs of fewer than two axes or of different trailing shapes,
-      or empty ones.
+    ValueError: inputs with fewer than two axes or different trailing shapes, or
+      empty ones.
 
   References:
     Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.5.
@@ -155,7 +157,7 @@ class VirtualBatchNorm(nn.Module):
     share = 1.0 / (len(reference) + 1)
     distance = own_mean - reference_mean
     mean = reference_mean + share * distance
-    # s - mean^2, but not as a small difference of large numbers.
+    # This is s - mean^2 without cancellation.
     variance = (
       (1.0 - share) * reference_variance
       + share * own_variance

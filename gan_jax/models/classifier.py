@@ -1,4 +1,4 @@
-"""The discriminator that is a classifier."""
+"""Convolutional classifier, the discriminator of a semi-supervised GAN."""
 
 from typing import NamedTuple
 
@@ -17,27 +17,27 @@ class ClassifierOutput(NamedTuple):
 
 
 class ConvClassifier(nn.Module):
-  """Images [B, H, W, C] to class logits and the features before them.
+  """Classifier of images [B, H, W, C]: class logits, and features before them.
 
-  Dropout on the input; three 3x3 convolutions of `width` channels with the
-  given strides; three of twice the width, stride 1; one more of that width,
-  VALID and without BatchNorm; global average pooling, which gives the
-  features; a dense layer, which gives the logits. Leaky ReLU (0.2) throughout,
-  BatchNorm on all convolutions but the first and the last, dropout after the
-  first, third and sixth.
+  It has dropout on the input; three 3x3 convolutions of `width` channels with
+  the given strides; three of twice the width, stride 1; one more of that width,
+  VALID and without BatchNorm; global average pooling, which gives the features;
+  and a dense layer, which gives the logits. Leaky ReLU (0.2) follows each
+  convolution, BatchNorm all but the first and the last, dropout the first,
+  third and sixth.
 
-  This is the network of a well-known teaching notebook without its defects.
-  There, the activation after the second BatchNorm is computed from that
-  BatchNorm's input, so the normalisation is dead; the last layer reads the
-  fifth activation, so the sixth layer (with stride 2, which a 3x3 VALID layer
-  could not follow at 32x32 pixels) is dead too; dropout never acts; and
-  BatchNorm uses batch statistics at test time as well.
+  This is the network of a well-known teaching notebook without its bugs. There,
+  the activation after the second BatchNorm is computed from that BatchNorm's
+  input, so the normalisation has no effect; the last layer reads the fifth
+  activation, so the sixth layer (with stride 2, which a 3x3 VALID layer could
+  not follow at 32x32 pixels) has none either; dropout is never active; and
+  BatchNorm uses batch statistics at test time too.
 
   Attributes:
     num_logits: K, or K + 1 with an explicit fake class.
     width: channels of the first three convolutions.
     strides: their strides: (2, 2, 2) for 32x32 images, (1, 2, 1) for 8x8.
-    dropout_rate: after the convolutions; the input's is 2.5 times smaller.
+    dropout_rate: rate after convolutions; on the input it is 2.5 times smaller.
     axis_name: the mapped axis over which the batch is split, if any.
   """
 

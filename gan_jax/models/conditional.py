@@ -1,7 +1,7 @@
 """Class conditioning, for any network (e.g. https://arxiv.org/abs/1802.05637).
 
-A label is an integer of 0..K - 1, or weights of the K classes: what lies
-between two classes has weights of both.
+A label is an integer in 0..K - 1, or a vector of K class weights, with which
+classes can be interpolated.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from gan_jax.models.layers import BatchNorm
 
 
 def class_weights(label: Array, num_classes: int) -> Array:
-  """Labels, integers [B] or weights of the classes [B, K], as weights."""
+  """Converts labels, integers [B] or class weights [B, K], to weights."""
   if label.ndim == 2:
     return label
   return jax.nn.one_hot(label, num_classes)
@@ -30,7 +30,10 @@ def normalised(
   train: bool,
   name: str,
 ) -> Array:
-  """BatchNorm, by class if there are any; called in a compact method."""
+  """Applies BatchNorm, conditional on the class if there are any.
+
+  Call it in a compact method, in which it creates the layer `name`.
+  """
   if num_classes:
     norm = ConditionalBatchNorm(num_classes, axis_name, name=name)
     return norm(x, label, train=train)
@@ -44,20 +47,20 @@ def projected(
   num_classes: int,
   apply: Callable[[nn.Module, Array], Array] = lambda layer, x: layer(x),
 ) -> Array:
-  """Adds to D's logits the product of features and the class's embedding.
+  """Adds the projection of features on the class embedding to D's logits.
 
-  Called in a module's compact method, whose layer `embedding` it makes.
+  Call it in a compact method, in which it creates the layer `embedding`.
 
   Args:
-    logit: [B], of no class.
-    features: [B, D], from which it came.
-    label: [B] or [B, K], see above.
-    num_classes: K; 0 for no class: the logits come back as they are.
-    apply: of a layer and its input, e.g. with spectral normalisation.
+    logit: the unconditional logits [B].
+    features: the features [B, D] from which they are computed.
+    label: [B] or [B, K]; see above.
+    num_classes: K; 0 for no classes, which returns the logits unchanged.
+    apply: applies a layer to its input, e.g. with spectral normalisation.
 
   References:
-    Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637, equation 3; the
-    initialisation is that of the authors' code.
+    Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637, equation 3, with
+    the initialisation of the authors' code.
   """
   if not num_classes:
     return logit
@@ -72,16 +75,16 @@ def projected(
 
 
 class ConcatenatedLabel(nn.Module):
-  """A generator of z with an embedding of the class beside it.
+  """Conditional generator: z is concatenated with a class embedding.
 
   Attributes:
-    generator: the network, of vectors z_dim + embedding_dim long.
+    generator: the network, which takes vectors of length z_dim + embedding_dim.
     num_classes: K.
-    embedding_dim: numbers of an embedding.
+    embedding_dim: the length of an embedding.
 
   References:
     Mirza and Osindero 2014, https://arxiv.org/abs/1411.1784; with a linear
-    embedding, as R3GAN has it (https://arxiv.org/abs/2501.05441).
+    embedding, as in R3GAN (https://arxiv.org/abs/2501.05441).
   """
 
   generator: nn.Module
@@ -96,11 +99,11 @@ class ConcatenatedLabel(nn.Module):
 
 
 class ConditionalBatchNorm(nn.Module):
-  """Batch normalisation whose scale and shift are the class's.
+  """Batch normalisation with a scale and a shift per class.
 
   Attributes:
     num_classes: K.
-    axis_name: the mapped axis over which the statistics are, if any.
+    axis_name: the mapped axis over which BatchNorm is synchronised, if any.
 
   References:
     Dumoulin et al. 2017, https://arxiv.org/abs/1610.07629; Miyato and Koyama

@@ -12,23 +12,22 @@ from gan_jax.models.layers import BatchNorm, Conv, ConvTranspose, applying
 
 
 class DeconvGenerator(nn.Module):
-  """z [B, z_dim] to images [B, H, W, C] in [-1, 1] by transposed convolutions.
+  """DCGAN generator: z [B, z_dim] to images [B, H, W, C] in [-1, 1].
 
-  A dense layer to a `base_size` square map, then 5x5 stride-2 transposed
-  convolutions that double the size and halve the width, down to `size_mult`
-  channels and at last the image's. BatchNorm and leaky ReLU (0.2) after all
-  but the last, tanh at the end. For 32x32 images from 4x4: 4 * size_mult, then
-  2 * size_mult, size_mult, channels.
+  A dense layer produces a `base_size` square map. 5x5 stride-2 transposed
+  convolutions double the size and halve the width, down to `size_mult` channels
+  and then the image's. BatchNorm and leaky ReLU (0.2) follow all layers but the
+  last, which ends in tanh. For 32x32 images from 4x4, the widths are
+  4 * size_mult, 2 * size_mult, size_mult, channels.
 
   Attributes:
     image_shape: H, W, C.
     size_mult: channels before the last layer.
     base_size: pixels along a side of the first map.
-    init_stddev: all kernels start from N(0, init_stddev^2), 0.02 in the paper;
-      None: from LeCun's normal distribution.
+    init_stddev: the standard deviation of all initial kernels, 0.02 in the
+      paper; None: LeCun normal initialisation.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
-    num_classes: K, if BatchNorm's scale and shift are a class's; 0: they are
-      the same for all.
+    num_classes: K for conditional BatchNorm; 0: no conditioning.
 
   Raises InputError for a size that is not base_size * 2^n.
   """
@@ -74,22 +73,21 @@ class DeconvGenerator(nn.Module):
 
 
 class ConvDiscriminator(nn.Module):
-  """Images [B, H, W, C] to logits [B] by strided convolutions.
+  """DCGAN discriminator: images [B, H, W, C] to logits [B].
 
-  5x5 stride-2 convolutions that halve the map, down to a `base_size` square,
-  and double the width; leaky ReLU (0.2); a dense layer. For 32x32 images and a
-  width of 64: 64, 128, 256.
+  5x5 stride-2 convolutions, each followed by leaky ReLU (0.2), halve the map
+  down to a `base_size` square and double the width; a dense layer follows. For
+  32x32 images and a width of 64, the widths are 64, 128, 256.
 
   Attributes:
     width: channels of the first convolution.
     base_size: pixels along a side of the last map.
     normalization: 'batch' for BatchNorm on all convolutions but the first,
-      'spectral' for weights of spectral norm 1 in all layers
+      'spectral' for spectral normalisation of all layers
       (https://arxiv.org/abs/1802.05957), or 'none'.
-    init_stddev: as the generator's.
+    init_stddev: as in the generator.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
-    num_classes: K, if the logit is of a class: the product of the features with
-      the class's embedding is added; 0: there are none.
+    num_classes: K for a projection discriminator; 0: no conditioning.
 
   Raises InputError for a size that is not base_size * 2^n.
   """
@@ -135,8 +133,8 @@ def _num_layers(size: Sequence[int], base_size: int, network: str) -> int:
   if height != width or num < 1 or height != base_size * 2**num:
     raise InputError(
       f'the {network} takes square images of {base_size} * 2^n pixels, n >= 1, '
-      f'not {height}x{width}; set config.data.image_size to such a size, to '
-      'which images are padded, or those of image_folder resized, or change '
+      f'not {height}x{width}; set config.data.image_size to such a size '
+      '(images are padded to it, those of image_folder resized), or change '
       f'config.model.{network}.base_size'
     )
   return num

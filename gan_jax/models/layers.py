@@ -1,7 +1,7 @@
-"""The layers that the networks share, each the same on one device and many.
+"""Layers that the networks share, each the same on one device and many.
 
 Every convolution goes through here, so that its lowering can be changed in one
-place. Layers that look at the whole batch take the name of the mapped axis.
+place. Layers that depend on the whole batch take the name of the mapped axis.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from gan_jax.ops import convolution
 def _conv_general_dilated(
   x: Array, kernel: Array, strides, padding, **options
 ) -> Array:
-  """Replaces lax.conv_general_dilated in flax's Conv."""
+  """Convolves as lax.conv_general_dilated, which it replaces in flax's Conv."""
   dilations = (*options['lhs_dilation'], *options['rhs_dilation'])
   if max(dilations) > 1 or options['feature_group_count'] > 1:
     raise ValueError('dilated and grouped convolutions are not supported')
@@ -43,10 +43,10 @@ def _conv_general_dilated(
 
 
 class Conv(nn.Conv):
-  """flax's two-dimensional Conv, in a lowering chosen for the platform.
+  """Two-dimensional flax Conv, with a lowering chosen for the platform.
 
-  Raises InputError if the output would have no pixel: a VALID layer on a map
-  that is too small gives NaN further down, not an error.
+  Raises InputError if the output would have no pixel. In flax, a VALID layer on
+  too small a map leads to NaN further down, not to an error.
   """
 
   conv_general_dilated: Callable[..., Array] = _conv_general_dilated
@@ -59,7 +59,7 @@ class Conv(nn.Conv):
 
 
 class ConvTranspose(nn.Module):
-  """flax's two-dimensional ConvTranspose, likewise, by its usual arguments."""
+  """Two-dimensional flax ConvTranspose, with a lowering for the platform."""
 
   features: int
   kernel_size: tuple[int, int]
@@ -90,20 +90,21 @@ def upsampled(
   padding: convolution.Padding,
   **options: Any,
 ) -> Array:
-  """Doubles images and convolves them, without a grid but for 'transposed'.
+  """Doubles the size of images by one of three kinds of upsampling layers.
 
-  Called in a compact method, whose layer `options['name']` it makes.
+  Only 'transposed' leaves checkerboard artefacts. Call it in a compact method,
+  in which it creates the layer `options['name']`.
 
   Args:
-    x: [B, H, W, C].
-    features: of the output [B, 2H, 2W, features].
+    x: images [B, H, W, C].
+    features: the channels of the output [B, 2H, 2W, features].
     how: 'transposed' for a stride-2 transposed convolution; 'resize' for
-      nearest neighbours and a 3x3 convolution (Odena et al. 2016,
-      https://doi.org/10.23915/distill.00003); 'blur' for bilinear interpolation
-      and one.
-    size: of the transposed convolution's kernel, and
-    padding: its padding.
-    **options: of the layer.
+      nearest-neighbour upsampling and a 3x3 convolution (Odena et al. 2016,
+      https://doi.org/10.23915/distill.00003); 'blur' for bilinear upsampling
+      and a 3x3 convolution.
+    size: the transposed convolution's kernel size.
+    padding: the transposed convolution's padding.
+    **options: the layer's options.
   """
   if how == 'transposed':
     layer = ConvTranspose(features, (size, size), (2, 2), padding, **options)
@@ -136,10 +137,10 @@ class BatchNorm(nn.Module):
 
 
 class SpectralNorm(nn.SpectralNorm):
-  """flax's SpectralNorm, with the layer's own initial parameters.
+  """Spectral normalisation that keeps the layer's own initial parameters.
 
-  flax stores them divided by their norm, so that they have another deviation
-  than the initialiser's, and Adam's steps another size relative to them.
+  flax's SpectralNorm stores them divided by their norm, which changes their
+  scale from the initialiser's, and the relative size of Adam's steps.
   """
 
   @nn.compact
@@ -158,7 +159,7 @@ class SpectralNorm(nn.SpectralNorm):
 def applying(
   spectral: bool, train: bool
 ) -> Callable[[nn.Module, Array], Array]:
-  """Applies a named layer, with weights of spectral norm 1 if asked for."""
+  """Returns a function that applies a layer, spectrally normalised or not."""
 
   def apply(layer: nn.Module, x: Array) -> Array:
     if not spectral:
@@ -170,7 +171,7 @@ def applying(
 
 
 class InstanceNorm(nn.Module):
-  """Normalises each channel of each image alone, without scale and shift."""
+  """Instance normalisation, without scale and shift."""
 
   @nn.compact
   def __call__(self, x: Array) -> Array:
@@ -184,14 +185,14 @@ def normalize(
 ) -> Array:
   """Normalises images' features, as the translation networks do.
 
-  Called in a compact method, whose layer `name` it makes.
+  Call it in a compact method, in which it creates the layer `name`.
 
   Args:
-    x: [B, H, W, C].
+    x: features [B, H, W, C].
     how: 'batch', 'instance' (without scale and shift) or 'none'.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
-    train: whether BatchNorm takes the batch's statistics.
-    name: of the layer.
+    train: whether BatchNorm uses the batch's statistics.
+    name: the layer's name.
   """
   if how == 'batch':
     return BatchNorm(axis_name, momentum=0.9, name=name)(x, train=train)
@@ -199,12 +200,12 @@ def normalize(
 
 
 def kernel_init(name: str, gain: float) -> nn.initializers.Initializer:
-  """Initialiser of kernels, as the authors of CycleGAN and CUT name them.
+  """Returns a kernel initialiser by its name in the code of CycleGAN and CUT.
 
   Args:
-    name: 'normal', N(0, gain^2); 'xavier', of variance gain^2 by the mean of
-      fan-in and fan-out; 'kaiming', of variance 2 by fan-in, whatever the gain;
-      or 'orthogonal', times the gain.
+    name: 'normal', N(0, gain^2); 'xavier', with variance gain^2 over the mean
+      of fan-in and fan-out; 'kaiming', with variance 2 over fan-in, whatever
+      the gain; or 'orthogonal', times the gain.
     gain: 0.02 in these papers.
   """
   scaling = nn.initializers.variance_scaling
@@ -217,11 +218,11 @@ def kernel_init(name: str, gain: float) -> nn.initializers.Initializer:
 
 
 class Dropout(nn.Module):
-  """Dropout whose mask for a row depends on the row's place in the batch only.
+  """Dropout whose mask for a row depends only on the row's index in the batch.
 
-  Takes its key from the 'noise' stream, and the rows' places [B] in the global
-  batch, so that pieces of it, devices and hosts draw what one device would draw
-  for the whole; see `gan_jax.core.rng`.
+  It takes its key from the 'noise' stream, and the rows' indices [B] in the
+  global batch, so that chunks of the batch, devices and hosts draw what one
+  device would draw for the whole; see `gan_jax.core.rng`.
   """
 
   rate: float
@@ -238,7 +239,7 @@ class Dropout(nn.Module):
 
 
 class GaussianNoise(nn.Module):
-  """Adds N(0, stddev^2) to every unit in training, by row as `Dropout`."""
+  """Gaussian noise N(0, stddev^2) in training, with keys as in `Dropout`."""
 
   stddev: float
 
@@ -255,19 +256,19 @@ class GaussianNoise(nn.Module):
 
 
 def _noise_keys(module: nn.Module, x: Array, rows: Array | None) -> PRNGKey:
-  """A key for each row; without `rows`, x is the whole batch."""
+  """Derives a key for each row; without `rows`, x is the whole batch."""
   rows = global_rows(len(x)) if rows is None else rows
   return keys_of(module.make_rng('noise'), rows)
 
 
 class WeightNormDense(nn.Module):
-  """A dense layer whose weights are a direction and a scale for each unit.
+  """Dense layer with weight normalisation: a direction and a scale per unit.
 
   Attributes:
-    features: units.
+    features: the number of units.
     from_data: whether `init` sets scale and bias so that the units have mean 0
-      and variance 1 on its input; the scale is 1 and the bias 0 otherwise.
-    train_scale: whether the scale is a parameter, or stays what it is.
+      and variance 1 on its input; otherwise the scale is 1 and the bias 0.
+    train_scale: whether the scale is a parameter; otherwise it is constant.
 
   References:
     Salimans and Kingma 2016, https://arxiv.org/abs/1602.07868, equations 2, 6.

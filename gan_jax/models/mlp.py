@@ -12,9 +12,9 @@ from gan_jax.models.layers import BatchNorm, GaussianNoise, WeightNormDense
 
 
 class MLPGenerator(nn.Module):
-  """z [B, z_dim] to images [B, H, W, C] in [-1, 1], through one hidden layer.
+  """MLP generator with one hidden layer: z to images [B, H, W, C] in [-1, 1].
 
-  Leaky ReLU (0.01) and tanh, as in many a first GAN on MNIST.
+  It uses leaky ReLU (0.01) and tanh, as many first GANs on MNIST do.
   """
 
   image_shape: tuple[int, int, int]
@@ -22,19 +22,18 @@ class MLPGenerator(nn.Module):
 
   @nn.compact
   def __call__(self, z: Array, *, train: bool) -> Array:
-    del train  # nothing in it differs
+    del train  # training and evaluation are the same
     x = jax.nn.leaky_relu(nn.Dense(self.hidden, name='dense1')(z), 0.01)
     x = nn.Dense(math.prod(self.image_shape), name='dense2')(x)
     return jax.nn.tanh(x).reshape(-1, *self.image_shape)
 
 
 class MLPDiscriminator(nn.Module):
-  """Images [B, H, W, C] to logits [B], through one hidden layer.
+  """MLP discriminator with one hidden layer: images [B, H, W, C] to logits [B].
 
   Attributes:
-    hidden: units.
-    num_classes: K, if the logit is of a class: the product of the hidden units
-      with the class's embedding is added; 0: there are none.
+    hidden: the number of hidden units.
+    num_classes: K for a projection discriminator; 0: no conditioning.
   """
 
   hidden: int = 128
@@ -52,10 +51,10 @@ class MLPDiscriminator(nn.Module):
 
 
 class SoftplusGenerator(nn.Module):
-  """z [B, z_dim] to images [B, H, W, C] in [0, 1], through two hidden layers.
+  """MNIST generator of Salimans et al. 2016: z to images in [0, 1].
 
-  The MNIST generator of Salimans et al. 2016: softplus; BatchNorm with a shift
-  and no scale; the last layer's weights l2-normalised, with a learned scale.
+  It has two hidden layers with softplus and BatchNorm with a shift but no
+  scale. The last layer is weight-normalised, with a learned scale.
 
   Attributes:
     image_shape: H, W, C.
@@ -86,18 +85,17 @@ class SoftplusGenerator(nn.Module):
 
 
 class NoisyClassifier(nn.Module):
-  """Images [B, H, W, C] in [0, 1] to class logits and the features before them.
+  """MNIST discriminator of Salimans et al. 2016, for images in [0, 1].
 
-  The MNIST discriminator of Salimans et al. 2016: ReLU layers with weight
-  normalisation, initialised from the data on which `init` is called, and
-  Gaussian noise on the input and between the layers. The features are the last
-  hidden layer's, before its noise.
+  It has ReLU layers with weight normalisation, initialised from the data on
+  which `init` is called, and Gaussian noise on the input and after each hidden
+  layer. The features are the last hidden layer's, before its noise.
 
   Attributes:
     num_logits: K.
     hidden: units of the hidden layers.
     input_noise: standard deviation of the noise on the input.
-    hidden_noise: that of the noise on each hidden layer.
+    hidden_noise: standard deviation of the noise on each hidden layer.
   """
 
   num_logits: int

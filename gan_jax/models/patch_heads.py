@@ -1,4 +1,4 @@
-"""The heads of CUT, which make features of patches comparable."""
+"""Projection heads of CUT, which embed patch features for the PatchNCE loss."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ from gan_jax.models.layers import kernel_init
 
 
 class PatchHeads(nn.Module):
-  """Features of patches, each layer's by a network of its own, of length 1.
+  """Projection heads for patch features, one per encoder layer.
 
-  Two dense layers, ReLU between them, then the L2 norm, for each layer of the
-  encoder (Park et al. 2020, https://arxiv.org/abs/2007.15651, section 3).
+  A head has two dense layers with ReLU between them, then L2 normalisation
+  (Park et al. 2020, https://arxiv.org/abs/2007.15651, section 3).
 
   Attributes:
     features: units of both layers, 256 in the paper.
-    initializer: see `layers.kernel_init`, with
+    initializer: the kernels' initialiser; see `layers.kernel_init`.
     init_gain: its gain.
   """
 
@@ -28,15 +28,15 @@ class PatchHeads(nn.Module):
 
   @nn.compact
   def __call__(self, *patches: Array, train: bool) -> Sequence[Array]:
-    """[B, P, features] for each layer's patches [B, P, C]."""
-    del train  # it does the same at test
+    """Maps each layer's patches [B, P, C] to [B, P, features] of length 1."""
+    del train  # training and evaluation are the same
     init = kernel_init(self.initializer, self.init_gain)
     out = []
     for i, x in enumerate(patches, start=1):
       x = nn.Dense(self.features, kernel_init=init, name=f'dense{i}_1')(x)
       x = jax.nn.relu(x)
       x = nn.Dense(self.features, kernel_init=init, name=f'dense{i}_2')(x)
-      # The authors' epsilon; without it a row of zeros has no gradient.
+      # The epsilon is the authors'; without it a row of zeros has no gradient.
       length = jnp.sqrt(jnp.square(x).sum(axis=-1, keepdims=True) + 1e-14)
       out.append(x / length)
     return out

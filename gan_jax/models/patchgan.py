@@ -1,4 +1,4 @@
-"""The discriminator of pix2pix, CycleGAN and CUT, which judges patches."""
+"""PatchGAN: the discriminator of pix2pix, CycleGAN and CUT."""
 
 import flax.linen as nn
 import jax
@@ -7,18 +7,19 @@ from gan_jax.core.types import Array
 from gan_jax.models.layers import Conv, kernel_init, normalize
 from gan_jax.models.resampling import blur_pool
 
-# The side of the patch that a logit sees, and the number of strided layers.
+# The number of strided layers by the side of a logit's receptive field.
 PATCH_SIZES = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
 
 class PatchDiscriminator(nn.Module):
-  """Images [B, H, W, C] to logits [B, H', W'], one for each patch.
+  """PatchGAN discriminator: images [B, H, W, C] to patch logits [B, H', W'].
 
-  4x4 stride-2 convolutions that double the width, up to 8 * width, then two
-  4x4 stride-1 ones, the last to one channel; all are padded by one pixel, so a
-  256x256 image has 30x30 patches of 70x70 pixels. Leaky ReLU (0.2); no
-  normalisation on the first layer and the last. A 1x1 patch is judged by three
-  1x1 convolutions. (https://arxiv.org/abs/1611.07004, appendix 6.1.2.)
+  4x4 stride-2 convolutions double the width, up to 8 * width; two 4x4 stride-1
+  ones follow, the last to one channel. All are padded by one pixel, so a
+  256x256 image has 30x30 patches of 70x70 pixels. Leaky ReLU (0.2) follows all
+  layers but the last, normalisation all but the first and the last. A patch
+  size of 1 means three 1x1 convolutions. (https://arxiv.org/abs/1611.07004,
+  appendix 6.1.2.)
 
   Attributes:
     width: channels of the first convolution.
@@ -26,7 +27,7 @@ class PatchDiscriminator(nn.Module):
     normalization: 'batch', 'instance' (without scale and shift) or 'none'.
     downsampling: 'strided' convolutions, or 'blur': stride-1 ones, then
       `resampling.blur_pool`, as in CUT.
-    initializer: see `layers.kernel_init`, with
+    initializer: the kernels' initialiser; see `layers.kernel_init`.
     init_gain: its gain.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
   """
@@ -44,7 +45,7 @@ class PatchDiscriminator(nn.Module):
     num_strided = PATCH_SIZES[self.patch_size]
     size = 4 if num_strided else 1
     pad = 1 if num_strided else 0
-    # Each layer's width and stride.
+    # Multiples of the width, and strides.
     layers = [(min(2**i, 8), 2) for i in range(num_strided)] or [(1, 1)]
     layers.append((min(2 * layers[-1][0], 8), 1))
 
@@ -61,7 +62,7 @@ class PatchDiscriminator(nn.Module):
 
     x, blurs = image, self.downsampling == 'blur'
     for i, (mult, stride) in enumerate(layers):
-      # BatchNorm has a shift of its own.
+      # BatchNorm's shift replaces the bias.
       use_bias = i == 0 or self.normalization != 'batch'
       of_conv = 1 if blurs else stride
       x = conv(mult * self.width, of_conv, use_bias, f'conv{i + 1}')(x)

@@ -1,9 +1,9 @@
-"""The networks of R3GAN (https://arxiv.org/abs/2501.05441, section 3.2).
+"""Networks of R3GAN (https://arxiv.org/abs/2501.05441, section 3.2).
 
-Residual blocks without normalisation, whose last layer starts at 0; resampling
-by an interpolating filter between the stages. Where the paper's text and the
-authors' code differ, this is the code: G ends without tanh, and the first and
-last layers are 1x1.
+They have residual blocks without normalisation, whose last layer starts at 0,
+and resample with an interpolating filter between the stages. Where the paper's
+text and the authors' code differ, they follow the code: G ends without tanh,
+and the first and last layers are 1x1.
 """
 
 import math
@@ -19,33 +19,34 @@ from gan_jax.models.resampling import downsample, upsample
 from gan_jax.ops.grouped import grouped_conv
 
 _BASE = 4  # pixels along a side of the smallest map
-_GAIN = math.sqrt(2.0 / (1.0 + 0.2**2))  # of leaky ReLU with slope 0.2
+_GAIN = math.sqrt(2.0 / (1.0 + 0.2**2))  # for leaky ReLU with slope 0.2
 
 
 def _fan_in(gain: float) -> nn.initializers.Initializer:
-  """N(0, gain^2 / fan_in); 0 for a gain of 0."""
+  """Returns the initialiser N(0, gain^2 / fan_in); zeros for a gain of 0."""
   if not gain:
     return nn.initializers.zeros
   return nn.initializers.variance_scaling(gain**2, 'fan_in', 'normal')
 
 
 def _linear(features: int, name: str, gain: float = 1.0) -> nn.Dense:
-  """A linear map of the channels, which is a 1x1 convolution of a map."""
+  """Returns a linear map of the channels, i.e. a 1x1 convolution."""
   return nn.Dense(
     features, use_bias=False, kernel_init=_fan_in(gain), name=name
   )
 
 
 class ResidualBlock(nn.Module):
-  """x + a bottleneck turned inside out: 1x1 to 2C, grouped 3x3, 1x1 to C.
+  """Residual block, inverted bottleneck: 1x1 to 2C, grouped 3x3, 1x1 to C.
 
-  Leaky ReLU (0.2) with a bias before it after the first two.
+  A bias and leaky ReLU (0.2) follow the first two convolutions.
 
   Attributes:
-    num_blocks: L, of the whole network: the first two convolutions start from
-      N(0, g^2 / fan_in) with g^2 = 2 / (1 + 0.2^2) / sqrt(L); the last from 0.
-    group_width: channels of a group.
-    expansion: 2.
+    num_blocks: L, the blocks of the whole network. The first two convolutions
+      start from N(0, g^2 / fan_in) with g^2 = 2 / (1 + 0.2^2) / sqrt(L), the
+      last from 0.
+    group_width: channels per group.
+    expansion: the factor of the bottleneck's width.
   """
 
   num_blocks: int
@@ -58,7 +59,7 @@ class ResidualBlock(nn.Module):
     wide = self.expansion * channels
     if wide % self.group_width:
       raise InputError(
-        f'{wide} channels of a residual block are no multiple of '
+        f'{wide} channels of a residual block are not a multiple of '
         f'group_width = {self.group_width}; change widths or group_width of '
         'config.model.generator and discriminator'
       )
@@ -76,16 +77,17 @@ class ResidualBlock(nn.Module):
 
 
 class R3GANGenerator(nn.Module):
-  """z [B, z_dim] to images [B, H, W, C], of any range.
+  """R3GAN generator: z [B, z_dim] to images [B, H, W, C], of any range.
 
-  A learned 4x4 map times a linear map of z; stages of residual blocks, between
-  which the map is doubled; a linear map of the channels.
+  A learned 4x4 map is multiplied by a linear map of z. Stages of residual
+  blocks follow, with upsampling between them, then a linear map of the
+  channels.
 
   Attributes:
     image_shape: H, W, C, with H = W = 4 * 2^(stages - 1).
     widths: channels of each stage, from the 4x4 map to the image.
     blocks: residual blocks of each stage.
-    group_width: channels of a group.
+    group_width: channels per group.
 
   Raises InputError for widths and blocks that do not fit the size.
   """
@@ -97,7 +99,7 @@ class R3GANGenerator(nn.Module):
 
   @nn.compact
   def __call__(self, z: Array, *, train: bool) -> Array:
-    del train  # nothing in it differs
+    del train  # training and evaluation are the same
     _check(self.image_shape[:2], self.widths, self.blocks, 'generator')
     width = self.widths[0]
     shape = (_BASE, _BASE, width)
@@ -118,15 +120,15 @@ class R3GANGenerator(nn.Module):
 
 
 class R3GANDiscriminator(nn.Module):
-  """Images [B, H, W, C] to logits [B]: the generator's mirror image.
+  """R3GAN discriminator, the mirror image of the generator.
 
   Attributes:
     widths: channels of each stage, from the image to the 4x4 map.
     blocks: residual blocks of each stage.
-    group_width: channels of a group.
-    num_classes: K, if the logit is of a class: the product of the last layer's
-      outputs with the class's embedding; 0: the last layer's only output.
-    embedding_dim: numbers of an embedding.
+    group_width: channels per group.
+    num_classes: K, if conditional: the logit is the product of the last layer's
+      outputs and the class embedding; 0: the last layer has one output.
+    embedding_dim: the length of an embedding.
 
   Raises InputError for widths and blocks that do not fit the size.
   """
@@ -155,7 +157,7 @@ class R3GANDiscriminator(nn.Module):
         x = ResidualBlock(
           sum(self.blocks), self.group_width, name=f'stage{stage}_block{i}'
         )(x)
-    # A depthwise 4x4 convolution of a 4x4 map.
+    # This is a depthwise 4x4 convolution of a 4x4 map.
     init = nn.initializers.normal(1.0 / _BASE)
     basis = self.param('basis', init, (_BASE, _BASE, x.shape[-1]))
     x = jnp.einsum('bhwc,hwc->bc', x, basis.astype(x.dtype))
@@ -174,7 +176,7 @@ def _check(size, widths, blocks, network: str) -> None:
   if len(widths) != len(blocks):
     raise InputError(
       f'config.model.{network} has {len(widths)} widths and {len(blocks)} '
-      'blocks; give one of each for each stage'
+      'blocks; set one of each per stage'
     )
   if not height == width == side:
     raise InputError(

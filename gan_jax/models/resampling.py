@@ -1,4 +1,4 @@
-"""Resampling by 2: anti-aliased, or as a part of a 3x3 convolution."""
+"""Resampling by 2: anti-aliased, or fused with a 3x3 convolution."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from gan_jax.ops.convolution import conv, conv_transpose
 
 
 def upsample(x: Array, *, edges: str = 'zero') -> Array:
-  """Doubles both sides of images [B, H, W, C].
+  """Doubles both sides of images [B, H, W, C] by bilinear interpolation.
 
-  Nearest neighbours, then the filter [1, 2, 1] / 4: 1/4 and 3/4 of the two
-  nearest pixels, in both directions.
+  Nearest-neighbour upsampling is followed by the filter [1, 2, 1] / 4. That
+  gives 1/4 and 3/4 of the two nearest pixels, in both directions.
 
   Args:
     x: the images.
-    edges: what lies beyond the edges, 'zero' (R3GAN) or 'replicate' (CUT).
+    edges: the padding, 'zero' (R3GAN) or 'replicate' (CUT).
   """
   for axis in (1, 2):
     before, after = _moved(x, axis, 1), _moved(x, axis, -1)
@@ -34,13 +34,13 @@ def upsample(x: Array, *, edges: str = 'zero') -> Array:
 
 
 def downsample(x: Array) -> Array:
-  """Halves both sides of images [B, H, W, C], which are even.
+  """Halves both sides, which must be even, of images [B, H, W, C].
 
-  The filter [1, 2, 1] / 4, with zeros beyond the edges, then the mean of two
-  pixels: [1, 3, 3, 1] / 8 in both directions.
+  The filter [1, 2, 1] / 4, with zero padding, is followed by the mean of two
+  pixels. That is [1, 3, 3, 1] / 8 in both directions.
   """
   for axis in (1, 2):
-    # Halves of a reshaped array, not every other pixel, whose gradient is slow.
+    # Indexing a reshaped array has a faster gradient than a strided slice.
     pairs = x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :])
     even, odd = (
       lax.index_in_dim(pairs, i, axis + 1, keepdims=False) for i in range(2)
@@ -51,9 +51,10 @@ def downsample(x: Array) -> Array:
 
 
 def blur_pool(x: Array) -> Array:
-  """Halves both sides of images [B, H, W, C], which may be odd: [H / 2] up.
+  """Halves both sides of images [B, H, W, C], rounding up, with a blur.
 
-  The filter [1, 2, 1] / 4 around every other pixel, the edges reflected.
+  It applies the filter [1, 2, 1] / 4 at every other pixel, with reflection
+  padding.
 
   References:
     Zhang 2019, https://arxiv.org/abs/1904.11486, as in CUT.
@@ -76,20 +77,19 @@ def blur_pool(x: Array) -> Array:
 def conv_of_doubled(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
   """Doubles images, then applies a 3x3 kernel: four products instead of nine.
 
-  Nearest neighbours, with zeros beyond the edges: a pixel and its copy meet two
-  or three taps, whose sum is one tap. It replaces `conv_general_dilated` in a
-  layer.
+  Upsampling is nearest-neighbour, padding zero. Taps that meet copies of the
+  same pixel are summed into one. It replaces `conv_general_dilated` in a layer.
   """
   return conv_transpose(x, _widened(kernel), (2, 2), ((2, 2), (2, 2)))
 
 
 def halved_conv(x: Array, kernel: Array, *_: Any, **__: Any) -> Array:
-  """Applies a 3x3 kernel, then averages 2x2 pixels, likewise."""
+  """Applies a 3x3 kernel, then averages 2x2 pixels, with one 4x4 kernel."""
   return conv(x, _widened(kernel) / 4.0, (2, 2), ((1, 1), (1, 1)))
 
 
 def _widened(kernel: Array) -> Array:
-  """A kernel [3, 3, C, D] convolved with 2x2 ones, [4, 4, C, D]."""
+  """Convolves a kernel [3, 3, C, D] with 2x2 ones, giving [4, 4, C, D]."""
   pads = [((i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i, j in np.ndindex(2, 2)]
   return sum(jnp.pad(kernel, pad) for pad in pads)
 
@@ -100,7 +100,7 @@ def _pads(axis: int, before: int, after: int) -> list[tuple[int, int]]:
 
 
 def _moved(x: Array, axis: int, by: int) -> Array:
-  """Moves the pixels on by some places along an axis; zeros follow them in."""
+  """Shifts pixels along an axis, with zero padding."""
   pads = [(0, 0, 0)] * x.ndim
   pads[axis] = (by, -by, 0)
   return lax.pad(x, jnp.zeros((), x.dtype), pads)

@@ -1,6 +1,6 @@
-"""The generator of CycleGAN and CUT, from images to images.
+"""ResNet generator of CycleGAN and CUT, for image translation.
 
-Zhu et al. 2017, https://arxiv.org/abs/1703.10593, and Park et al. 2020,
+See Zhu et al. 2017, https://arxiv.org/abs/1703.10593, and Park et al. 2020,
 https://arxiv.org/abs/2007.15651.
 """
 
@@ -21,34 +21,33 @@ from gan_jax.models.layers import (
 )
 from gan_jax.models.resampling import blur_pool
 
-MULTIPLE = 4  # of a side: the map is halved twice, and doubled again
+MULTIPLE = 4  # divides both sides: the map is halved twice, and doubled again
 
 
 class ResNetGenerator(nn.Module):
-  """Images [B, H, W, C] to images [B, H, W, channels] in [-1, 1].
+  """ResNet generator: images to images [B, H, W, channels] in [-1, 1].
 
-  c7s1-w, d2w, d4w, R4w x num_blocks, u2w, uw, c7s1-channels in the notation of
-  CycleGAN's appendix 7.2, w = width: two stride-2 convolutions, residual
-  blocks, two transposed convolutions, all 3x3 but the 7x7 first and last.
-  Reflection padding around stride-1 convolutions; normalisation and ReLU; tanh
-  at the end.
+  In the notation of CycleGAN's appendix 7.2, with w = width, it is c7s1-w, d2w,
+  d4w, R4w x num_blocks, u2w, uw, c7s1-channels: two stride-2 convolutions,
+  residual blocks and two transposed convolutions, all 3x3 but the 7x7 first and
+  last. Stride-1 convolutions have reflection padding; normalisation and ReLU
+  follow the convolutions, tanh the last.
 
   Attributes:
-    channels: of the output.
+    channels: channels of the output.
     width: channels of the first convolution.
     num_blocks: residual blocks, in the paper 9 for 256x256 images and 6 for
       128x128.
     normalization: 'instance', 'batch' or 'none'.
     downsampling: 'strided' convolutions, or 'blur': stride-1 ones, then
       `resampling.blur_pool`, as in CUT.
-    upsampling: 'transposed' convolutions, 'resize' for nearest neighbours and a
-      3x3 convolution, or 'blur' for bilinear interpolation and one, as in CUT.
-    initializer: see `layers.kernel_init`, with
+    upsampling: see `layers.upsampled`; 'transposed' in CycleGAN, 'blur' in CUT.
+    initializer: the kernels' initialiser; see `layers.kernel_init`.
     init_gain: its gain.
     use_dropout: whether a residual block has dropout (0.5) after its ReLU.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
-    remat: whether a residual block's inside is computed anew for gradients,
-      instead of kept: less memory, and about a third more work.
+    remat: whether to rematerialise residual blocks for gradients, which takes
+      less memory and about a third more computation.
 
   Raises InputError for a size that is not a multiple of 4, or less than 8.
   """
@@ -75,17 +74,18 @@ class ResNetGenerator(nn.Module):
     rows: Array | None = None,
     layers: tuple[int, ...] = (),
   ) -> Array | list[Array]:
-    """The image's translation, or the encoder's features of it.
+    """Translates images, or returns the encoder's features.
 
     Args:
-      image: [B, H, W, C].
-      train: whether BatchNorm takes the batch's statistics.
-      dropout: whether dropout acts, if there is any; None: as `train`.
-      rows: the images' places [B] in the global batch; None: they are all.
-      layers: of which to return the outputs, instead of the image, up to the
-        last block; counted as in the authors' nn.Sequential, in which paddings,
-        normalisations and activations are layers too. (0, 4, 8, 12, 16) are
-        CUT's, with blurs.
+      image: images [B, H, W, C].
+      train: whether BatchNorm uses the batch's statistics.
+      dropout: whether dropout is active, if there is any; None: as `train`.
+      rows: the images' indices [B] in the global batch; None: image is the
+        whole batch.
+      layers: layers whose outputs to return instead of the image, up to the
+        last block. They are counted as in the authors' nn.Sequential, in which
+        paddings, normalisations and activations are layers too. CUT uses
+        (0, 4, 8, 12, 16), with 'blur'.
     """
     height, width = image.shape[1:3]
     if height % MULTIPLE or width % MULTIPLE or min(height, width) < 8:
@@ -107,8 +107,8 @@ class ResNetGenerator(nn.Module):
     last = self.num_blocks + (9 if self.downsampling == 'strided' else 11)
     if layers and max(layers) > last:
       raise InputError(
-        f"the ResNet generator's last block is layer {last}, and layer "
-        f'{max(layers)} of it was asked for; change config.model.heads.layers '
+        f"the ResNet generator's last block is layer {last}, so it has no "
+        f'features of layer {max(layers)}; change config.model.heads.layers '
         'or config.model.generator.num_blocks'
       )
     features = []
@@ -126,9 +126,9 @@ def _forward(
   norm: Callable[[Array, str], Array],
   drop: Callable[[Array], Array],
 ) -> Iterator[Array]:
-  """Yields the output of each layer of the authors' nn.Sequential, in turn."""
+  """Yields the output of each layer of the authors' nn.Sequential, in order."""
   init = kernel_init(net.initializer, net.init_gain)
-  # BatchNorm has a shift of its own.
+  # BatchNorm's shift replaces the bias.
   options = {'kernel_init': init, 'use_bias': net.normalization != 'batch'}
 
   def reflected(x: Array, size: int) -> Array:

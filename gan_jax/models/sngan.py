@@ -1,8 +1,7 @@
-"""Residual networks of SNGAN and cGANs with projection.
+"""Residual networks of SNGAN and cGANs with projection, at 32 and 64 pixels.
 
-Miyato et al. 2018, https://arxiv.org/abs/1802.05957, tables 3 and 4, and Miyato
-and Koyama 2018, https://arxiv.org/abs/1802.05637, figure 14, at 32 and 64
-pixels.
+See Miyato et al. 2018, https://arxiv.org/abs/1802.05957, tables 3 and 4, and
+Miyato and Koyama 2018, https://arxiv.org/abs/1802.05637, figure 14.
 """
 
 from typing import Any
@@ -16,7 +15,7 @@ from gan_jax.models.conditional import normalised, projected
 from gan_jax.models.layers import Conv, applying
 from gan_jax.models.resampling import conv_of_doubled, halved_conv
 
-# As many times the width each block has, and whether it halves the map.
+# Each block's multiple of the width, and whether it halves the map.
 _GENERATOR = {32: (1, 1, 1), 64: (8, 4, 2, 1)}
 _GENERATOR_BASE = {32: 1, 64: 16}
 _DISCRIMINATOR = {
@@ -27,7 +26,8 @@ _BASE = 4  # pixels along a side of G's first map
 
 
 def _conv(features: int, size: int, name: str, **options: Any) -> Conv:
-  # Glorot's uniform distribution, twice its variance in front of a ReLU.
+  # Glorot uniform initialisation; 3x3 kernels, next to a ReLU, have twice the
+  # variance.
   init = nn.initializers.variance_scaling(
     2.0 if size == 3 else 1.0, 'fan_avg', 'uniform'
   )
@@ -44,7 +44,7 @@ def _halved(x: Array) -> Array:
 
 
 def _doubled(x: Array) -> Array:
-  """Nearest neighbours."""
+  """Doubles both sides, by nearest neighbours."""
   return x.repeat(2, axis=1).repeat(2, axis=2)
 
 
@@ -52,27 +52,26 @@ def _size(size, network: str) -> int:
   if size[0] != size[1] or size[0] not in _GENERATOR:
     raise InputError(
       f'the {network} resnet takes images of 32x32 or 64x64 pixels, not '
-      f'{size[0]}x{size[1]}; set config.data.image_size to one of these, to '
-      'which images are padded, or those of image_folder resized'
+      f'{size[0]}x{size[1]}; set config.data.image_size to one of these '
+      '(images are padded to it, those of image_folder resized)'
     )
   return size[0]
 
 
 class ResNetImageGenerator(nn.Module):
-  """z [B, z_dim] to images [B, H, W, C] in [-1, 1], by residual blocks.
+  """SNGAN generator: z [B, z_dim] to images [B, H, W, C] in [-1, 1].
 
-  A dense layer to a 4x4 map; blocks that double it, of BatchNorm, ReLU and two
-  3x3 convolutions, beside a 1x1 convolution; BatchNorm, ReLU, a 3x3
-  convolution, tanh.
+  A dense layer produces a 4x4 map. Residual blocks that double it have
+  BatchNorm, ReLU and two 3x3 convolutions, and a 1x1 convolution as the
+  shortcut. BatchNorm, ReLU, a 3x3 convolution and tanh follow.
 
   Attributes:
     image_shape: H, W, C; 32x32 or 64x64.
     width: channels of the last block: 256 for 32x32 images and 64 for 64x64 in
       the papers.
-    spectral: whether the weights have spectral norm 1.
+    spectral: whether the weights are spectrally normalised.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
-    num_classes: K, if BatchNorm's scale and shift are a class's; 0: they are
-      the same for all.
+    num_classes: K for conditional BatchNorm; 0: no conditioning.
 
   Raises InputError for another size.
   """
@@ -107,7 +106,7 @@ class ResNetImageGenerator(nn.Module):
       y = apply(_conv(features, 3, f'block{i}_conv1', **doubles), y)
       y = activate(y, f'block{i}_norm2')
       y = apply(_conv(features, 3, f'block{i}_conv2'), y)
-      # A 1x1 convolution and doubling may change places.
+      # A 1x1 convolution and doubling commute.
       x = y + _doubled(apply(_conv(features, 1, f'block{i}_shortcut'), x))
     x = activate(x, 'norm')
     layer = Conv(channels, kernel_size=(3, 3), kernel_init=init, name='image')
@@ -115,17 +114,17 @@ class ResNetImageGenerator(nn.Module):
 
 
 class ResNetDiscriminator(nn.Module):
-  """Images [B, H, W, C] to logits [B], by residual blocks.
+  """SNGAN discriminator: images [B, H, W, C] to logits [B].
 
-  Blocks of ReLU and two 3x3 convolutions, which halve the map by means, beside
-  a 1x1 convolution; ReLU; the sum over the map; a dense layer.
+  Residual blocks have ReLU and two 3x3 convolutions, and a 1x1 convolution as
+  the shortcut; some halve the map by average pooling. ReLU, a sum over the map
+  and a dense layer follow.
 
   Attributes:
     width: channels of the first block: 128 for 32x32 images and 64 for 64x64 in
       the papers.
-    normalization: 'spectral' for weights of spectral norm 1, or 'none'.
-    num_classes: K, if the logit is of a class: the product of the sums with the
-      class's embedding is added; 0: there are none.
+    normalization: 'spectral' for spectral normalisation, or 'none'.
+    num_classes: K for a projection discriminator; 0: no conditioning.
 
   Raises InputError for another size.
   """
@@ -143,7 +142,7 @@ class ResNetDiscriminator(nn.Module):
     x = image
     for i, (times, halves) in enumerate(_DISCRIMINATOR[size], start=1):
       features, before = times * self.width, x.shape[-1]
-      # The first block's input are pixels, which no ReLU may cut.
+      # The first block's input is pixels, which ReLU must not clip.
       y = x if i == 1 else jax.nn.relu(x)
       hidden = features if i == 1 else before
       y = apply(_conv(hidden, 3, f'block{i}_conv1'), y)
@@ -153,7 +152,7 @@ class ResNetDiscriminator(nn.Module):
       if halves:
         x = _halved(x)
       if halves or features != before:
-        # A 1x1 convolution and the mean may change places.
+        # A 1x1 convolution and the mean commute.
         x = apply(_conv(features, 1, f'block{i}_shortcut'), x)
       x = x + y
     x = jax.nn.relu(x).sum(axis=(1, 2))

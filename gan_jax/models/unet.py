@@ -1,4 +1,4 @@
-"""The generator of pix2pix (https://arxiv.org/abs/1611.07004)."""
+"""U-Net generator of pix2pix (https://arxiv.org/abs/1611.07004)."""
 
 import flax.linen as nn
 import jax
@@ -19,31 +19,29 @@ _NUM_DROPOUT = 3  # blocks of the decoder, from the innermost
 
 
 class UNetGenerator(nn.Module):
-  """Images [B, H, W, C] to images [B, H, W, channels] in [-1, 1].
+  """U-Net generator: images to images [B, H, W, channels] in [-1, 1].
 
-  An encoder of 4x4 stride-2 convolutions that halve the map, a decoder of
-  transposed ones that double it, and a skip from each layer of the encoder to
-  the decoder's of the same size. Leaky ReLU (0.2) in the encoder, ReLU in the
-  decoder, normalisation on all layers but the first, the encoder's last and the
-  output's. Dropout (0.5) in the innermost three blocks of the decoder; the
-  authors' PyTorch code has it in the second to the fourth. Widths: width,
-  2 * width, 4 * width, then 8 * width. (Appendix 6.1.1, with the erratum on the
-  innermost layer.)
+  The encoder's 4x4 stride-2 convolutions halve the map, the decoder's
+  transposed ones double it, and skip connections join their layers of the same
+  size. The encoder uses leaky ReLU (0.2), the decoder ReLU. All layers are
+  normalised but the first, the encoder's last and the output's. The innermost
+  three blocks of the decoder have dropout (0.5); in the authors' PyTorch code
+  it is in the second to the fourth. The widths are width, 2 * width, 4 * width,
+  then 8 * width. (Appendix 6.1.1, with the erratum on the innermost layer.)
 
   Attributes:
-    channels: of the output.
+    channels: channels of the output.
     width: channels of the first convolution.
-    num_levels: how often the map is halved; None: down to one pixel.
+    num_levels: the number of halvings; None: down to one pixel.
     normalization: 'batch', 'instance' or 'none'.
     downsampling: 'strided' convolutions, or 'blur' for 3x3 ones of stride 1,
       then `resampling.blur_pool`.
     upsampling: see `layers.upsampled`.
-    initializer: see `layers.kernel_init`, with
+    initializer: the kernels' initialiser; see `layers.kernel_init`.
     init_gain: its gain.
     use_dropout: whether the decoder has dropout.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
-    remat: whether a level's inside is computed anew for gradients, instead of
-      kept.
+    remat: whether to rematerialise levels for gradients.
 
   Raises InputError for a size that is not a multiple of 2^num_levels.
   """
@@ -69,19 +67,20 @@ class UNetGenerator(nn.Module):
     dropout: bool | None = None,
     rows: Array | None = None,
   ) -> Array:
-    """The image's translation.
+    """Translates images.
 
     Args:
-      image: [B, H, W, C].
-      train: whether BatchNorm takes the batch's statistics.
-      dropout: whether dropout, the only noise, acts; None: as `train`.
-      rows: the images' places [B] in the global batch; None: they are all.
+      image: images [B, H, W, C].
+      train: whether BatchNorm uses the batch's statistics.
+      dropout: whether dropout, the only noise, is active; None: as `train`.
+      rows: the images' indices [B] in the global batch; None: image is the
+        whole batch.
     """
     dropout = train if dropout is None else dropout
     num_levels = count_levels(image.shape[1:3], self.num_levels)
     widths = [min(2**i, 8) * self.width for i in range(num_levels)]
 
-    # BatchNorm has a shift of its own.
+    # BatchNorm's shift replaces the bias.
     options = {
       'kernel_init': kernel_init(self.initializer, self.init_gain),
       'use_bias': self.normalization != 'batch',
@@ -129,10 +128,10 @@ class UNetGenerator(nn.Module):
 
 
 def count_levels(size: tuple[int, int], num_levels: int | None) -> int:
-  """Counts the levels of a U-Net: `num_levels`, or as many as reach one pixel.
+  """Counts the levels of a U-Net: `num_levels`, or down to one pixel if None.
 
   Raises:
-    InputError: a size that cannot be halved so often.
+    InputError: a size that cannot be halved that many times.
   """
   height, width = size
   if num_levels is None:

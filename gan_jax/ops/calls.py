@@ -1,4 +1,4 @@
-"""Parts of a program that XLA compiles on their own."""
+"""Parts of a program that XLA compiles separately."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +8,11 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 
 def as_call(fn: Callable[..., Any]) -> Callable[..., Any]:
-  """`fn`, kept as a call of a computation of its own in the compiled program.
+  """Keeps `fn` as a call of a separate computation in the compiled program.
 
-  XLA's CPU runtime compares the operations of a computation pairwise, each time
-  that it compiles or loads one, and merges none of them with those outside.
-  Inside a call they run one after the other. See docs/performance.md.
+  Whenever XLA's CPU runtime compiles or loads a computation, it compares its
+  operations pairwise; it does not fuse them with those outside. Inside a call
+  they run one after the other. See docs/performance.md.
   """
   jitted = jax.jit(fn)
 

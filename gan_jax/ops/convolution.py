@@ -1,20 +1,19 @@
 """Convolutions with a lowering chosen for the platform.
 
-On GPU and TPU, `conv` and `conv_transpose` are lax's. XLA's CPU backend runs a
-convolution over a dilated input, which is what every strided transposed
-convolution and the input gradient of every strided convolution is, in a loop up
-to fifty times slower than a matrix product. There, neither these functions nor
-their gradients of any order dilate an input; `gan_jax.ops.lowerings` has
-the forms that they take instead.
+On GPU and TPU, `conv` and `conv_transpose` are lax's. Strided transposed
+convolutions and the input gradients of strided convolutions are convolutions
+over a dilated input, which XLA's CPU backend runs in a loop up to fifty times
+slower than a matrix product. There, neither these functions nor their gradients
+of any order dilate an input; `gan_jax.ops.lowerings` has the alternatives.
 
-A convolution, the transposed one and the kernel's gradient are each linear in
-both arguments, and the gradients of any of the three are the other two. So each
-has a custom gradient in terms of the others, and derivatives of any order use
-the same three lowerings. They are reverse-mode derivatives: `jax.jvp` does not
-work on these functions, `jax.grad` of `jax.grad` does.
+The convolution, the transposed convolution and the kernel gradient are each
+linear in both arguments, and the gradients of any of the three are the other
+two. So each has a custom gradient in terms of the others, and derivatives of
+any order use the same three lowerings. They are reverse-mode derivatives:
+`jax.jvp` does not work on these functions, `jax.grad` of `jax.grad` does.
 
-The platform is chosen when the program is lowered, so that an exported program
-is right for its own platform and not for the one that traced it.
+The platform is chosen when the program is lowered, so an exported program has
+the form for its own platform, not for the one on which it was traced.
 """
 
 import functools
@@ -37,12 +36,12 @@ def conv(
   strides: tuple[int, int] = (1, 1),
   padding: Padding = 'SAME',
 ) -> Array:
-  """Convolution: the function that `lax.conv_general_dilated` computes.
+  """Computes a convolution, as `lax.conv_general_dilated` does.
 
   Args:
     x: images [B, H, W, C].
     kernel: [h, w, C, D].
-    strides: of the windows.
+    strides: the window strides.
     padding: 'SAME', 'VALID' or ((low, high), (low, high)).
 
   Returns:
@@ -67,14 +66,15 @@ def conv_transpose(
   strides: tuple[int, int] = (1, 1),
   padding: Padding = 'SAME',
 ) -> Array:
-  """Transposed convolution: what `lax.conv_transpose` and flax's layer compute.
+  """Computes a transposed convolution, as `lax.conv_transpose` and flax do.
 
   Args:
     x: images [B, H, W, C].
     kernel: [h, w, C, D].
-    strides: the factors of upsampling.
-    padding: 'SAME' for strides * (H, W) pixels, 'VALID' for all that a tap
-      reaches, or ((low, high), (low, high)) to pad the dilated input with.
+    strides: the upsampling factors.
+    padding: 'SAME' for strides * (H, W) pixels, 'VALID' for all pixels that a
+      tap reaches, or the padding of the dilated input, ((low, high),
+      (low, high)).
 
   Returns:
     Images [B, H', W', D], with H' = stride * (H - 1) + 2 + low + high - h.
@@ -113,7 +113,7 @@ def _geometry(kernel: Array, strides, padding) -> Geometry:
 
 
 def _transposed_pads(size: int, stride: int, padding: str) -> tuple[int, int]:
-  """Returns the dilated input's padding, as lax.conv_transpose has it."""
+  """Returns the dilated input's padding, as in lax.conv_transpose."""
   if padding == 'VALID':
     total, low = size + stride - 2 + max(size - stride, 0), size - 1
   else:
@@ -125,20 +125,20 @@ def _transposed_pads(size: int, stride: int, padding: str) -> tuple[int, int]:
 def _bilinear(
   cpu: Callable, default: Callable, gradients: Callable
 ) -> Callable:
-  """A function of two arrays, linear in each of them.
+  """Builds a differentiable function of two arrays that is linear in each.
 
   Its other two arguments are a Geometry, and whether the kernel that it takes
-  or makes is the adjoint one: turned by 180 degrees, with the channels' roles
-  exchanged. So no gradient has to move a kernel's numbers about.
+  or returns is the adjoint one: rotated by 180 degrees, with input and output
+  channels swapped. So no gradient has to rearrange a kernel in memory.
 
   Args:
     cpu: its form on the CPU.
     default: its form elsewhere.
-    gradients: (a, b, cotangent, geometry, adjoint) to the cotangents of a and
-      of b.
+    gradients: maps (a, b, cotangent, geometry, adjoint) to the cotangents of a
+      and b.
   """
 
-  # Compiled on its own, so that layers of one shape are traced once.
+  # Under jit, so that layers of the same shape are traced once.
   @functools.partial(jax.jit, static_argnums=(2, 3))
   def lowered(a, b, geometry, adjoint):
     return lax.platform_dependent(
@@ -158,8 +158,8 @@ def _bilinear(
       *ab, cotangent, geometry, adjoint
     ),
   )
-  # The gradients, which are each replica's own under `jax.shard_map`, have
-  # their arrays' types there.
+  # Under `jax.shard_map`, gradients differ between replicas, and must have the
+  # types of their arrays.
   return lambda a, b, geometry, adjoint: function(
     like(a, b), like(b, a), geometry, adjoint
   )

@@ -1,8 +1,8 @@
-"""Minimal filters: the products of which a convolution along one axis is made.
+"""Winograd's minimal filters along one axis, and when they pay.
 
 Two neighbouring outputs of a filter with three taps are sums of four products,
-of a filter with two taps sums of three; see `gan_jax.ops.winograd`. A strided
-or larger filter is taken apart into filters of at most three taps.
+those of a filter with two taps sums of three; see `gan_jax.ops.winograd`. A
+strided or larger filter is split into filters of at most three taps.
 """
 
 import math
@@ -16,12 +16,12 @@ from gan_jax.ops.geometry import Geometry, phases, transposed_output_size
 class Product(NamedTuple):
   """Weights of one product: (pixels @ x) * (taps @ kernel) * outputs."""
 
-  pixels: tuple[float, ...]  # of those that the two outputs see
+  pixels: tuple[float, ...]  # for the pixels that the two outputs see
   taps: tuple[float, ...]
   outputs: tuple[float, float]
 
 
-# By the number of taps n, the products of which the two outputs are the sum.
+# The products whose sums are the two outputs, by the number of taps.
 MINIMAL = {
   1: (
     Product((1, 0, 0, 0), (1,), (1, 0)),
@@ -61,7 +61,7 @@ class Term(NamedTuple):
 
 
 def _split(taps: Sequence[int], start: int, step: int, phase: int = 0):
-  """A filter of any length as filters of at most three taps."""
+  """Splits a filter of any length into filters of at most three taps."""
   count = -(-len(taps) // 3)
   for part in range(count):
     first = part * len(taps) // count
@@ -70,7 +70,7 @@ def _split(taps: Sequence[int], start: int, step: int, phase: int = 0):
 
 
 def conv_axes(geometry: Geometry) -> list[list[Filter]]:
-  """A convolution's filters along height and along width."""
+  """Returns a convolution's filters along height and along width."""
   return [
     _conv_filters(size, stride, low)
     for stride, (low, _), size in zip(*geometry, strict=True)
@@ -78,7 +78,7 @@ def conv_axes(geometry: Geometry) -> list[list[Filter]]:
 
 
 def transposed_axes(geometry: Geometry) -> list[list[Filter]]:
-  """A transposed convolution's filters along height and along width."""
+  """Returns a transposed convolution's filters along height and along width."""
   return [
     _transposed_filters(size, stride, low)
     for stride, (low, _), size in zip(*geometry, strict=True)
@@ -95,7 +95,7 @@ def transposed_tiles(size: Sequence[int], geometry: Geometry) -> list[int]:
 
 
 def _conv_filters(size: int, stride: int, low: int) -> list[Filter]:
-  """An axis's filters: every stride-th tap, of every stride-th pixel."""
+  """Returns an axis's filters: every stride-th tap on every stride-th pixel."""
   return [
     part
     for tap in range(min(stride, size))
@@ -104,7 +104,7 @@ def _conv_filters(size: int, stride: int, low: int) -> list[Filter]:
 
 
 def _transposed_filters(size: int, stride: int, low: int) -> list[Filter]:
-  """An axis's filters: one for each phase of the output."""
+  """Returns an axis's filters, for each phase of the output."""
   return [
     part
     for phase, pairs in enumerate(phases(size, stride, low))
@@ -113,10 +113,10 @@ def _transposed_filters(size: int, stride: int, low: int) -> list[Filter]:
   ]
 
 
-# What a sum with its move through memory costs, in products: the value at which
-# the choice agrees best with the times in docs/performance.md.
+# The cost of a sum and its memory traffic, in products: the value at which the
+# choice agrees best with the times in docs/performance.md.
 _SUM_COST = 9.4
-# The same for a kernel's gradient of many pixels, whose plain forms are slower
+# The same for a kernel gradient over many pixels, whose plain forms are slower
 # than a convolution's.
 _GRADIENT_SUM_COST = 5.5
 MANY_PIXELS = 8192
@@ -134,9 +134,9 @@ def conv_pays(
   Args:
     batch: the number of images.
     out: the size of the convolution's output.
-    channels: of its input.
-    features: of its output.
-    geometry: of the convolution.
+    channels: the channels of its input.
+    features: the channels of its output.
+    geometry: the convolution's geometry.
   """
   return _conv_pays(_SUM_COST, batch, out, channels, features, geometry)
 
@@ -148,7 +148,7 @@ def kernel_gradient_pays(
   features: int,
   geometry: Geometry,
 ) -> bool:
-  """Estimates whether it makes the kernel's gradient faster, likewise."""
+  """Estimates whether minimal filtering makes the kernel gradient faster."""
   many = batch * math.prod(out) >= MANY_PIXELS
   cost = _GRADIENT_SUM_COST if many else _SUM_COST
   return _conv_pays(cost, batch, out, channels, features, geometry)
@@ -167,7 +167,7 @@ def conv_transpose_pays(
   features: int,
   geometry: Geometry,
 ) -> bool:
-  """Estimates whether it makes a transposed convolution faster, likewise."""
+  """Estimates whether minimal filtering makes a transposed one faster."""
   axes, tiles = transposed_axes(geometry), transposed_tiles(size, geometry)
   pixels, cost = math.prod(size), _SUM_COST
   return _pays(axes, tiles, batch, pixels, channels, features, geometry, cost)
@@ -176,33 +176,33 @@ def conv_transpose_pays(
 def _pays(
   axes, tiles, batch, pixels, channels, features, geometry, cost
 ) -> bool:
-  # The plain form has a product for each of `pixels` and each tap.
+  # The plain form has a product per pixel and tap.
   plain = pixels * math.prod(geometry.sizes)
-  if min(batch, *tiles, plain, channels, features) < 1:  # nothing to make
+  if min(batch, *tiles, plain, channels, features) < 1:  # nothing to compute
     return False
   products = math.prod(
     count * sum(len(MINIMAL[len(f.taps)]) for f in filters)
     for count, filters in zip(tiles, axes, strict=True)
   )
-  # Each product of matrices, [tiles, C] times [C, D], has sums to make or use
-  # of [tiles, C], [C, D] and [tiles, D].
+  # Each matrix product, [tiles, C] times [C, D], needs sums of the sizes
+  # [tiles, C], [C, D] and [tiles, D].
   sums = 1 / channels + 1 / features + 1 / (batch * math.prod(tiles))
   return products / plain + cost * sums < 1
 
 
-# Terms of an axis, in groups of equally many that share an operand or a result.
+# Terms of an axis, in groups of equal size that share an operand or a result.
 Class = list[list[Term]]
 
 
 def terms_of(filters: Iterable[Filter]) -> list[Term]:
-  """All products of an axis."""
+  """Lists all products of an axis."""
   return [Term(f, p) for f in filters for p in MINIMAL[len(f.taps)]]
 
 
 def classes_of(
   filters: Iterable[Filter], key: Callable[[Term], Hashable]
 ) -> list[Class]:
-  """An axis's terms in groups of the same key, by the size of the group."""
+  """Groups an axis's terms by key, and the groups by size."""
   groups = defaultdict(list)
   for term in terms_of(filters):
     groups[key(term)].append(term)

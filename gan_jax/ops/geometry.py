@@ -15,8 +15,8 @@ class Geometry(NamedTuple):
   """Strides, padding and kernel size; a pair for height and width each."""
 
   strides: tuple[int, int]
-  # Of the convolution, also in its kernel's gradient; in a transposed
-  # convolution, of the dilated input.
+  # The convolution's padding, also in its kernel gradient; in a transposed
+  # convolution, that of the dilated input.
   pads: Pads
   sizes: tuple[int, int]  # of the kernel
 
@@ -43,9 +43,9 @@ def phases(size: int, stride: int, low: int) -> list[list[tuple[int, int]]]:
   """Lists (tap, shift) pairs of each phase of a transposed convolution.
 
   Output pixel i is the sum over taps t of kernel[t] times dilated input pixel
-  i + t - low, which is input pixel (i + t - low) / stride where that is whole.
-  So for i = stride * m + phase only every stride-th tap takes part, and it
-  meets input pixel m + shift: a stride-1 convolution for each phase.
+  i + t - low, which is input pixel (i + t - low) / stride if that is an
+  integer. So for i = stride * m + phase only every stride-th tap takes part,
+  and it meets input pixel m + shift: each phase is a stride-1 convolution.
   """
   return [
     [
@@ -57,16 +57,17 @@ def phases(size: int, stride: int, low: int) -> list[list[tuple[int, int]]]:
 
 
 def pad(x: Array, pads: Sequence[tuple[int, int]]) -> Array:
-  """Zeros around images [B, H, W, C]; negative numbers crop them."""
+  """Pads images [B, H, W, C] with zeros; negative numbers crop them."""
   zero = jnp.zeros((), x.dtype)
   return lax.pad(x, zero, ((0, 0, 0), (*pads[0], 0), (*pads[1], 0), (0, 0, 0)))
 
 
 def interleave(parts: Sequence[Sequence[Array]]) -> Array:
-  """Images of which parts[i][j] is every pixel in row i and column j of a cell.
+  """Interleaves images, the inverse of splitting them into h x w phases.
 
   Args:
-    parts: h lists of w arrays [B, H, W, D].
+    parts: h lists of w arrays [B, H, W, D]; parts[i][j] gives the pixels in row
+      i and column j of each h x w cell.
 
   Returns:
     Images [B, h * H, w * W, D].

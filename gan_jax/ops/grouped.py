@@ -7,22 +7,22 @@ from gan_jax.core.types import Array
 from gan_jax.ops.convolution import conv
 from gan_jax.ops.geometry import pad
 
-# Groups of one convolution on the CPU: more products with 0 than that take
-# longer than another convolution does.
+# The most groups in one convolution on the CPU: with more, the products with 0
+# take longer than another convolution.
 _GROUPS = 8
 
 
 def grouped_conv(x: Array, kernel: Array, num_groups: int) -> Array:
-  """Convolution at stride 1, padded to the same size, by groups of channels.
+  """Computes a grouped convolution, stride 1, padding SAME.
 
-  On the CPU it is a convolution with zeros between the groups: XLA's CPU
-  backend runs grouped convolutions many times slower than their share of the
-  products, and has no form at all for their kernel's gradient. One channel a
-  group (a depthwise convolution) is a sum of products by pixel instead.
+  On the CPU it is a dense convolution with zeros between the groups: XLA's CPU
+  backend runs grouped convolutions far slower than their number of products
+  suggests, and cannot run their kernel gradient at all. With one channel per
+  group (a depthwise convolution), it is a sum of element-wise products instead.
 
   Args:
     x: images [B, H, W, C].
-    kernel: [h, w, C / G, D], odd h and w: the first D / G outputs are of the
+    kernel: [h, w, C / G, D], odd h and w; the first D / G outputs depend on the
       first C / G inputs, and so on.
     num_groups: G, a divisor of C and of D.
 
@@ -76,7 +76,7 @@ def grouped_conv(x: Array, kernel: Array, num_groups: int) -> Array:
 
 
 def _block_diagonal(kernel: Array, num_groups: int) -> Array:
-  """A kernel [h, w, C / G, D] of groups as a dense one, [h, w, C, D]."""
+  """Converts a grouped kernel [h, w, C / G, D] to a dense one, [h, w, C, D]."""
   *size, channels, features = kernel.shape
   of_group = jnp.repeat(jnp.eye(num_groups), features // num_groups, axis=-1)
   full = kernel[:, :, None] * of_group[:, None].astype(kernel.dtype)

@@ -1,9 +1,9 @@
 """Lowerings of the three bilinear maps of `gan_jax.ops.convolution`.
 
-For each of conv, conv_transpose and kernel_gradient: lax's own form, for GPU
-and TPU, and forms for the CPU, of which the shapes choose one.
-docs/performance.md has the measurements behind each choice, and the forms that
-lost. Every form takes its two arrays and a `Geometry`.
+Each of conv, conv_transpose and kernel_gradient has lax's form, for GPU and
+TPU, and several forms for the CPU, chosen by shape. docs/performance.md has the
+measurements behind each choice, and the forms that were discarded. Every form
+takes its two arrays and a `Geometry`.
 """
 
 import math
@@ -28,21 +28,21 @@ from gan_jax.ops.geometry import (
 Form = Callable[[Array, Array, Geometry], Array]
 
 _DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
-# With fewer channels to sum over, or to sum for, a matrix product is all
-# memory traffic and the plain convolution wins.
+# With fewer input or output channels, a matrix product is bound by memory
+# traffic, and the plain convolution is faster.
 _FEW_CHANNELS = 16
-# From here on a product makes up for gathering its operands.
+# From here on a matrix product makes up for gathering its operands.
 _MANY_CHANNELS = 256
 _MANY_PIXELS = 2048
-# From here on a convolution keeps all cores busy by itself, and its operations
-# are no slower one after the other, in a call, than side by side with others.
+# From here on a convolution keeps all cores busy by itself, so that running its
+# operations one after the other, in a call, costs nothing.
 _MANY_PRODUCTS = 10**8
-# Up to here a kernel has more numbers than there are pixels for each of them.
+# Up to here reading the kernel takes longer than multiplying with it.
 _FEW_PIXELS = 64
 
 
 def lax_conv(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """A convolution as it is."""
+  """Computes a convolution with lax."""
   return lax.conv_general_dilated(
     x,
     kernel,
@@ -53,7 +53,7 @@ def lax_conv(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 def lax_conv_transpose(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """A convolution of the dilated input."""
+  """Computes a transposed convolution with lax, over the dilated input."""
   return lax.conv_transpose(
     x,
     kernel,
@@ -66,10 +66,10 @@ def lax_conv_transpose(x: Array, kernel: Array, geometry: Geometry) -> Array:
 def lax_kernel_gradient(
   x: Array, cotangent: Array, geometry: Geometry
 ) -> Array:
-  """Gradient of a convolution by its kernel, as lax's differentiation gives it.
+  """Computes a kernel gradient with lax, as its own differentiation does.
 
-  It is written out, since `jax.linear_transpose` would take the kernel for one
-  that is the same on every replica, whose gradients `jax.shard_map` sums.
+  It is written out because `jax.linear_transpose` would take the kernel for a
+  replicated one, whose gradients `jax.shard_map` sums.
   """
   out = cotangent.shape[1:3]
   if min(out) == 0:  # XLA has no such window
@@ -85,8 +85,9 @@ def lax_kernel_gradient(
       strict=True,
     )
   ]
-  # Transposed here, since XLA's CPU backend does it at the top of a program
-  # only, and runs other convolutions, in a loop or a call, many times slower.
+  # The transposes are explicit: XLA's CPU backend inserts them only at the top
+  # level of a program, and in a loop or a call the convolution would be many
+  # times slower without.
   kernel = lax.conv_general_dilated(
     x.transpose(3, 1, 2, 0),
     cotangent.transpose(1, 2, 0, 3),
@@ -99,12 +100,12 @@ def lax_kernel_gradient(
 
 
 def adjoint_kernel(kernel: Array) -> Array:
-  """Turned by 180 degrees, with the channels' roles exchanged."""
+  """Rotates a kernel by 180 degrees and swaps its channel axes."""
   return jnp.flip(kernel, (0, 1)).swapaxes(2, 3)
 
 
 def _of_kernel(form: Form) -> Callable[..., Array]:
-  """A form as a function of (x, kernel, geometry, adjoint)."""
+  """Wraps a form as a function of (x, kernel, geometry, adjoint)."""
 
   def apply(x, kernel, geometry, adjoint):
     return form(x, adjoint_kernel(kernel) if adjoint else kernel, geometry)
@@ -113,7 +114,7 @@ def _of_kernel(form: Form) -> Callable[..., Array]:
 
 
 def _to_kernel(form: Form) -> Callable[..., Array]:
-  """A kernel gradient's form, likewise."""
+  """Wraps a kernel gradient's form as (x, cotangent, geometry, adjoint)."""
 
   def apply(x, cotangent, geometry, adjoint):
     kernel = form(x, cotangent, geometry)
@@ -130,7 +131,7 @@ default_kernel_gradient = _to_kernel(lax_kernel_gradient)
 def cpu_conv(
   x: Array, kernel: Array, geometry: Geometry, adjoint: bool
 ) -> Array:
-  """A convolution in the form for its shapes."""
+  """Computes a convolution in the form for its shapes."""
   shape = _shape(kernel, adjoint)
   num_pixels = len(x) * math.prod(output_size(x.shape[1:3], geometry))
   form = _of_kernel(conv_form(x.shape, shape, geometry))
@@ -142,7 +143,7 @@ def cpu_conv(
 def cpu_conv_transpose(
   x: Array, kernel: Array, geometry: Geometry, adjoint: bool
 ) -> Array:
-  """A transposed convolution in the form for its shapes."""
+  """Computes a transposed convolution in the form for its shapes."""
   shape = _shape(kernel, adjoint)
   num_pixels = math.prod(x.shape[:3])
   form = _of_kernel(conv_transpose_form(x.shape, shape, geometry))
@@ -154,7 +155,7 @@ def cpu_conv_transpose(
 def cpu_kernel_gradient(
   x: Array, cotangent: Array, geometry: Geometry, adjoint: bool
 ) -> Array:
-  """A kernel's gradient in the form for its shapes."""
+  """Computes a kernel gradient in the form for its shapes."""
   shape = (*geometry.sizes, x.shape[3], cotangent.shape[3])
   num_pixels = math.prod(cotangent.shape[:3])
   form = _to_kernel(kernel_gradient_form(x.shape, cotangent.shape, geometry))
@@ -164,13 +165,13 @@ def cpu_kernel_gradient(
 
 
 def _run(form, a, b, geometry, adjoint, num_pixels, kernel) -> Array:
-  """Applies a form, as a call of its own if it has much work.
+  """Applies a form, inside a call if it has much work.
 
   Args:
-    form: of (a, b, geometry, adjoint).
+    form: a function of (a, b, geometry, adjoint).
     a, b, geometry, adjoint: its arguments.
-    num_pixels: each of which is multiplied with the kernel.
-    kernel: its shape.
+    num_pixels: the number of pixels that are multiplied with the kernel.
+    kernel: the kernel's shape.
   """
 
   def apply(a, b):
@@ -195,7 +196,7 @@ def _few_pixels(num_pixels: int, kernel: Sequence[int]) -> bool:
 
 
 def conv_form(x: Sequence[int], kernel: Sequence[int], geometry) -> Form:
-  """The form for arrays of these shapes."""
+  """Chooses a convolution's form by its arrays' shapes."""
   batch, *size, channels = x
   features = kernel[3]
   out = output_size(size, geometry)
@@ -211,7 +212,7 @@ def conv_form(x: Sequence[int], kernel: Sequence[int], geometry) -> Form:
 def conv_transpose_form(
   x: Sequence[int], kernel: Sequence[int], geometry
 ) -> Form:
-  """The form for arrays of these shapes; none dilates the input."""
+  """Chooses a transposed convolution's form; none dilates the input."""
   batch, *size, channels = x
   if filters.conv_transpose_pays(batch, size, channels, kernel[3], geometry):
     return winograd.conv_transpose
@@ -222,7 +223,7 @@ def conv_transpose_form(
 def kernel_gradient_form(
   x: Sequence[int], cotangent: Sequence[int], geometry
 ) -> Form:
-  """The form for arrays of these shapes."""
+  """Chooses a kernel gradient's form by its arrays' shapes."""
   batch, *out, features = cotangent
   channels = x[3]
   if filters.kernel_gradient_pays(batch, out, channels, features, geometry):
@@ -238,9 +239,9 @@ def kernel_gradient_form(
 def _large(
   num_pixels: int, channels: int, features: int, geometry: Geometry
 ) -> bool:
-  """Returns whether moving each tap's products takes longer than making them.
+  """Returns whether moving each tap's products takes longer than their sums.
 
-  With many pixels and not so many channels.
+  This is so with many pixels and a moderate number of channels.
   """
   fits = min(channels, features) >= _FEW_CHANNELS and channels < _MANY_CHANNELS
   return (
@@ -249,7 +250,7 @@ def _large(
 
 
 def patches(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """A convolution as one matrix product of all windows with the kernel."""
+  """Computes a convolution as one product of all windows and the kernel."""
   out = output_size(x.shape[1:3], geometry)
   windows = _windows(x, geometry)
   windows = windows.reshape(x.shape[0] * math.prod(out), -1)
@@ -270,16 +271,17 @@ def _windows(x: Array, geometry: Geometry) -> Array:
   )
   pixels = rows[:, None, :, None] * width + columns[None, :, None, :]
   padded = padded.reshape(batch, height * width, channels)
-  # One gather: XLA's CPU backend is many times slower at concatenating slices.
+  # XLA's CPU backend is many times faster at one gather than at concatenating
+  # slices.
   return padded.at[:, pixels.reshape(-1)].get(mode='promise_in_bounds')
 
 
 def tap_conv(
   x: Array, kernel: Array, geometry: Geometry, adjoint: bool
 ) -> Array:
-  """A convolution as a matrix product for each tap, all in one batch.
+  """Computes a convolution as a batch of matrix products, one per tap.
 
-  The kernel is read where it lies, in either orientation.
+  The kernel is read in place, in either orientation.
   """
   out = output_size(x.shape[1:3], geometry)
   y = _tap_products(_seen(x, geometry), kernel, adjoint).sum(axis=0)
@@ -289,7 +291,7 @@ def tap_conv(
 def tap_conv_transpose(
   x: Array, kernel: Array, geometry: Geometry, adjoint: bool
 ) -> Array:
-  """A transposed convolution likewise; shifted sums follow."""
+  """Computes a transposed one as products per tap, then shifted sums."""
   num_taps = math.prod(geometry.sizes)
   pixels = x.reshape(-1, x.shape[3])
   pixels = jnp.broadcast_to(pixels, (num_taps, *pixels.shape))
@@ -302,7 +304,7 @@ def tap_conv_transpose(
 def tap_kernel_gradient(
   x: Array, cotangent: Array, geometry: Geometry, adjoint: bool
 ) -> Array:
-  """A kernel's gradient likewise, written where it is to lie."""
+  """Computes a kernel gradient as products per tap, written in place."""
   seen = _seen(x, geometry)
   made = cotangent.reshape(-1, cotangent.shape[3])
   made = jnp.broadcast_to(made, (len(seen), *made.shape))
@@ -312,7 +314,7 @@ def tap_kernel_gradient(
 
 
 def _seen(x: Array, geometry: Geometry) -> Array:
-  """The pixels that each tap sees, [taps, B * pixels, C]."""
+  """Gathers the pixels that each tap sees, [taps, B * pixels, C]."""
   num_taps = math.prod(geometry.sizes)
   windows = _windows(x, geometry)
   windows = windows.reshape(-1, num_taps, x.shape[3])
@@ -320,7 +322,7 @@ def _seen(x: Array, geometry: Geometry) -> Array:
 
 
 def _tap_products(x: Array, kernel: Array, adjoint: bool) -> Array:
-  """Each tap's own pixels [taps, P, C] times its matrix: [taps, P, D]."""
+  """Multiplies each tap's pixels [taps, P, C] by its matrix: [taps, P, D]."""
   matrices = kernel.reshape(-1, *kernel.shape[2:])
   if not adjoint:
     return _batched(x, matrices, contracting=(2, 1))
@@ -328,7 +330,7 @@ def _tap_products(x: Array, kernel: Array, adjoint: bool) -> Array:
 
 
 def _batched(a: Array, b: Array, contracting: tuple[int, int]) -> Array:
-  """Products of two batches of matrices, in float32 at least."""
+  """Multiplies two batches of matrices, in float32 at least."""
   return lax.dot_general(
     a,
     b,
@@ -338,9 +340,9 @@ def _batched(a: Array, b: Array, contracting: tuple[int, int]) -> Array:
 
 
 def taps(x: Array, cotangent: Array, geometry: Geometry) -> Array:
-  """A kernel's gradient as one matrix product for each tap.
+  """Computes a kernel gradient as one matrix product per tap.
 
-  It is of the pixels that the tap sees and those that it helps to make.
+  The product is of the pixels that the tap sees and the outputs' cotangents.
   """
   padded = pad(x, geometry.pads)
   (row_step, column_step) = geometry.strides
@@ -360,7 +362,7 @@ def taps(x: Array, cotangent: Array, geometry: Geometry) -> Array:
 
 
 def by_phases(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """A transposed convolution, a stride-1 convolution for each phase."""
+  """Computes a transposed convolution as one at stride 1 per phase."""
 
   def make_phase(pairs, length):
     if not all(pairs):  # a stride larger than the kernel
@@ -377,9 +379,10 @@ def by_phases(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 def product_and_sum(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """A transposed convolution, every tap of every pixel in one matrix product.
+  """Computes a transposed convolution as one matrix product, then shifted sums.
 
-  Shifted sums follow. At stride 1 it is a convolution too, of the same padding.
+  The product is of all pixels and all taps. At stride 1 it is also a
+  convolution, with the same padding.
   """
   *sizes, channels, features = kernel.shape
   weights = kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
@@ -389,7 +392,7 @@ def product_and_sum(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 def _shifted_sums(products: Array, x: Array, geometry: Geometry) -> Array:
-  """Adds up a transposed convolution's products [B, H, W, h, w, D]."""
+  """Sums a transposed convolution's products [B, H, W, h, w, D]."""
   features = products.shape[-1]
 
   def make_phase(pairs, length):
@@ -409,7 +412,7 @@ def _shifted_sums(products: Array, x: Array, geometry: Geometry) -> Array:
 
 
 def _matmul(a: Array, b: Array) -> Array:
-  """A product of matrices, in float32 at least."""
+  """Multiplies matrices, in float32 at least."""
   wide = jnp.promote_types(a.dtype, jnp.float32)
   return jnp.matmul(a, b, preferred_element_type=wide)
 
@@ -417,13 +420,13 @@ def _matmul(a: Array, b: Array) -> Array:
 def _transposed(
   x: Array, geometry: Geometry, make_phase: Callable[..., Array]
 ) -> Array:
-  """Makes a transposed convolution's output from its phases.
+  """Assembles a transposed convolution's output from its phases.
 
-  make_phase((rows, columns), (height, width)) returns one phase of that many
-  pixels from the (tap, shift) pairs of its rows and of its columns.
+  make_phase((rows, columns), (height, width)) returns one phase of that size
+  from the (tap, shift) pairs of its rows and columns.
   """
   out = transposed_output_size(x.shape[1:3], geometry)
-  # Pixels per phase; where they are not equally many, one is cropped at last.
+  # Pixels per phase; where phases differ in size, the last pixel is cropped.
   height, width = (
     -(-n // stride) for n, stride in zip(out, geometry.strides, strict=True)
   )

@@ -1,22 +1,22 @@
-"""Convolutions by minimal filtering: fewer products, more sums.
+"""Winograd convolutions by minimal filtering: fewer products, more sums.
 
 Two neighbouring outputs of a filter with three taps need six products; with
 sums before and after, four are enough (Winograd 1980; for convolutional
 networks Lavin and Gray 2015, https://arxiv.org/abs/1509.09308), and three
 instead of four for two taps. Over both axes the savings multiply: 16 of 36
-products for a 3x3 kernel. A strided or larger filter is taken apart into
-filters of at most three taps: 49 of 100 for a 5x5 kernel at stride 2, and the
+products for a 3x3 kernel. A strided or larger filter is split into filters of
+at most three taps: 49 of 100 products for a 5x5 kernel at stride 2, and the
 same for a transposed one.
 
-The images are cut into tiles that make 2x2 outputs. Each product of a filter is
-then one product of matrices, [tiles, C] times [C, D]. All weights are 0, ±1 and
-±1/2, so that errors stay at the rounding of a tile's largest terms. A value
-that is not finite spoils its whole tile.
+The images are cut into tiles of 2x2 outputs. Each product of a filter is then
+one matrix product, [tiles, C] times [C, D]. All weights are 0, ±1 and ±1/2, so
+errors stay at the rounding of a tile's largest terms. A value that is not
+finite spoils its whole tile.
 
-The sums of all products are made by one operation, and their products by
-another: XLA compiles each operation of a program to code of its own, so that
-operations for each product would take many times longer to compile. What is
-made of many images is made of some at a time, in the processor's cache.
+One operation computes all sums and another all products: XLA compiles each
+operation of a program separately, so operations for each product would take
+many times longer to compile. Large batches are processed in parts that fit into
+the processor's cache.
 
 Every function takes its two arrays and a `Geometry`, as in
 `gan_jax.ops.lowerings`.
@@ -53,7 +53,7 @@ from gan_jax.ops.geometry import (
   transposed_output_size,
 )
 
-# What a term is a sum of: places along an axis, and their weights.
+# The summands of a term: places along an axis, and their weights.
 Summands = Iterable[tuple[int, float]]
 
 
@@ -65,7 +65,7 @@ class _Sums(NamedTuple):
 
 
 def _sums(groups: Iterable[Iterable[Summands]]) -> _Sums:
-  """Sums of which the shorter ones are filled up with weights of 0."""
+  """Converts sums to arrays; shorter ones are padded with weights of 0."""
   groups = [[[x for x in sum_ if x[1]] for sum_ in group] for group in groups]
   length = max(len(sum_) for group in groups for sum_ in group)
   filled = np.array([
@@ -81,27 +81,27 @@ def _of_terms(terms: Class, summands: Callable[[Term], Summands]) -> _Sums:
 
 
 def _pixels(term: Term) -> Summands:
-  """The pixels that a term sees of the first tile."""
+  """Returns the pixels of the first tile that a term sees."""
   f = term.filter
   return ((f.start + f.step * k, w) for k, w in enumerate(term.product.pixels))
 
 
 def _outputs(term: Term) -> Summands:
-  """The outputs that it goes to."""
+  """Returns the outputs to which a term contributes."""
   return enumerate(term.product.outputs)
 
 
 def _taps(term: Term) -> Summands:
-  """The taps that it is of."""
+  """Returns the taps of which a term is a product."""
   return zip(term.filter.taps, term.product.taps, strict=True)
 
 
 def _gather(x: Array, sums: _Sums) -> Array:
-  """Weighted sums of the rows of an array, in one operation.
+  """Computes weighted sums of the rows of an array, in one operation.
 
   Args:
     x: [rows, ...].
-    sums: their index [summands, *shape]; the weights may have axes of 1.
+    sums: the sums, of index [summands, *shape]; weights may have axes of 1.
 
   Returns:
     [*shape, ...].
@@ -115,7 +115,7 @@ def _gather(x: Array, sums: _Sums) -> Array:
 
 
 def _gather_both(x: Array, rows: _Sums, columns: _Sums) -> Array:
-  """Weighted sums along both of the first axes: [G, H, m, n, ...].
+  """Computes weighted sums along both of the first axes: [G, H, m, n, ...].
 
   Args:
     x: [height, width, ...].
@@ -143,13 +143,13 @@ class _Tiles(NamedTuple):
     columns: Class,
     summands: Callable[[Term], Summands],
   ) -> Array:
-    """Weighted sums of the pixels of each tile.
+    """Computes weighted sums of the pixels of each tile.
 
     Args:
       x: images [B, H, W, C].
       rows: G groups of m terms.
       columns: H groups of n terms.
-      summands: what a term takes of the first tile.
+      summands: maps a term to its summands in the first tile.
 
     Returns:
       [G, H, B * tiles, m * n * C].
@@ -172,8 +172,8 @@ class _Tiles(NamedTuple):
       * weights[1][None, :, None, :, None, None, None, None, :]
     )
     sums = _Sums(*(a.reshape(-1, *a.shape[2:]) for a in (index, weight)))
-    # A call, or XLA would make the sums as an array of m * n * C features, each
-    # of whose elements has to find out what it is of, in ten times the time.
+    # Without a call, XLA would fuse the sums into one array of m * n * C
+    # features and compute each element's index, which takes ten times as long.
     y = as_call(lambda x: _gather(x, sums))(x.reshape(-1, x.shape[3]))
     return y.reshape(*y.shape[:2], math.prod(y.shape[2:5]), -1)
 
@@ -181,7 +181,7 @@ class _Tiles(NamedTuple):
 def _cut(
   size: Sequence[int], axes: Sequence[list[Filter]], counts: Sequence[int]
 ) -> _Tiles:
-  """Images of that size in tiles of 2x2 outputs."""
+  """Cuts images of a size into tiles of 2x2 outputs."""
   pads = []
   for n, filters, count in zip(size, axes, counts, strict=True):
     low = min(f.start for f in filters)
@@ -208,13 +208,13 @@ def _weights(
 
 
 def _products(a: Array, b: Array, contracting: tuple[int, int]) -> Array:
-  """Products of matrices [G, H, ., .] over the axes `contracting`."""
+  """Multiplies matrices [G, H, ., .] over the axes `contracting`."""
   axes = ((contracting[0],), (contracting[1],))
   return lax.dot_general(a, b, (axes, ((0, 1), (0, 1))))
 
 
 def _sum(terms: Iterable[tuple[float, Array]]) -> Array | None:
-  """Computes the sum of weight times array; None of none."""
+  """Sums weight times array; returns None if there is nothing to sum."""
   total = None
   for weight, x in terms:
     if weight:
@@ -226,19 +226,19 @@ def _sum(terms: Iterable[tuple[float, Array]]) -> Array | None:
   return total
 
 
-# What is made of some images at a time: half of a processor's last cache. And
-# the rows of a product, with which a matrix of weights is worth its reading.
+# The size of a part's intermediate arrays: half of a processor's last cache.
+# And the number of rows from which on reading a product's weights pays.
 _CACHE_BYTES = 24 * 2**20
 _MANY_ROWS = 1024
 
 
 def _at_once(batch: int, tiles: int, numbers: int) -> int:
-  """Returns the number of images to work on at a time, a divisor of the batch.
+  """Returns the number of images to process at once, a divisor of the batch.
 
   Args:
     batch: the number of images.
-    tiles: of an image.
-    numbers: what is made of a tile.
+    tiles: the tiles per image.
+    numbers: the intermediate numbers per tile.
   """
   fit = _CACHE_BYTES // (4 * numbers * tiles)
   most = min(batch, max(fit, -(-_MANY_ROWS // tiles)))
@@ -252,17 +252,17 @@ def _in_parts(
   cut: _Tiles,
   numbers: int,
 ) -> Array:
-  """The outputs of some images at a time.
+  """Computes the outputs in parts of some images.
 
   Args:
-    multiply: makes the products of images.
-    assemble: makes outputs of the products.
+    multiply: computes the products of images.
+    assemble: computes outputs from the products.
     x: all images.
     cut: their tiles.
-    numbers: what is made of a tile; see `_at_once`.
+    numbers: the intermediate numbers per tile; see `_at_once`.
   """
-  # A call: as one operation with the loop's, which puts the outputs in their
-  # place, it would run on one core.
+  # Without a call it would be fused with the loop's update, which runs on one
+  # core.
   assemble = as_call(assemble)
   num = _at_once(len(x), math.prod(cut.counts), numbers)
   if num == len(x):
@@ -278,13 +278,13 @@ def _wide(*arrays: Array) -> list[Array]:
 
 
 def conv(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """`lowerings.lax_conv`."""
+  """Computes the same as `lowerings.lax_conv`."""
   dtype, (x, kernel) = x.dtype, _wide(x, kernel)
   features = kernel.shape[3]
   out = output_size(x.shape[1:3], geometry)
   axes = conv_axes(geometry)
   cut = _cut(x.shape[1:3], axes, [-(-n // 2) for n in out])
-  # Products that go to the same outputs are one, of longer rows.
+  # Products for the same outputs are joined into one with longer rows.
   classes = (
     classes_of(filters, lambda t: t.product.outputs) for filters in axes
   )
@@ -324,13 +324,13 @@ def conv(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 def conv_transpose(x: Array, kernel: Array, geometry: Geometry) -> Array:
-  """`lowerings.lax_conv_transpose`."""
+  """Computes the same as `lowerings.lax_conv_transpose`."""
   dtype, (x, kernel) = x.dtype, _wide(x, kernel)
   channels = kernel.shape[2]
   out = transposed_output_size(x.shape[1:3], geometry)
   axes = transposed_axes(geometry)
   cut = _cut(x.shape[1:3], axes, transposed_tiles(x.shape[1:3], geometry))
-  # Products of the same pixels are one, of wider weights.
+  # Products of the same pixels are joined into one with wider weights.
   classes = (
     classes_of(filters, lambda t: (t.filter.start, t.product.pixels))
     for filters in axes
@@ -394,7 +394,7 @@ def conv_transpose(x: Array, kernel: Array, geometry: Geometry) -> Array:
 
 
 def kernel_gradient(x: Array, cotangent: Array, geometry: Geometry) -> Array:
-  """`lowerings.lax_kernel_gradient`."""
+  """Computes the same as `lowerings.lax_kernel_gradient`."""
   dtype, (x, cotangent) = x.dtype, _wide(x, cotangent)
   channels, features = x.shape[3], cotangent.shape[3]
   out = cotangent.shape[1:3]

@@ -46,11 +46,20 @@ def read_insights(folder: pathlib.Path) -> dict[str, Any]:
   return insights
 
 
-def data_std(insights: Mapping[str, Any]) -> float | None:
-  """The data's deviation, with which the samples' is compared, if known."""
-  data = insights.get('data')
-  std = data.get('std') if isinstance(data, dict) else None
-  return std if isinstance(std, float) else None
+def data_std(
+  insights: Mapping[str, Any], data: Mapping[str, Any]
+) -> float | None:
+  """The data's deviation, with which the samples' is compared, if known.
+
+  Args:
+    insights: what `read_insights` returned: of validation images.
+    data: data.json, which has that of training images; runs of 0.1.0 lack it.
+  """
+  held_out = insights.get('data')
+  for found in (held_out if isinstance(held_out, dict) else {}, data):
+    if isinstance(found.get('std'), float):
+      return found['std']
+  return None
 
 
 def closer_look(

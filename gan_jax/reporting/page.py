@@ -28,6 +28,7 @@ class Run(NamedTuple):
   missing: str = 'they were not asked for'  # why there are no insights
   panels: Sequence[Panel] = ()  # of its system
   d_may_win: bool = False  # see `System`
+  divergence: str | None = None  # what ended the run, if that did
 
 
 def write_report(run: Run, output: pathlib.Path) -> None:
@@ -38,7 +39,7 @@ def write_report(run: Run, output: pathlib.Path) -> None:
   """
   folder = run.path / 'report'
   insights = read_insights(folder)
-  std = data_std(insights)
+  std = data_std(insights, run.data)
   parts = [
     html.section('summary', 'Summary', _summary(run)),
     html.section('numbers', 'Final numbers', *_numbers(run)),
@@ -69,7 +70,7 @@ def write_comparison(runs: Sequence[Run], output: pathlib.Path) -> None:
   states = [
     html.join(
       element('h3', run.name),
-      *_health(run, data_std(read_insights(run.path / 'report'))),
+      *_health(run, data_std(read_insights(run.path / 'report'), run.data)),
     )
     for run in runs
   ]
@@ -134,21 +135,23 @@ def _summary(run: Run) -> Html:
 
 
 def _health(run: Run, std: float | None) -> list[Html]:
+  facts = health.Facts(std, run.d_may_win, run.config, run.data, run.divergence)
+  findings = health.examine(run.reports, facts)
+  if findings:
+    return [element('p', x.sentence, class_='finding') for x in findings]
   number = len(run.reports)
   if number < health.LASTING:
     said = f'Too few reports to tell: {number}, of {health.LASTING} or more.'
     return [element('p', said, class_='faint')]
-  findings = health.examine(run.reports, data_std=std, d_may_win=run.d_may_win)
-  if findings:
-    return [element('p', x.sentence, class_='finding') for x in findings]
-  seen, unseen = map(' and '.join, health.looked_at(run.reports))
+  seen, unseen = map('; '.join, health.looked_at(run.reports, facts))
   said = (
-    f'Nothing is wrong with {seen}, as far as {number} reports show.'
+    f'No fault found by these checks, of the later half of {number} reports: '
+    f'{seen}. They do not see what the samples look like.'
     if seen
     else 'There is nothing to tell by.'
   )
   if unseen:
-    said += f' Not in the reports: {unseen}.'
+    said += f' Not known: {unseen}.'
   return [element('p', said, class_='fine' if seen else 'faint')]
 
 

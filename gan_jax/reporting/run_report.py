@@ -25,6 +25,7 @@ def read_run(directory: RunDirectory) -> page.Run:
       report yet.
   """
   _, config, _, system = restore.open_system(directory.path)
+  record = directory.record()
   return page.Run(
     name=directory.path.resolve().name,
     path=directory.path,
@@ -32,10 +33,11 @@ def read_run(directory: RunDirectory) -> page.Run:
     data=directory.read_data(),
     sessions=directory.sessions(),
     reports=read_reports(directory),
-    hashes=directory.record().hashes,
+    hashes=record.hashes,
     result=directory.read_result() if directory.result.exists() else None,
     panels=system.panels,
     d_may_win=system.d_may_win,
+    divergence=record.divergence,
   )
 
 

@@ -1,1 +1,1 @@
-"""Run directories: what is in one, and how it is opened."""
+"""Run directories: their files, and how to open them."""

@@ -1,9 +1,9 @@
-"""Checkpoints through orbax, each with a sha256 of our own beside it.
+"""Checkpoints, written by orbax and verified by a sha256 of the state.
 
-Orbax restores a data file with a flipped bit without a word, and casts a wrong
-dtype silently; the hash notices both, and restoring falls back to the newest
-checkpoint that is whole. Each field of the state is a folder of its own, and
-can be restored alone.
+Orbax silently restores a data file with a flipped bit, and silently casts a
+wrong dtype. The hash detects both, and restoring falls back to the newest
+intact checkpoint. Each field of the state has its own folder, and can be
+restored alone.
 """
 
 import copy
@@ -36,7 +36,7 @@ from gan_jax.systems.state import TrainState
 
 
 class _Best:
-  """Orbax's policy for one checkpoint that is kept beside the latest."""
+  """Orbax preservation policy that keeps the best checkpoint."""
 
   step: int
 
@@ -46,24 +46,24 @@ class _Best:
 
 
 def best_step(values: Mapping[int, float], name: str) -> int:
-  """The step with the best value, the latest of those.
+  """Returns the step with the best value, the latest one if several tie.
 
   Args:
-    values: one or more, by step.
-    name: what they are of, such as 'validation_fid'.
+    values: the metric's values by step; not empty.
+    name: the metric's name, such as 'validation_fid'.
   """
   sign = 1 if lower_is_better(name) else -1
   return min(values, key=lambda step: (sign * values[step], -step))
 
 
 class Checkpoints:
-  """The checkpoints of one run.
+  """Checkpoints of one run.
 
   Args:
-    directory: their folder; made when the first one is saved.
-    keep: how many of the latest to keep when saving.
-    initial: makes the state at step 0, for leaves that older versions had not;
-      None: such checkpoints cannot be restored.
+    directory: their folder, created by the first save.
+    keep: number of recent checkpoints to keep when saving.
+    initial: returns the state at step 0, for leaves that older versions lack;
+      None: checkpoints without such leaves cannot be restored.
   """
 
   def __init__(
@@ -73,13 +73,13 @@ class Checkpoints:
     keep: int = 1,
     initial: Callable[[], TrainState] | None = None,
   ):
-    self._directory = directory.absolute()  # orbax wants it so
+    self._directory = directory.absolute()  # orbax requires it
     self._keep, self._best = keep, _Best()
     self._initial = initial
     self._writer = self._response = None
 
   def steps(self) -> list[int]:
-    """The steps of the committed checkpoints, in order."""
+    """Lists the steps of the committed checkpoints, in order."""
     if not self._directory.is_dir():
       return []
     return sorted(
@@ -97,15 +97,15 @@ class Checkpoints:
     progress: dict[str, Any],
     best: int | None = None,
   ) -> None:
-    """Starts to save; returns when the state may be donated again.
+    """Starts an asynchronous save; returns when the state may be donated.
 
-    Where several processes train together, all call this, and the first writes.
+    With several processes, all call this, and the first one writes.
 
     Args:
-      state: what to save.
-      progress: JSON values to save beside it.
-      best: the step of a checkpoint that is kept beside the latest; the first
-        process's counts.
+      state: the state to save.
+      progress: JSON values to save with it.
+      best: the step of the best checkpoint, to be kept in addition to recent
+        ones; the first process's value is used.
     """
     self._best.step = int(hosts.from_first(-1 if best is None else best))
     parts = part_fingerprints(jax.device_get(state))
@@ -114,8 +114,8 @@ class Checkpoints:
     self.wait()
     if int(state.step) in self.steps():
       raise InputError(
-        f'{self.path(int(state.step))} is there already; choose another '
-        'folder, or remove it'
+        f'{self.path(int(state.step))} already exists; choose another folder, '
+        'or remove it'
       )
     with os_errors.at(self._directory):
       if self._writer is None:
@@ -137,7 +137,7 @@ class Checkpoints:
   def _open_writer(self) -> ocp.training.Checkpointer:
     policies = ocp.training.preservation_policies
     context = ocp.Context()
-    if hosts.several():  # orbax would let each process write a part
+    if hosts.several():  # by default each process would write a part
       context.array.saving.use_replica_parallel = False
       context.array.saving.array_metadata_store = None
     return ocp.training.Checkpointer(
@@ -150,7 +150,7 @@ class Checkpoints:
     )
 
   def wait(self) -> None:
-    """Waits until what was saved is committed.
+    """Waits until the last save is committed.
 
     Raises:
       OSError: it could not be written, e.g. to a full disk.
@@ -161,7 +161,7 @@ class Checkpoints:
         response.result()  # also ends orbax's thread and event loop
 
   def close(self) -> None:
-    """Waits as `wait` does, and lets go of orbax's own threads."""
+    """Waits like `wait`, and ends orbax's threads."""
     try:
       self.wait()
     finally:
@@ -171,18 +171,18 @@ class Checkpoints:
           writer.close()
 
   def restore(self, step: int, template: TrainState) -> Restored:
-    """One checkpoint, checked.
+    """Restores and verifies one checkpoint.
 
     Args:
-      step: which.
-      template: a state of the right structure, shapes, dtypes and placement
-        (values are not read; `jax.ShapeDtypeStruct` with sharding will do).
-        A player or `extra` that is None is neither read nor checked.
+      step: the checkpoint's step.
+      template: a state with the expected structure, shapes, dtypes and
+        placement, such as `jax.ShapeDtypeStruct`s with sharding. A player or
+        `extra` that is None is neither read nor checked.
 
     Raises:
       Damaged: its hash is wrong, or its bytes cannot be decoded.
-      OtherStructure: it is not of the template's structure.
-      OSError: it cannot be read, three times in a row.
+      OtherStructure: its structure differs from the template's.
+      OSError: reading it failed three times in a row.
     """
     path = self.path(step)
     return patiently(
@@ -192,15 +192,15 @@ class Checkpoints:
   def restore_latest(
     self, template: TrainState, report: Callable[[str], None]
   ) -> Restored | None:
-    """The newest whole checkpoint; None if none was ever saved.
+    """Restores the newest intact checkpoint; None if there are none.
 
     Args:
-      template: as for `restore`.
-      report: called with a line for each damaged checkpoint passed over.
+      template: see `restore`.
+      report: called with a message for each damaged checkpoint it skips.
 
     Raises:
       Damaged: there are checkpoints, and all of them are damaged.
-      OtherStructure: the newest that is not damaged is of another structure.
+      OtherStructure: the newest undamaged one has another structure.
       OSError: it cannot be read.
     """
     steps = self.steps()
@@ -211,13 +211,13 @@ class Checkpoints:
         report(f'warning: {error}; falling back to the one before')
     if steps:
       raise Damaged(
-        f'every checkpoint in {self._directory} is damaged; bring a whole one '
-        'back, or train anew in another --workdir'
+        f'every checkpoint in {self._directory} is damaged; restore an intact '
+        'one from a backup, or start again in another --workdir'
       )
     return None
 
   def set_aside(self, after: int) -> None:
-    """Moves checkpoints later than `after`, the damaged ones, away."""
+    """Moves the checkpoints after step `after`, which are damaged, away."""
     for step in self.steps():
       if step > after:
         folder = self._directory.with_name('damaged_checkpoints')
@@ -229,7 +229,7 @@ class Checkpoints:
 
 
 def abstract(state: Any, sharding: jax.sharding.Sharding) -> Any:
-  """A template for `restore`: shapes and dtypes on the given devices."""
+  """Returns a template for `restore`: shapes and dtypes with a sharding."""
   return jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), state
   )

@@ -1,4 +1,4 @@
-"""A config from wherever it is: a config file, a config.json, or a run."""
+"""Loading of configs from a config file, a config.json or a run."""
 
 import json
 
@@ -13,14 +13,14 @@ from gan_jax.systems import complete
 
 
 def load_config(spec: str) -> ConfigDict:
-  """The whole config that a text names.
+  """Loads a complete config.
 
   Args:
-    spec: 'path/to/file.py:arg', the path of a run directory, or that of a
-      config.json, alone or in its run directory.
+    spec: 'path/to/file.py:arg', the path of a run directory, or the path of a
+      config.json, inside or outside a run directory.
 
   Raises:
-    InputError: there is no such thing, or it is none.
+    InputError: the file does not exist, or is not a valid config.
   """
   path = expand(spec)
   if path.is_dir():
@@ -40,5 +40,5 @@ def load_config(spec: str) -> ConfigDict:
   except ValueError as error:
     raise InputError(f'{path} is not valid JSON: {error}') from error
   if not isinstance(values, dict):
-    raise InputError(f'{path} is not the file that a run writes')
+    raise InputError(f'{path} is not a config.json that a run wrote')
   return formats.read_config(values, path)

@@ -1,17 +1,18 @@
-"""A run's directory: its lock, its config, and what it may continue with.
+"""Run directory: its lock, its files, and checks before a run continues.
 
-    config.json         the config, complete, and its format
-    init.json, .npz     what it started from, if from another run's parameters
+    config.json         the complete config, and its format
+    init.json, .npz     initial parameters, if taken from another run
     data.json           shapes and sha256 of the data, and of the kept labels
     environment.json    versions, devices and commit, once per start
-    metrics.jsonl       a line per report, and one per checkpoint with its hash
+    metrics.jsonl       a line per report, one per checkpoint with its hash,
+                        and one of a divergence
     tensorboard/        the same curves
     samples/            image grids from fixed noise
-    checkpoints/        by orbax
-    result.json         at the end
+    checkpoints/        written by orbax
+    result.json         the final scores, written at the end
 
-It is data: JSON, images and arrays, and nothing in it is ever executed. All
-names in it are relative, so it can be moved.
+It holds only data (JSON, images and arrays), and nothing in it is ever
+executed. All paths in it are relative, so it can be moved.
 """
 
 import contextlib
@@ -38,25 +39,26 @@ from gan_jax.runs.record import Record
 from gan_jax.systems import free_keys
 
 _LOCK = '.lock'
-# What a kill may have left of a run that is not one yet: see `define`.
+# Files that a kill may leave before the directory is a run's: see `define`.
 _BEFORE_CONFIG = (_LOCK, 'init.npz', 'init.json', 'data.json')
+_OPTIONAL = {'format', 'num_skipped', 'std'}  # in data.json
 _ABSENT = (
-  'every run writes it before its first step, so it was removed, or not copied '
-  'along: bring it back'
+  'every run writes it before its first step, so it was removed, or not '
+  'copied; restore it'
 )
-# What flock says where another process has the lock; all else means that the
-# file system has none.
+# flock's errors if another process has the lock; any other error means that the
+# file system has no locks.
 _LOCKED = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 
 
 class RunDirectory:
-  """The files of one run, by name."""
+  """Directory of one run, and its files by name."""
 
   def __init__(self, path: str | os.PathLike):
     if '://' in str(path):
       raise InputError(
         f'{path} is not a folder of this file system; mount the bucket, and '
-        'name the folder where it is'
+        'give the folder where it is mounted'
       )
     self.path = expand(path)
     self.config = self.path / 'config.json'
@@ -68,10 +70,10 @@ class RunDirectory:
     self.tensorboard = self.path / 'tensorboard'
     self.checkpoints = self.path / 'checkpoints'
     self.result = self.path / 'result.json'
-    self._edited = False  # config.json, before this start
+    self._edited = False  # whether config.json was, before this start
 
   def read_config(self) -> ConfigDict:
-    """The run's config; InputError if this is no run's directory."""
+    """Reads the run's config; raises InputError if this is not a run's."""
     return self._migrated(self._stored_config(), self.config)
 
   def _migrated(
@@ -83,7 +85,7 @@ class RunDirectory:
     return formats.read_config(values, source, self.version(), steps_per_epoch)
 
   def config_of(self, result: dict[str, Any]) -> ConfigDict:
-    """The config that result.json remembers."""
+    """Returns the config that result.json recorded."""
     return self._migrated(result['config'], self.result)
 
   def _stored_config(self) -> dict[str, Any]:
@@ -92,18 +94,18 @@ class RunDirectory:
     return self.read_json(self.config)
 
   def config_was_edited(self) -> bool:
-    """Tells whether config.json was changed since the last start wrote it."""
+    """Tells whether config.json was edited after the last start wrote it."""
     sessions = self.sessions()
     recorded = sessions[-1].get('config_sha256') if sessions else None
     return recorded is not None and recorded != sha256_of_file(self.config)
 
   def version(self) -> str:
-    """The version of gan_jax that wrote to it last."""
-    sessions = self.sessions()  # 0.1.0 did not write it down
+    """Returns the version of gan_jax that last wrote to it."""
+    sessions = self.sessions()  # 0.1.0 did not record its version
     return sessions[-1].get('gan_jax', '0.1.0') if sessions else '(unknown)'
 
   def read_json(self, path: pathlib.Path) -> dict[str, Any]:
-    """A JSON object; InputError if the file is absent or holds none."""
+    """Reads a JSON object; raises InputError if the file has none."""
     try:
       value = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -115,9 +117,10 @@ class RunDirectory:
     return value
 
   def read_data(self) -> dict[str, Any]:
-    """data.json: {'spec': the data's spec as a dict, 'sha256': hashes}.
+    """Reads data.json: {'spec': the data's spec as a dict, 'sha256': hashes}.
 
-    And 'num_skipped', where files were.
+    If files were skipped, it also has 'num_skipped', and for a G that draws
+    samples 'std', the deviation of the training images.
     """
     return formats.read_data(
       self._stored_data(), self._stored_config(), self.data, self.version()
@@ -125,14 +128,14 @@ class RunDirectory:
 
   def _stored_data(self) -> dict[str, Any]:
     data = self.read_json(self.data)
-    good = data.keys() - {'format', 'num_skipped'} == {'spec', 'sha256'}
+    good = data.keys() - _OPTIONAL == {'spec', 'sha256'}
     good = good and all(isinstance(data[x], dict) for x in ('spec', 'sha256'))
     if not good:
       raise InputError(f'{self.data} is not the file that a run writes')
     return data
 
   def lines(self) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl, epochs as this version counts them."""
+    """Reads metrics.jsonl; converts epochs to this version's count."""
     lines = list(read_lines(self.metrics))
     if not self.data.is_file():
       return lines
@@ -143,7 +146,7 @@ class RunDirectory:
     return lines
 
   def read_result(self) -> dict[str, Any]:
-    """result.json; InputError if the run has none that is whole."""
+    """Reads result.json; raises InputError if it is absent or incomplete."""
     if not self.result.exists():
       raise InputError(
         f'{self.path} has no {self.result.name}; the run is not finished'
@@ -153,17 +156,17 @@ class RunDirectory:
     if not all(isinstance(result.get(k), kind) for k, kind in kinds.items()):
       raise InputError(
         f'{self.result} is not the file that a run writes; remove it, and the '
-        'same training command writes it anew'
+        'same training command writes it again'
       )
     formats.format_of(result['config'], self.result, self.version())
     return result
 
   @contextlib.contextmanager
   def locked(self) -> Iterator[None]:
-    """Makes the directory if need be and keeps other processes from writing.
+    """Creates the directory if needed, and locks it against other processes.
 
     Raises:
-      InputError: it cannot be written, is not a run's, or is in use.
+      InputError: it is not writable, is not a run's, or is in use.
     """
     try:
       self.path.mkdir(parents=True, exist_ok=True)
@@ -201,21 +204,21 @@ class RunDirectory:
       yield
 
   def owner(self) -> str:
-    """A word that only the process that has it `locked` knew before; or ''.
+    """Reads the random token of the process that has it `locked`; '' if none.
 
-    So processes know whether they see the same directory.
+    Processes compare it to check that they see the same directory.
     """
     path = self.path / _LOCK
     return path.read_text() if path.exists() else ''
 
   def check_folders(self) -> None:
-    """Raises InputError if a file stands where a run keeps a folder."""
+    """Raises InputError if one of the run's folders is a file."""
     for folder in (self.samples, self.checkpoints, self.tensorboard):
       if folder.exists() and not folder.is_dir():
         raise InputError(f'{folder} is a file, not a folder; move it away')
 
   def check(self, config: ConfigDict, data: dict[str, Any]) -> None:
-    """Raises InputError if this is a run of another config or other data."""
+    """Raises InputError if this is a run with another config or other data."""
     if not self.config.exists():
       return
     changed = cfg.differences(
@@ -224,7 +227,8 @@ class RunDirectory:
     if changed:
       raise InputError(
         f'{self.path} is a run of another config: {"; ".join(changed)}. '
-        'Choose another --workdir; --workdir alone goes on with its own config'
+        'Choose another --workdir; --workdir alone continues with its own '
+        'config'
       )
     changes = data_changes(self.read_data(), data)
     if changes:
@@ -234,14 +238,14 @@ class RunDirectory:
       )
 
   def define(self, config: ConfigDict, data: dict[str, Any]) -> None:
-    """Writes what the run is; config.json last, which makes it a run."""
+    """Writes the run's definition; config.json last, which makes it a run."""
     self._edited = self.config_was_edited()
-    if not self.config.exists():  # else they are the same, and checked
+    if not self.config.exists():  # else `check` has found it unchanged
       write_json(self.data, {'format': formats.current()} | data)
     write_text(self.config, config_text(config))
 
   def sessions(self) -> list[dict[str, Any]]:
-    """The environment of each start of the run, in order."""
+    """Reads the environment of each start of the run, in order."""
     if not self.environment.exists():
       return []
     sessions = self.read_json(self.environment).get('sessions')
@@ -253,16 +257,16 @@ class RunDirectory:
     return sessions
 
   def record(self) -> Record:
-    """Reads what the run recorded of itself."""
+    """Reads the run's record: its reports, checkpoints and starts."""
     return Record(self.lines(), self.sessions())
 
   def record_environment(
     self, step: int, parallel: str, report_every: int
   ) -> list[str]:
-    """Notes what the run goes on with from `step`; returns what changed.
+    """Records the environment from `step` on; returns its changes.
 
     Args:
-      step: the number of steps done.
+      step: the number of completed steps.
       parallel: how the batch is split.
       report_every: steps between reports, from here on.
     """
@@ -282,16 +286,16 @@ class RunDirectory:
 
 
 def config_text(config: ConfigDict) -> str:
-  """Formats config.json: the whole config, and its format number."""
+  """Formats config.json: the complete config, and its format number."""
   values = {'format': formats.current()} | config.to_dict()
   return json.dumps(values, indent=2, sort_keys=True) + '\n'
 
 
 def data_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-  """The differences between two data.json, as 'what: old -> new'.
+  """Lists the differences between two data.json, as 'name: old -> new'.
 
-  `class_counts` that an older version did not record, None, do not count; nor
-  does how many files were skipped, if the others are the same.
+  It ignores `class_counts` if an older version did not record them (None), and
+  `num_skipped`.
   """
   lines = []
   for group in ('sha256', 'spec'):

@@ -1,4 +1,4 @@
-"""A run's environment: versions, devices, processor, settings, code."""
+"""Environment of a run: versions, devices, processor, settings, code."""
 
 import hashlib
 import importlib.metadata
@@ -41,7 +41,7 @@ _JAX_SETTINGS = (
 
 
 def environment(parallel: str) -> dict[str, Any]:
-  """Package versions, devices, cores, settings and the code.
+  """Describes package versions, devices, cores, settings and the code.
 
   Args:
     parallel: how the batch is split; see `devices.parallel.mode_in_use`.
@@ -69,7 +69,7 @@ def environment(parallel: str) -> dict[str, Any]:
   }
 
 
-# Where these differ, the same bits cannot be expected.
+# If these differ, results need not be bitwise equal.
 DECISIVE = (
   'packages',
   'backend',
@@ -86,7 +86,7 @@ DECISIVE = (
 
 
 def environment_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-  """The decisive differences, as 'what: old -> new'."""
+  """Lists the decisive differences, as 'name: old -> new'."""
   lines = []
   for name in DECISIVE:
     before = old.get(name, '(not recorded)')
@@ -103,7 +103,7 @@ def environment_changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _code_sha256() -> str:
-  """The hash of the package's own source, committed or not."""
+  """Hashes the package's source files, committed or not."""
   root = pathlib.Path(__file__).resolve().parents[1]
   digest = hashlib.sha256()
   for path in sorted(root.rglob('*.py')):
@@ -120,7 +120,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-  """The commit of the code's own repository, '+dirty' if it was changed."""
+  """Returns the commit of the source repository, with '+dirty' if modified."""
   root = pathlib.Path(__file__).resolve().parents[2]
   if not (root / '.git').exists():  # an installed package: no repository
     return None

@@ -50,13 +50,13 @@ def write_tensorboard(directory: pathlib.Path, start: int) -> Iterator[Write]:
 
 
 class EventFile:
-  """A new event file in a folder; each event is written when it comes.
+  """A new event file in a folder, with synchronous writes.
 
-  tensorboardX's own SummaryWriter leaves that to a thread. A full disk ends the
-  thread, and the training that fills its queue then waits for ever.
+  tensorboardX's SummaryWriter writes in a thread. A full disk ends the thread,
+  and training then blocks forever on its full queue.
 
   Args:
-    folder: made if it does not exist.
+    folder: created if it does not exist.
   """
 
   def __init__(self, folder: pathlib.Path):

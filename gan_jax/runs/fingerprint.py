@@ -1,4 +1,4 @@
-"""sha256 of states, data and configs: what two runs are compared by."""
+"""sha256 fingerprints of states, data and configs."""
 
 import dataclasses
 import hashlib
@@ -15,7 +15,7 @@ from gan_jax.systems.state import Player, TrainState
 
 
 def sha256_of_tree(tree: Any) -> str:
-  """The hash of a pytree's paths, dtypes, shapes and bytes."""
+  """Hashes a pytree's paths, dtypes, shapes and bytes."""
   digest = hashlib.sha256()
   for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
     array = np.asarray(leaf)
@@ -31,13 +31,13 @@ def sha256_of_file(path: pathlib.Path) -> str:
 
 
 def sha256_of_json(value: Any) -> str:
-  """The hash of a JSON value, whatever the order of its keys."""
+  """Hashes a JSON value, independent of the order of its keys."""
   text = json.dumps(value, sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()
 
 
 def part_fingerprints(state: TrainState) -> dict[str, str]:
-  """The hash of each part, e.g. 'generator.params'; none for a None field."""
+  """Hashes each part, e.g. 'generator.params'; skips fields that are None."""
   parts = {}
   for field in dataclasses.fields(state):
     value = getattr(state, field.name)
@@ -53,11 +53,11 @@ def part_fingerprints(state: TrainState) -> dict[str, str]:
 
 
 def fingerprints(state: TrainState) -> dict[str, str]:
-  """The hash of each part of the state by name, and 'state' for the whole."""
+  """Hashes each part of the state by name, and the whole as 'state'."""
   parts = part_fingerprints(state)
   return {'state': sha256_of_json(parts), **parts}
 
 
 def data_fingerprints(data: LabelledData | DomainData) -> dict[str, str]:
-  """The hash of each split, and of whatever else results depend on."""
+  """Hashes each split, and any other contents that results depend on."""
   return {name: sha256_of_tree(x) for name, x in data.contents().items()}

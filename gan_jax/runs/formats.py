@@ -1,10 +1,10 @@
 """Format versions of a run directory, and migrations from older ones.
 
-config.json, data.json and result.json say in which format they are; where they
-do not, it is 1, that of version 0.1.0. A table's row says since which format it
-is there, and which value means "as before": a new key needs nothing else. What
-was renamed, or means something else now, is changed here by pure functions of
-a file's contents. What a newer version wrote is refused.
+config.json, data.json and result.json record their format; without one it is 1,
+the format of version 0.1.0. The row of a config key records the format that
+introduced it and the value that preserves older behaviour: a new key needs
+nothing else. Renamed keys, and keys whose meaning changed, are migrated here by
+pure functions of a file's contents. Files of newer formats are refused.
 """
 
 from collections.abc import Mapping
@@ -18,31 +18,31 @@ from gan_jax.config.table import all_rows, check, resolve
 from gan_jax.core.errors import InputError
 from gan_jax.systems import SYSTEMS, options
 
-_CHANGED = 3  # the last format in which more than a key was added
+_CHANGED = 3  # the last format that did more than add keys
 
-# Leaves of the state that an older one may lack, since the initial value means
-# "as before": the path's pattern, such as r'generator/ema/.*', and the format
-# that they came with.
+# Leaves that older states may lack, since their initial value preserves the
+# behaviour: a pattern of the path, such as r'generator/ema/.*', and the format
+# that introduced them.
 ADDED_LEAVES: dict[str, int] = {}
 
 
 def current() -> int:
-  """The format that this version writes."""
+  """Returns the format that this version writes."""
   rows = [row for name in SYSTEMS for *_, row in all_rows(options(name))]
   since = [row.since for row in rows]
   return max([_CHANGED, *since, *ADDED_LEAVES.values()])
 
 
 def format_of(values: Mapping[str, Any], source: Any, version: str) -> int:
-  """The format of a file's contents.
+  """Returns the format of a file's contents.
 
   Args:
     values: the contents.
     source: the file, for messages.
-    version: the one that wrote it, as far as is known.
+    version: the version of gan_jax that wrote it, if known.
 
   Raises:
-    InputError: it is newer than this version, or none.
+    InputError: it is newer than this version, or invalid.
   """
   number = values.get('format', 1)
   if not isinstance(number, int) or isinstance(number, bool) or number < 1:
@@ -64,16 +64,17 @@ def read_config(
   version: str = '(unknown)',
   steps_per_epoch: int | None = None,
 ) -> ConfigDict:
-  """The config that a config.json of any format holds.
+  """Reads the config in a config.json of any format.
 
   Args:
     values: the file's contents.
     source: the file, for messages.
-    version: the one that wrote it, as far as is known.
-    steps_per_epoch: of format 1, what its data.json says.
+    version: the version of gan_jax that wrote it, if known.
+    steps_per_epoch: the value in data.json, needed for format 1.
 
   Raises:
-    InputError: a newer format, an unknown system, unknown, missing or bad keys.
+    InputError: the format is newer, the system unknown, or a key is unknown,
+      missing or invalid.
   """
   number = format_of(values, source, version)
   flat = dict(flatten({k: v for k, v in values.items() if k != 'format'}))
@@ -104,20 +105,20 @@ def read_data(
   source: Any,
   version: str = '(unknown)',
 ) -> dict[str, Any]:
-  """The contents of a data.json of any format.
+  """Reads the contents of a data.json of any format.
 
   Args:
     values: the file's contents, {'spec': ..., 'sha256': ...}.
     config: the contents of the run's config.json.
     source: the file, for messages.
-    version: the one that wrote it, as far as is known.
+    version: the version of gan_jax that wrote it, if known.
   """
   number = format_of(values, source, version)
   data = {k: v for k, v in values.items() if k != 'format'}
   if number < 2:
     turns = _turns(dict(flatten(config)))
     spec = dict(data['spec'])
-    # An epoch was counted in steps of a batch each. Floors of floors agree.
+    # A step was taken to use one batch. Nested floor divisions agree.
     if isinstance(steps := spec.get('steps_per_epoch'), int):
       spec['steps_per_epoch'] = max(1, steps // turns)
     data['spec'] = spec
@@ -129,10 +130,10 @@ def read_data(
 def _config_to_2(
   flat: Mapping[str, Any], steps_per_epoch: int | None
 ) -> dict[str, Any]:
-  """Format 2: variants have keys of their own; an epoch is a pass of D's data.
+  """Migrates to format 2: keys per variant; an epoch is a pass of D's data.
 
-  An epoch was `n_critic` passes, so that what was counted in epochs is counted
-  in steps now: a run is as long as it was, and saves and decays when it did.
+  An epoch used to be `n_critic` passes. Durations in epochs are converted, so
+  that the run's length, saves and decays stay at the same steps.
   """
   flat = dict(flat)
   if flat.get('loss.adversarial.name') not in ('minimax', 'non_saturating'):
@@ -145,7 +146,7 @@ def _config_to_2(
   turns = _turns(flat)
   if turns == 1:
     return flat
-  if not isinstance(steps_per_epoch, int):  # an edited file, or none
+  if not isinstance(steps_per_epoch, int):  # absent, or edited
     steps_per_epoch = None
   epochs = ['train.num_epochs']
   for player in players:
@@ -180,7 +181,7 @@ def _config_to_2(
 
 
 def _config_to_3(flat: Mapping[str, Any]) -> dict[str, Any]:
-  """Format 3: schedules have a unit; an average has a group of its own."""
+  """Migrates to format 3: schedules have a unit; averages have a group."""
   flat = dict(flat)
   for player in ('generator', 'discriminator'):
     group = f'optimizer.{player}'
@@ -202,6 +203,6 @@ def _config_to_3(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _turns(flat: Mapping[str, Any]) -> int:
-  """D's updates in a step; what is no such number is refused later."""
+  """Counts D's updates in a step; an invalid number is refused later."""
   turns = flat.get('loss.n_critic')
   return turns if isinstance(turns, int) and turns > 0 else 1

@@ -10,12 +10,12 @@ from gan_jax.core.files import replacing
 
 
 def enlarge(images: np.ndarray, min_size: int = 64) -> np.ndarray:
-  """Enlarges images [N, H, W, C], pixel by pixel.
+  """Enlarges images [N, H, W, C] by repeating pixels.
 
   Args:
-    images: of any type.
-    min_size: images that are less high are enlarged by the least whole factor
-      that makes them this high.
+    images: of any dtype.
+    min_size: minimal height; smaller images are enlarged by the least integer
+      factor that reaches it.
   """
   scale = max(1, -(-min_size // images.shape[1]))
   return images.repeat(scale, axis=1).repeat(scale, axis=2)
@@ -30,7 +30,7 @@ def grid(images: np.ndarray, columns: int, *, min_size: int = 64) -> np.ndarray:
     min_size: smaller images are enlarged, see `enlarge`.
 
   Returns:
-    uint8 [H', W', 3]; places without an image are white.
+    uint8 [H', W', 3]; unused cells are white.
   """
   images = enlarge(images, min_size)
   if images.shape[-1] == 1:
@@ -50,13 +50,13 @@ def grid(images: np.ndarray, columns: int, *, min_size: int = 64) -> np.ndarray:
 def save_panels(
   path: pathlib.Path, panels: dict[str, np.ndarray], columns: int
 ) -> list[pathlib.Path]:
-  """Writes panels of images, each to a file of its own.
+  """Writes panels of images, each to its own file.
 
   Args:
     path: ends in .png for grids, in .gif or .webp for animations.
     panels: uint8 [N, H, W, C] by name. If there are several, the names are
       added to the path's.
-    columns: images in a row of a grid.
+    columns: images per row of a grid.
 
   Returns:
     The files' paths.
@@ -74,16 +74,17 @@ def save_panels(
 
 
 def save_png(path: pathlib.Path, image: np.ndarray) -> None:
-  """Writes a uint8 [H, W, 3] image, whole or not at all."""
+  """Writes a uint8 [H, W, 3] image atomically."""
   _save(path, Image.fromarray(image), format='PNG')
 
 
 def save_animation(path: pathlib.Path, frames: np.ndarray) -> None:
-  """Writes an endless animation, whole or not at all.
+  """Writes a looping animation atomically.
 
   Args:
-    path: ends in .gif (256 colours a frame, or all greys) or .webp (lossless).
-    frames: uint8 [N, H, W, C], C = 1 or 3; 20 of them last a second.
+    path: ends in .gif (256 colours per frame, or all greys) or .webp
+      (lossless).
+    frames: uint8 [N, H, W, C], C = 1 or 3, shown at 20 frames per second.
   """
   if frames.shape[-1] == 1:
     frames = frames[..., 0]

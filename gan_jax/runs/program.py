@@ -1,4 +1,4 @@
-"""A config bound to data and devices: all that stepping needs."""
+"""Program of a run: its config bound to data, system and devices."""
 
 import contextlib
 import functools
@@ -17,11 +17,12 @@ from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
 from gan_jax.core.types import Metrics, PRNGKey
 from gan_jax.data.batches import read_ahead, to_unit_range
-from gan_jax.data.dataset import Dataset
+from gan_jax.data.dataset import Dataset, crop_to_native
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.data.random_images import made_up, made_up_domains
 from gan_jax.data.spec import Data, DataSpec, DomainSpec, Stream
 from gan_jax.devices import parallel
+from gan_jax.metrics.diversity import stddev_over_z
 from gan_jax.runs.checkpoint import abstract
 from gan_jax.runs.fingerprint import data_fingerprints
 from gan_jax.systems import (
@@ -34,18 +35,19 @@ from gan_jax.systems import (
 from gan_jax.systems.state import TrainState
 
 _FEW_STEPS = 20  # in an epoch
+_NUM_DEVIATING = 100  # training images; of as many samples a report tells it
 
 
 class Due(NamedTuple):
-  """Report and checkpoint that are due at a step."""
+  """Events that are due at a step."""
 
   report: bool
   save: bool
-  last: bool  # the run ends with it
+  last: bool  # the run ends after this step
 
 
 class Plan(NamedTuple):
-  """Schedule of a run's events, in steps."""
+  """Schedule of a run's reports, evaluations and checkpoints, in steps."""
 
   num_steps: int
   steps_per_epoch: int
@@ -64,61 +66,70 @@ class Plan(NamedTuple):
 
 
 class Origin(Protocol):
-  """Protocol of what a run starts with instead of freshly drawn parameters."""
+  """Protocol of an alternative to random initial parameters."""
 
   def apply(self, state: TrainState) -> TrainState:
-    """The state at step 0 with what was taken from elsewhere."""
+    """Returns the state at step 0 with the parts taken from elsewhere."""
 
 
 class Program(NamedTuple):
-  """Made by `build`; `system` is free of any mapped axis."""
+  """A config bound to data and a system without a mapped axis; see `build`."""
 
   config: ConfigDict
   data: Data
   plan: Plan
   system: System
-  origin: Origin | None = None  # of a run that starts from another one
+  origin: Origin | None = None  # for a run that starts from another one
 
   def key(self, purpose: str) -> PRNGKey:
     return key_for(jax.random.key(self.config.seed), purpose)
 
   def sampler(self) -> Callable[[int], dict[str, dict[str, np.ndarray]]]:
-    """This process's rows of the training batches, by step."""
+    """Returns a function from a step to this process's rows of its batches."""
     part = jax.process_index(), jax.process_count()
     return self.data.sampler(self.system.batch_spec, self.config.seed, part)
 
   def warn(self) -> str | None:
-    """A note on data that are too few for what is counted in epochs."""
+    """Returns a note if the data are too few to count the run in epochs."""
     num = self.plan.steps_per_epoch
     if num >= _FEW_STEPS or self.config.data.made_up:
       return None
     return (
       f'note: an epoch of {self.data.num_train} images has only {num} '
-      f'{"step" if num == 1 else "steps"}, so that a run that is counted in '
-      'epochs ends soon; count it in steps, e.g. '
+      f'{"step" if num == 1 else "steps"}, so that a run whose length is in '
+      'epochs ends soon; give it in steps, e.g. '
       '--config.train.num_steps=20000, or make config.data.batch_size smaller'
     )
 
   def describe_data(self) -> dict[str, Any]:
-    """The contents of a run's data.json."""
+    """Returns the contents of a run's data.json."""
     hashes = data_fingerprints(self.data)
     description = {'spec': self.data.spec._asdict(), 'sha256': hashes}
     if self.data.dataset.num_skipped:
       description['num_skipped'] = self.data.dataset.num_skipped
-    return json.loads(json.dumps(description))  # as it is read back
+    if self.system.sampler is not None:
+      description['std'] = self._data_std()
+    return json.loads(json.dumps(description))  # equal to what is read back
+
+  def _data_std(self) -> float:
+    """The `stddev_over_z` of training images, evenly spread."""
+    images = self.data.dataset.train.image
+    images = images[:: math.ceil(len(images) / _NUM_DEVIATING)]
+    native = crop_to_native(images, self.data.spec.native_size)
+    return stddev_over_z(to_unit_range(native))
 
 
 def build(
   config: ConfigDict, dataset: Dataset | DomainDataset | None = None
 ) -> Program:
-  """Checks everything that can be wrong before any work is done.
+  """Builds a run's program; checks everything before any work is done.
 
   Args:
-    config: as a config file's get_config returns it.
-    dataset: instead of the one that `config.data.name` names.
+    config: the result of a config file's get_config.
+    dataset: replaces the data set that `config.data.name` names.
 
   Raises:
-    InputError: bad config or data, or images that the networks cannot make.
+    InputError: the config or the data are invalid, or do not fit each other.
   """
   check(config)
   data = SYSTEMS[config.system].DATA(
@@ -133,8 +144,8 @@ def build(
   if program.system.classifier is not None and data.spec.num_classes < 2:
     raise InputError(
       f'system {config.system} learns to tell classes apart, but '
-      f'{data.dataset.name} has {data.spec.num_classes}; give it data of two '
-      'classes or more, or choose system gan'
+      f'{data.dataset.name} has {data.spec.num_classes}; use data with at '
+      'least two classes, or choose system gan'
     )
   if program.system.init_rows > data.num_train:
     raise InputError(
@@ -142,7 +153,7 @@ def build(
       f'{data.num_train} training images'
     )
   program.sampler()
-  # Each turn of a player, too, is split: a stream may hold several.
+  # Each update's batch is split, too: a stream may hold several batches.
   parallel.check(
     config.parallel, config.data.batch_size, config.train.num_microbatches
   )
@@ -151,9 +162,9 @@ def build(
 
 
 def made_up_program(config: ConfigDict, shape: tuple[int, int, int]) -> Program:
-  """A config bound to random images [H, W, C], padded to its image_size.
+  """Builds a program on random images [H, W, C], padded to its image_size.
 
-  For programs that are timed or compiled, and not to learn anything.
+  It is for timing and compiling, not for learning.
   """
   rows = 10 * config.data.batch_size
   if 'crop_size' in config.data:
@@ -162,7 +173,7 @@ def made_up_program(config: ConfigDict, shape: tuple[int, int, int]) -> Program:
     images = made_up_domains(shape, rows, 1, seen=shape[:2])
     return build(config, images)
   if config.data.num_labels is not None:
-    config.data.num_labels = 100  # labels change no speed
+    config.data.num_labels = 100  # labels do not affect speed
   side = config.data.image_size or shape[0]
   images = made_up((side, side, shape[2]), max(1000, rows), 10)
   return build(config, images)
@@ -172,7 +183,7 @@ def _check_memory(program: Program) -> None:
   """Raises InputError if a device cannot hold the state and a batch."""
   shapes = state_shapes(program.system, program.data.spec)
   device = jax.local_devices()[0]
-  stats = device.memory_stats() or {}  # None of a CPU
+  stats = device.memory_stats() or {}  # None on a CPU
   memory.check(
     'the state (parameters, optimisers, averages)',
     sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes)),
@@ -193,8 +204,8 @@ def _plan(config: ConfigDict, steps_per_epoch: int) -> Plan:
     eval_every=config.eval.eval_every_steps or report_every,
     save_every=config.checkpoint.save_every_steps or steps_per_epoch,
   )
-  # Whatever happens between dispatches must happen at the same steps in a
-  # resumed run: chunks of other lengths compile to other bits.
+  # Dispatches must start at the same steps in a resumed run: programs of
+  # different chunk lengths are not bitwise equal.
   for name, steps in (
     ('the length of the run', plan.num_steps),
     ('config.log.report_every_steps', plan.report_every),
@@ -214,7 +225,7 @@ def _plan(config: ConfigDict, steps_per_epoch: int) -> Plan:
 
 
 def init_state(program: Program) -> TrainState:
-  """The state at step 0, on the devices of `config.parallel`."""
+  """Initialises the state on the devices of `config.parallel`."""
   image = None
   if program.system.init_rows:
     rows = {'init': Stream('all', program.system.init_rows)}
@@ -227,15 +238,15 @@ def init_state(program: Program) -> TrainState:
 def new_state(
   system: System, config: ConfigDict, image: np.ndarray | None = None
 ) -> TrainState:
-  """The same of a system; `image` are the rows that it looks at, if any."""
+  """Initialises a system's state, on `init_rows` images if it needs them."""
   init = _compile_init(system.init, config.parallel)
   return init(key_for(jax.random.key(config.seed), 'init'), image)
 
 
 @functools.lru_cache(maxsize=8)
 def _compile_init(init: Callable, mode: str) -> Callable:
-  # It runs once. With few optimisations it makes the same bits, compiled in a
-  # quarter of the time.
+  # It runs once. A low optimisation level gives the same bits in a quarter of
+  # the compile time.
   options = {'xla_backend_optimization_level': 1}
   return jax.jit(
     lambda key, image: init(key, jax.tree.map(to_unit_range, image)),
@@ -245,7 +256,7 @@ def _compile_init(init: Callable, mode: str) -> Callable:
 
 
 def state_shapes(system: System, spec: DataSpec | DomainSpec) -> TrainState:
-  """The shapes and dtypes of a system's state."""
+  """Returns the shapes and dtypes of a system's state."""
   image = None
   if system.init_rows:
     shape = (system.init_rows, *spec.image_shape)
@@ -254,13 +265,13 @@ def state_shapes(system: System, spec: DataSpec | DomainSpec) -> TrainState:
 
 
 def state_template(program: Program) -> TrainState:
-  """The shapes, dtypes and placement of a state, for restoring one."""
+  """Returns the shapes, dtypes and placement of a state, to restore one."""
   shapes = state_shapes(program.system, program.data.spec)
   return abstract(shapes, parallel.replicated(program.config.parallel))
 
 
 def compile_step(program: Program) -> parallel.Step:
-  """The training step on the devices of `config.parallel`."""
+  """Compiles the training step for the devices of `config.parallel`."""
   mode = program.config.parallel
   system = make_system(
     program.config, program.data.spec, parallel.axis_name(mode)
@@ -274,17 +285,18 @@ def advance(
   start: int,
   compiling: contextlib.AbstractContextManager | None = None,
 ) -> Iterator[tuple[int, TrainState, Metrics]]:
-  """Trains from step `start` on, for as long as the caller asks for more.
+  """Trains from step `start` on, until the caller stops iterating.
 
   Args:
-    program: what to train.
+    program: the program to run.
     state: the state after `start` steps; it is donated.
     start: a multiple of the plan's steps_per_dispatch.
     compiling: a context entered for the first dispatch, which compiles.
 
   Yields:
-    After each dispatch: the number of steps done, the state, and the metrics
-    of the dispatch's steps, arrays [steps] that may still be being computed.
+    After each dispatch: the number of completed steps, the state, and the
+    metrics of the dispatch's steps, arrays [steps] whose computation may still
+    be running.
   """
   run = compile_step(program).run
   batches_by_step = read_ahead(program.sampler(), start)

@@ -7,14 +7,14 @@ from gan_jax.core.errors import enumeration
 
 
 class Record(NamedTuple):
-  """The lines that a run has written, read once."""
+  """A run's lines in metrics.jsonl and environment.json, read once."""
 
   lines: Sequence[dict[str, Any]]  # of metrics.jsonl
   sessions: Sequence[dict[str, Any]]  # of environment.json, one per start
 
   @property
   def hashes(self) -> dict[int, str]:
-    """The state's sha256 at each checkpoint that was ever begun, by step."""
+    """The state's sha256 at each checkpoint ever started, by step."""
     return {
       line['step']: line['state_sha256']
       for line in self.lines
@@ -26,15 +26,21 @@ class Record(NamedTuple):
     """The lines of the reports, by step."""
     return {line['step']: line for line in self.lines if 'epoch' in line}
 
-  def lost(self, save_every: int, until: int) -> list[tuple[int, str]]:
-    """The step and kind, report or checkpoint, of each line that is lost.
+  @property
+  def divergence(self) -> str | None:
+    """The metric or weight that was not finite, if that ended the run."""
+    found = [line['diverged'] for line in self.lines if 'diverged' in line]
+    return found[-1] if found else None
 
-    Reports of version 0.1.0 are not missed: its sessions do not say how often
-    they reported.
+  def lost(self, save_every: int, until: int) -> list[tuple[int, str]]:
+    """Lists the step and kind, report or checkpoint, of each missing line.
+
+    Reports of version 0.1.0 are not counted as missing, since its sessions do
+    not record how often they reported.
 
     Args:
       save_every: steps between checkpoints.
-      until: the number of steps done.
+      until: the number of completed steps.
     """
     due: set[int] = set()
     for session in self.sessions:
@@ -49,5 +55,5 @@ class Record(NamedTuple):
 
 
 def told(lost: Sequence[tuple[int, str]]) -> str:
-  """Lost lines as a message names them."""
+  """Formats missing lines for a message."""
   return enumeration([f'the {what} of step {step}' for step, what in lost])

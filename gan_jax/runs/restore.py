@@ -1,4 +1,4 @@
-"""Opening a run directory to use what was trained in it."""
+"""Opening of a run directory to use its trained networks."""
 
 import os
 import sys
@@ -24,13 +24,13 @@ from gan_jax.systems.state import TrainState
 
 
 class TrainedRun(NamedTuple):
-  """A run directory's newest whole checkpoint, and what it was made by."""
+  """A run's restored checkpoint, with its config, data spec and system."""
 
   directory: RunDirectory
   config: ConfigDict
   spec: DataSpec | DomainSpec
   system: System
-  state: TrainState  # None where it was not read
+  state: TrainState  # fields that were not read are None
   step: int
 
 
@@ -45,7 +45,7 @@ def load_run(
       step.
 
   Raises:
-    InputError: it is no run directory, or has no such checkpoint that is whole.
+    InputError: it is not a run directory, or has no such intact checkpoint.
   """
   return _load(workdir, checkpoint)
 
@@ -53,13 +53,12 @@ def load_run(
 def load_generator(
   workdir: str | os.PathLike, checkpoint: str = 'latest'
 ) -> TrainedRun:
-  """Opens a run directory as `load_run` does, but for its generator alone.
+  """Opens a run directory like `load_run`, but reads only the generator.
 
-  The discriminator is not read: its part of a checkpoint may be damaged, or
-  deleted.
+  The discriminator's part of the checkpoint may be damaged or deleted.
 
   Raises:
-    InputError: as `load_run`, or the system has no generator.
+    InputError: see `load_run`; or the system has no generator.
   """
   run = _load(workdir, checkpoint, discriminator=None, extra=None)
   if run.system.sampler is None and run.system.translator is None:
@@ -89,7 +88,7 @@ def _load(
   checkpoints = Checkpoints(
     directory.checkpoints,
     initial=None
-    if system.init_rows  # the data, which are not needed else
+    if system.init_rows  # it would need the data
     else lambda: program.new_state(system, config),
   )
   template = abstract(shapes, parallel.replicated('jit'))
@@ -113,12 +112,12 @@ def _choose(
   directory: RunDirectory,
   steps: list[int],
 ) -> int:
-  """The step that 'best' or a number means, one of `steps`."""
+  """Returns the step that 'best' or a number refers to, one of `steps`."""
   if checkpoint == 'best':
     name = config.checkpoint.best_metric
     if name is None:
       raise InputError(
-        f'{directory.path} chose no best checkpoint: its '
+        f'{directory.path} has no best checkpoint: its '
         'config.checkpoint.best_metric is None'
       )
     values = {
@@ -135,11 +134,11 @@ def _choose(
 
 
 def load_run_data(run: TrainedRun, data_dir: str | None = None) -> Data:
-  """The data that a run was trained on, checked against the recorded hashes.
+  """Loads a run's training data, and checks them against the recorded hashes.
 
   Args:
     run: an open run.
-    data_dir: where the data are now, if not where its config says.
+    data_dir: folder of the data, if not the one in its config.
   """
   config = run.config.copy_and_resolve_references()
   config.data.data_dir = data_dir or config.data.data_dir

@@ -1,10 +1,10 @@
-"""Reading a checkpoint: once, and again where that may help; what is wrong.
+"""Reading and verification of checkpoints, with retries.
 
-Three things can be wrong with a checkpoint, and each has an error of its own.
-It is *damaged* if its hash is wrong or its bytes cannot be decoded. It is of
-*another structure* if it is whole but its paths, shapes or dtypes are not those
-asked for. And it cannot be *read* if the operating system says so: that is an
-OSError, and says nothing about the checkpoint.
+Three things can be wrong with a checkpoint, and each has its own error. It is
+*damaged* if its hash is wrong or its bytes cannot be decoded. It has *another
+structure* if it is intact but its paths, shapes or dtypes differ from the
+expected ones. And it cannot be *read* if the operating system reports an error:
+that is an OSError, and implies nothing about the checkpoint.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ from gan_jax.runs import formats
 from gan_jax.runs.fingerprint import part_fingerprints, sha256_of_json
 from gan_jax.systems.state import TrainState
 
-_WAITS = (0.2, 1.0)  # seconds before a failed reading is tried again
+_WAITS = (0.2, 1.0)  # seconds before each retry of a failed read
 
 
 class Damaged(InputError):
@@ -34,14 +34,14 @@ class Damaged(InputError):
 
 
 class OtherStructure(InputError):
-  """A whole checkpoint with other paths, shapes or dtypes than asked for."""
+  """An intact checkpoint with other paths, shapes or dtypes than expected."""
 
 
 class Restored(NamedTuple):
-  """A checkpoint that was read and found whole."""
+  """A checkpoint that was read and verified."""
 
-  state: TrainState  # None where the template was
-  progress: dict[str, Any]  # what `save` was given, JSON values
+  state: TrainState  # with the template's None fields
+  progress: dict[str, Any]  # the JSON values given to `save`
   step: int
 
 
@@ -51,20 +51,20 @@ def seal(parts: dict[str, str], progress: dict[str, Any]) -> str:
 
 
 def _fields(state: TrainState) -> dict[str, Any]:
-  """The fields that are not None, by name."""
+  """Returns the fields that are not None, by name."""
   fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
   return {name: tree for name, tree in fields.items() if tree is not None}
 
 
 def folders(state: TrainState) -> dict[str, Any]:
-  """The fields without those that orbax refuses: trees of nothing."""
+  """Returns the fields that have leaves; orbax refuses empty trees."""
   return {
     name: tree for name, tree in _fields(state).items() if jax.tree.leaves(tree)
   }
 
 
 def _structure(tree: Any) -> dict[str, str]:
-  """The dtype and shape of each leaf by its path, e.g. 'params/w'."""
+  """Returns the dtype and shape of each leaf by its path, e.g. 'params/w'."""
   return {
     path: f'{leaf.dtype}{list(leaf.shape)}'
     for path, leaf in trees.by_path(tree).items()
@@ -72,14 +72,14 @@ def _structure(tree: Any) -> dict[str, str]:
 
 
 def structures(state: TrainState) -> dict[str, dict[str, str]]:
-  """The structure of each field that is not None."""
+  """Returns the structure of each field that is not None."""
   return {name: _structure(tree) for name, tree in _fields(state).items()}
 
 
 def structure_hashes(
   structures: Mapping[str, Mapping[str, str]],
 ) -> dict[str, str]:
-  """The hash of each field's structure, as it stands among the parts."""
+  """Hashes each field's structure, under the name of its part."""
   return {
     f'{name}.structure': sha256_of_json(structure)
     for name, structure in structures.items()
@@ -87,20 +87,20 @@ def structure_hashes(
 
 
 def patiently(path: pathlib.Path, read: Callable[[], Restored]) -> Restored:
-  """`read()`, tried again where that may help.
+  """Calls `read`, with retries.
 
-  Orbax passes over some errors of the operating system in silence, so that what
-  it read is not what is there: no verdict is final before the second time.
+  Orbax silently ignores some errors of the operating system and then returns
+  wrong contents, so a verdict of damage needs confirmation by a second read.
 
   Raises:
-    InputError: it was damaged, or of another structure, twice in a row.
-    OSError: it could not be read, however long one waited.
+    InputError: it was damaged, or had another structure, twice in a row.
+    OSError: it could not be read after all retries.
   """
   refused = unread = 0
   while True:
     try:
       with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # orbax on shardings it would guess
+        warnings.simplefilter('ignore')  # orbax's warnings about shardings
         return read()
     except Exception as error:  # damage can raise nearly anything
       verdict, failure = error, _os_error(path, error)
@@ -155,7 +155,7 @@ def _added(
   found: Mapping[str, Mapping[str, str]],
   format_number: int,
 ) -> set[str]:
-  """The leaves that are not there, since that format had none of them yet."""
+  """Returns the missing leaves that formats later than this one introduced."""
   return {
     f'{name}/{leaf}'
     for name in wanted
@@ -177,12 +177,12 @@ def _without(
 def _read_without(
   path: pathlib.Path, template: TrainState, leaves: Collection[str]
 ) -> TrainState:
-  """The state as it was saved: None where a leaf was not there yet."""
+  """Reads the state with None for leaves that it does not have yet."""
   kept = jax.tree_util.tree_map_with_path(
     lambda at, x: None if trees.name(at) in leaves else x, template
   )
   by_path = trees.by_path(kept)
-  saved = {  # orbax wants the saved tree, not one with holes
+  saved = {  # orbax needs the saved tree, not one with None leaves
     name: jax.tree_util.tree_map_with_path(
       lambda at, _, name=name: by_path[
         '/'.join(filter(None, (name, trees.name(at))))
@@ -204,7 +204,7 @@ def _read_without(
 def _filled(
   template: TrainState, state: TrainState, initial: TrainState
 ) -> TrainState:
-  """The state with the initial leaves where it has none."""
+  """Fills the state's missing leaves with the initial ones."""
   read, new = trees.by_path(state), trees.by_path(initial)
   return jax.tree_util.tree_map_with_path(
     lambda at, _: read.get(trees.name(at), new[trees.name(at)]), template
@@ -212,15 +212,15 @@ def _filled(
 
 
 def _os_error(path: pathlib.Path, error: Exception) -> OSError | None:
-  """The error of the operating system behind another; None: the bytes are bad.
+  """Finds the operating system's error behind another; None: bad bytes.
 
-  What is missing, or is a folder where a file should be, is damage.
+  A missing file, or a folder in place of a file, is damage.
   """
   damage = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
   found = os_errors.behind(error, path)
   if found is not None and found.errno not in damage:
     return found
-  try:  # orbax may have raised an error of its own about one
+  try:  # orbax may have hidden one behind its own error
     os_errors.read_through(path)
   except OSError as found:
     return found
@@ -231,14 +231,14 @@ def _describe(
   path: pathlib.Path, template: TrainState
 ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
   """Reads a checkpoint's metadata and its fields' structures."""
-  # Through `step`: the other folders' metadata need not be there.
+  # From `step`, since the other folders' metadata may be missing.
   metadata = ocp.metadata(path, 'step').custom_metadata
   found = {}
   for name in _fields(template):
     there = (path / name).is_dir()
     found[name] = _structure(ocp.metadata(path, name).metadata) if there else {}
   return {k: metadata[k] for k in ('parts', 'progress', 'sha256')} | {
-    'gan_jax': metadata.get('gan_jax', '0.1.0'),  # which wrote neither down
+    'gan_jax': metadata.get('gan_jax', '0.1.0'),  # 0.1.0 recorded neither
     'format': metadata.get('format', 1),
   }, found
 
@@ -253,7 +253,7 @@ def _mismatch(
   found: Mapping[str, Mapping[str, str]],
   metadata: Mapping[str, Any],
 ) -> InputError:
-  """The error for a checkpoint whose structure is not the one asked for."""
+  """Returns the error for a checkpoint with an unexpected structure."""
   parts = metadata['parts']
   for name, sha256 in structure_hashes(found).items():
     if parts.get(name, sha256) != sha256:
@@ -268,13 +268,13 @@ def _mismatch(
     if old.get(leaf) != new.get(leaf)
   ]
   version = metadata['gan_jax']
-  remedy = 'The config of its run was edited: bring it back'
+  remedy = 'The config of its run was edited: restore it'
   if version != gan_jax.__version__:
     remedy = (
       f'It was written by gan_jax {version}, this is {gan_jax.__version__}; '
       'use that version'
     )
   return OtherStructure(
-    f'checkpoint {path} is whole, but not of the structure that this config '
-    f'has here: {enumeration(lines)}. {remedy}, or choose another --workdir'
+    f'checkpoint {path} is intact, but its structure is not the one of this '
+    f'config: {enumeration(lines)}. {remedy}, or choose another --workdir'
   )

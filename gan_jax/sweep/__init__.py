@@ -1,1 +1,1 @@
-"""Many runs: their plan, their table."""
+"""Sweeps: plans, execution and result tables of many runs."""

@@ -1,4 +1,4 @@
-"""Outcomes of a sweep's runs, and their table."""
+"""Outcomes of a sweep's runs, and their tables."""
 
 import pathlib
 from collections.abc import Callable
@@ -24,14 +24,14 @@ from gan_jax.training.meter import Diverged
 
 
 class Book:
-  """The outcomes of a sweep's runs.
+  """Ledger of a sweep: the outcomes of its runs, written as tables.
 
   Args:
-    workdir: holds their directories and the tables.
-    runs: all that the table is to show.
-    protocol: what they are runs of, if a file describes it.
+    workdir: the folder of the runs' directories and of the tables.
+    runs: all runs of the table.
+    protocol: the sweep's protocol, if a file describes it.
     command: see `sweep.run.sweep`.
-    build: the program of a run.
+    build: returns a run's program.
   """
 
   def __init__(
@@ -50,7 +50,7 @@ class Book:
       self._label = first.data.dataset.test.label
       if not len(self._label):
         raise InputError(
-          'a sweep compares errors on test images, and there are none; set '
+          'a sweep compares errors on test images, but there are none; set '
           'config.data.num_test'
         )
     self._finished: dict[str, Finished] = {}
@@ -63,14 +63,14 @@ class Book:
     return RunDirectory(self.path(run)).result.exists()
 
   def note(self, run: Run, error: Diverged | InputError | None) -> None:
-    """Takes down how a run ended."""
+    """Records how a run ended."""
     if error is None:
       self.look(run)
     else:
       self.failed[run.name] = ' '.join(str(error).split())
 
   def look(self, run: Run) -> None:
-    """Takes down the scores of a run if it is finished."""
+    """Records the scores of a run if it is finished."""
     directory = RunDirectory(self.path(run))
     if not self.has_result(run):
       return
@@ -82,14 +82,14 @@ class Book:
       self.failed[run.name] = str(error)
 
   def about(self, run: Run) -> str:
-    """A run's outcome in a few words."""
+    """Summarises a run's outcome."""
     if run.name in self.failed:
       return f'failed: {self.failed[run.name]}'
     numbers = next(iter(self._finished[run.name].scores.values())).numbers
     return ', '.join(f'{name} {x:.4g}' for name, x in numbers.items())
 
   def write(self) -> str:
-    """Writes table.md and table.csv; returns the first."""
+    """Writes table.md and table.csv; returns the contents of table.md."""
     rows, to_do = [], []
     cells: dict[str, list[Run]] = {}
     for run in self._runs:
@@ -125,7 +125,7 @@ class Book:
 
 
 def _flags(runs: list[Run]) -> list[str]:
-  """The flags that ask for these runs of one combination."""
+  """Returns the flags that select these runs of one combination."""
   seeds = ','.join(str(run.seed) for run in runs)
   return [
     f'--seeds={seeds}',
@@ -137,10 +137,10 @@ def _flags(runs: list[Run]) -> list[str]:
 
 
 def score(program: Program, directory: RunDirectory) -> Finished:
-  """Scores of a finished run, with averaged and with raw weights.
+  """Computes the scores of a finished run, with averaged and with raw weights.
 
-  The test error of a system that classifies, and else every real number of
-  result.json but the speed.
+  A classifier's score is its test error; other systems' scores are all real
+  numbers in result.json except the speed.
   """
   result = directory.read_result()
   state = restore.load_run(directory.path).state
@@ -171,7 +171,7 @@ def score(program: Program, directory: RunDirectory) -> Finished:
 
 
 def without_averages(state: TrainState) -> TrainState:
-  """The same state, whose weights in use are the raw ones."""
+  """Removes a state's moving averages, so that the raw weights are used."""
   return state.replace(
     generator=state.generator.replace(ema=None),
     discriminator=state.discriminator.replace(ema=None),

@@ -1,4 +1,4 @@
-"""Several configs over several label seeds, side by side in one table."""
+"""Comparison of several configs over several label seeds, in one table."""
 
 import pathlib
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from gan_jax.training.meter import Diverged
 
 
 class Row(NamedTuple):
-  """A line of the table."""
+  """A row of the table."""
 
-  name: str  # the config file's
+  name: str  # of the config file
   errors: dict[int, float]  # on the test split, by label seed
 
 
@@ -30,14 +30,14 @@ def compare(
   """Trains every config with every label seed; finished runs are not repeated.
 
   Args:
-    specs: config files, each perhaps with ':arg'. The first is compared with
-      each of the others on the same labels.
-    label_seeds: values for `data.label_seed`; `seed` gets the same ones.
-    workdir: holds a run directory for each pair, and table.md.
+    specs: config files, each with an optional ':arg'. The first is compared
+      with each of the others on the same labels.
+    label_seeds: values of `data.label_seed`, and of `seed`.
+    workdir: the folder of the run directories and of table.md.
 
   Raises:
-    InputError: a bad config, or one that does not classify, before any run
-      starts.
+    InputError: a config is invalid, or its system is not a classifier; it is
+      raised before any run starts.
   """
   configs = {}
   for spec in specs:
@@ -60,7 +60,7 @@ def compare(
   names = {config.data.name for config in configs.values()}
   if len(names) > 1:
     raise InputError(
-      f'the configs are on different data, {", ".join(sorted(names))}, so that '
+      f'the configs use different data, {", ".join(sorted(names))}, so that '
       'there are no pairs to compare; set the same config.data.name'
     )
   book = _Table(workdir, list(configs))
@@ -75,7 +75,7 @@ def _plan_run(name: str, config: ConfigDict, seed: int) -> Run:
 
 
 class _Table:
-  """The test errors of the runs, as a `sweep.run.Ledger`."""
+  """Ledger of the runs' test errors; see `sweep.run.Ledger`."""
 
   def __init__(self, workdir: str, names: Sequence[str]):
     self._workdir = expand(workdir)
@@ -112,7 +112,7 @@ class _Table:
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-  """Means with standard deviations, and paired differences with errors."""
+  """Formats means with standard deviations, and paired differences."""
   lines = [
     '| config | n | test error | difference to the first, paired | per seed |',
     '| --- | --- | --- | --- | --- |',
@@ -133,7 +133,7 @@ def to_markdown(rows: Sequence[Row]) -> str:
 
 
 def _paired(row: Row, first: Row) -> str:
-  """The mean difference over the seeds that both have, and its error."""
+  """Formats the mean difference over common seeds, with its standard error."""
   seeds = [seed for seed in row.errors if seed in first.errors]
   if not seeds:
     return ''

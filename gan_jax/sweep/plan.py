@@ -1,4 +1,4 @@
-"""Plan of a sweep: every combination of values, with every seed."""
+"""Plan of a sweep: every combination of values with every seed."""
 
 import itertools
 import pathlib
@@ -26,11 +26,11 @@ class Run(NamedTuple):
   seed: int
   config: ConfigDict
   name: str  # of its directory
-  notes: list[str]  # what the config lost by the values
+  notes: list[str]  # on keys that the values removed from the config
 
 
 class Protocol(NamedTuple):
-  """A whole sweep, as a file describes it; see `read_protocol`."""
+  """A sweep that a file describes; see `read_protocol`."""
 
   seeds: list[int]
   vary: dict[str, list[Any]]
@@ -39,14 +39,14 @@ class Protocol(NamedTuple):
 
 
 def parse_vary(config: ConfigDict, texts: Sequence[str]) -> dict[str, list]:
-  """Lists of values, as `--vary=data.num_labels=20,50` gives them.
+  """Parses lists of values, such as `--vary=data.num_labels=20,50`.
 
   Args:
-    config: of the system whose keys are meant.
-    texts: each 'KEY=VALUE,VALUE,...'. A tuple stands in parentheses.
+    config: a config of the system.
+    texts: each 'KEY=VALUE,VALUE,...'. A tuple needs parentheses.
 
   Raises:
-    InputError: unknown keys, one named twice, empty or repeated values.
+    InputError: a key is unknown or repeated, or a value is empty or repeated.
   """
   rows, vary = options(config.system), {}
   for text in texts:
@@ -58,7 +58,7 @@ def parse_vary(config: ConfigDict, texts: Sequence[str]) -> dict[str, list]:
       raise InputError(f'--vary names {key} twice; give all values at once')
     vary[key] = [
       parse(rows, key, value.strip()) if value.strip() else ''
-      # A comma that a closing parenthesis follows first is within a tuple.
+      # Split at commas, except inside parentheses.
       for value in re.split(r',(?![^()]*\))', values)
     ]
   check_values(config, vary)
@@ -66,7 +66,7 @@ def parse_vary(config: ConfigDict, texts: Sequence[str]) -> dict[str, list]:
 
 
 def check_values(config: ConfigDict, vary: Values) -> None:
-  """Raises InputError for keys or lists of values that make no sweep."""
+  """Raises InputError for keys or values that cannot be varied."""
   keys = [key for key, *_ in all_rows(options(config.system))]
   for key, values in vary.items():
     if key not in keys:
@@ -74,21 +74,21 @@ def check_values(config: ConfigDict, vary: Values) -> None:
     if key in _SEEDS:
       raise InputError(f'config.{key} is set by the seeds, not varied')
     if not values or '' in values:
-      raise InputError(f'an empty value for config.{key}; leave none out')
+      raise InputError(f'config.{key} has an empty value; give all values')
     for i, value in enumerate(values):
       if value in values[:i]:
         raise InputError(f'config.{key} has the value {value!r} twice')
 
 
 def read_protocol(path: str) -> Protocol:
-  """The sweep that a TOML file describes.
+  """Reads a sweep's protocol from a TOML file.
 
-  It has `seeds`, integers; a table `vary` of lists by config key; and, to be
-  shown beside the results, a table `published` of `source` and of texts, one
-  for each combination, for `single` runs and for their `ensemble`.
+  It has `seeds`, integers; a table `vary` of lists by config key; and,
+  optionally, a table `published` of reference results, with `source` and lists
+  of texts, one per combination, for `single` runs and for their `ensemble`.
 
   Raises:
-    InputError: no such file, or one of other contents.
+    InputError: the file does not exist, or is invalid.
   """
   try:
     with pathlib.Path(path).open('rb') as file:
@@ -130,12 +130,12 @@ def _combinations(vary: Values) -> list[dict[str, Any]]:
 def plan_runs(
   config: ConfigDict, vary: Values, seeds: Sequence[int]
 ) -> list[Run]:
-  """Every combination of the values with every seed, seeds fastest.
+  """Plans every combination of the values with every seed, seeds fastest.
 
-  A seed is `config.seed`, and `config.data.label_seed` where there is one.
+  A seed sets `config.seed`, and `config.data.label_seed` if the config has it.
 
   Raises:
-    InputError: a combination is no good config.
+    InputError: a combination is not a valid config.
   """
   check_values(config, vary)
   if not seeds or len(set(seeds)) < len(seeds):
@@ -146,7 +146,7 @@ def plan_runs(
     for seed in seeds
   ]
   if len({run.name for run in runs}) < len(runs):
-    raise InputError('two runs would have directories of one name')
+    raise InputError('two runs would have the same directory')
   return runs
 
 
@@ -167,17 +167,17 @@ def _has(config: ConfigDict, key: str) -> bool:
 
 
 def short_names(cell: Mapping[str, Any]) -> dict[str, Any]:
-  """The same values by their keys' last parts, where these differ."""
+  """Shortens the keys to their last parts, if these are distinct."""
   last = [key.rpartition('.')[2] for key in cell]
   names = last if len(set(last)) == len(last) else list(cell)
   return dict(zip(names, cell.values(), strict=True))
 
 
 def narrowed(vary: dict[str, list], to: dict[str, list]) -> dict[str, list]:
-  """`vary` with only those values of its keys that `to` names.
+  """Restricts `vary` to the values in `to`.
 
   Raises:
-    InputError: `to` has a key or a value that `vary` has not.
+    InputError: `to` has a key or a value that `vary` does not have.
   """
   for key, values in to.items():
     if key not in vary:
@@ -185,7 +185,7 @@ def narrowed(vary: dict[str, list], to: dict[str, list]) -> dict[str, list]:
     for value in values:
       if value not in vary[key]:
         raise InputError(
-          f'{key}={value} is no part of this sweep, which has '
+          f'{key}={value} is not in this sweep, which has '
           f'{", ".join(map(str, vary[key]))}'
         )
   return vary | to

@@ -1,4 +1,4 @@
-"""Many runs of one config, and the table of what came out."""
+"""Execution of a sweep: many runs of one config, and their result table."""
 
 import pathlib
 import sys
@@ -28,7 +28,7 @@ from gan_jax.training.lanes import (
 from gan_jax.training.meter import Diverged
 
 MODES = ('auto', 'turn', 'vmap')
-_PER_RUN = ('num_labels', 'label_seed', 'batch_size')  # not the data set itself
+_PER_RUN = ('num_labels', 'label_seed', 'batch_size')  # same data set
 
 
 class Result(NamedTuple):
@@ -52,26 +52,26 @@ def sweep(
 ) -> Result:
   """Trains every combination of the values with every seed.
 
-  Finished runs are not repeated, those that were stopped go on. A run that
-  fails is noted, and does not end the others.
+  Finished runs are not repeated, and interrupted ones resume. A failed run is
+  recorded and does not stop the others.
 
   Args:
-    config: what all runs have in common.
-    workdir: holds a run directory for each, table.md and table.csv.
-    seeds: default those of the protocol.
-    vary: lists of values by config key; of a protocol, the part to run.
-    protocol: the whole of which this may be a part. Its other combinations
-      stand in the table too, with what is there of them.
+    config: the config that all runs share.
+    workdir: the folder of the run directories, table.md and table.csv.
+    seeds: the seeds; by default the protocol's.
+    vary: lists of values by config key; with a protocol, the subset to run.
+    protocol: the whole sweep, of which this may be a part. The table also has
+      its other combinations, with the runs that are finished.
     mode: 'vmap' trains the seeds of a combination together, see
-      `training.lanes`, and 'turn' one after the other; 'auto' does the first
-      where there are no convolutions, and one device.
-    command: the command that does this without its seeds and values, for the
-      table's list of what has not been run.
-    dataset: instead of the one that `config.data.name` names.
+      `training.lanes`, and 'turn' one after the other; 'auto' is 'vmap' on one
+      device if the networks have no convolutions.
+    command: the command of this sweep without its seeds and values, for the
+      table's list of runs to do.
+    dataset: replaces the data set that `config.data.name` names.
 
   Raises:
-    InputError: anything bad in these, before any run starts.
-    Stopped: SIGTERM or Ctrl-C came; what was running is saved.
+    InputError: an argument is invalid; it is raised before any run starts.
+    Stopped: SIGTERM or Ctrl-C was received; the current runs are saved.
   """
   if mode not in MODES:
     raise choice('mode', mode, MODES)
@@ -98,19 +98,19 @@ def sweep(
 
 
 class Ledger(typing.Protocol):
-  """Record of the outcomes of runs."""
+  """Protocol of a record of the outcomes of runs."""
 
   def path(self, run: Run) -> pathlib.Path:
-    """The run's directory."""
+    """Returns the run's directory."""
 
   def has_result(self, run: Run) -> bool:
-    """Tells whether it was finished before."""
+    """Tells whether the run is finished."""
 
   def note(self, run: Run, error: Diverged | InputError | None) -> None:
-    """Takes down how a run ended."""
+    """Records how a run ended."""
 
   def about(self, run: Run) -> str:
-    """A run's outcome in a few words."""
+    """Summarises a run's outcome."""
 
   def write(self) -> str:
     """Writes the table of all outcomes; returns it."""
@@ -119,13 +119,13 @@ class Ledger(typing.Protocol):
 def train_groups(
   groups: Sequence[list[Run]], book: Ledger, data: 'Datasets', *, lanes: bool
 ) -> None:
-  """Trains runs, those of a group together; goes on when one fails.
+  """Trains runs, each group together; continues if one fails.
 
   Args:
     groups: the runs.
-    book: takes down how they end, and is written after each group.
+    book: the record of their outcomes, written after each group.
     data: their data sets.
-    lanes: whether a run that is alone is trained as a lane, too.
+    lanes: whether a group of one run is trained as a lane, too.
   """
   progress = _Progress(sum(map(len, groups)))
   for group in groups:
@@ -139,7 +139,7 @@ def train_groups(
 
 
 class Datasets:
-  """Each data set once, whatever the number of runs on it."""
+  """Cache of data sets, each loaded once for all runs on it."""
 
   def __init__(self, dataset: Dataset | DomainDataset | None):
     self._given = dataset
@@ -156,7 +156,7 @@ class Datasets:
 
 
 def _groups(runs: list[Run], mode: str, data: Datasets) -> list[list[Run]]:
-  """The runs that are trained together; checks every combination."""
+  """Groups the runs that are trained together; checks every combination."""
   cells: dict[str, list[Run]] = {}
   for run in runs:
     cells.setdefault(str(run.cell), []).append(run)
@@ -197,11 +197,11 @@ def _train(
 
 
 class _Progress:
-  """Progress of a sweep: a bar on a terminal, else lines."""
+  """Progress display of a sweep: a bar on a terminal, else lines."""
 
   def __init__(self, total: int):
     self._total, self._done = total, 0
-    self._trained, self._seconds = 0, 0.0  # of those not finished before
+    self._trained, self._seconds = 0, 0.0  # of runs not finished before
     self._bar = tqdm(
       total=total,
       unit='run',

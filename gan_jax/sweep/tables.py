@@ -1,4 +1,4 @@
-"""Tables of repeated runs: means that never stand without their n."""
+"""Result tables of repeated runs: means, standard deviations and n."""
 
 import csv
 import io
@@ -11,28 +11,28 @@ import numpy as np
 class Scores(NamedTuple):
   """Scores of a finished run, for one kind of its weights."""
 
-  numbers: dict[str, float]  # 'test_error' is a share of `num_test`
-  probability: np.ndarray | None = None  # [N, K], of a classifier, on test
+  numbers: dict[str, float]  # 'test_error' is a fraction of `num_test`
+  probability: np.ndarray | None = None  # [N, K], a classifier's on test images
 
 
 class Finished(NamedTuple):
-  """One finished run."""
+  """A finished run."""
 
   steps: int
   scores: dict[str, Scores]  # by kind of weights: 'averaged', 'raw'
 
 
 class Row(NamedTuple):
-  """A line of a table."""
+  """A row of a table."""
 
   cell: Mapping[str, Any]  # the varied keys, and their values here
   score: str
-  runs: str  # 'single', or 'ensemble': one classifier made of n
-  weights: str  # 'averaged', 'raw', or '' if there are none yet
+  runs: str  # 'single', or 'ensemble' of all n classifiers
+  weights: str  # 'averaged', 'raw', or '' if n is 0
   n: int
   mean: float | None  # None if n is 0
-  std: float | None  # with n - 1; None if n < 2, and of the one ensemble
-  num_test: int | None  # of a test error: how many images
+  std: float | None  # with n - 1; None if n < 2, and for an ensemble
+  num_test: int | None  # number of test images, for a test error
   steps: str
   published: str
 
@@ -40,7 +40,7 @@ class Row(NamedTuple):
 def mean_and_std(
   values: Sequence[float],
 ) -> tuple[float | None, float | None]:
-  """The mean, and the standard deviation with n - 1; None without enough."""
+  """Returns the mean and the standard deviation (n - 1), None if undefined."""
   mean = float(np.mean(values)) if len(values) else None
   std = float(np.std(values, ddof=1)) if len(values) > 1 else None
   return mean, std
@@ -49,10 +49,10 @@ def mean_and_std(
 def ensemble_error(
   probabilities: Sequence[np.ndarray], label: np.ndarray
 ) -> float:
-  """The share of mistakes of the mean of classifiers' probabilities.
+  """Computes the error rate of an ensemble that averages probabilities.
 
   Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 5, average
-  ten classifiers so.
+  ten classifiers in this way.
 
   Args:
     probabilities: each [N, K].
@@ -68,18 +68,18 @@ def cell_rows(
   label: np.ndarray | None,
   published: Mapping[str, str],
 ) -> list[Row]:
-  """The lines of one combination of values.
+  """Returns the rows of one combination of values.
 
   Args:
     cell: its varied keys and their values.
-    finished: its finished runs, which are of one system.
-    label: the test labels [N] of a system that classifies, else None.
-    published: texts for 'single' and 'ensemble', shown beside the first kind of
-      weights: averaged where there is an average.
+    finished: its finished runs, all of one system.
+    label: the test labels [N] of a classifier, else None.
+    published: texts for 'single' and 'ensemble', shown with the first kind of
+      weights: the averaged ones, if there are any.
 
   Returns:
-    For each kind of weights a line for each number, and for each kind one of
-    the ensemble if the system classifies. Without finished runs lines of n = 0.
+    For each kind of weights a row per score and, for classifiers, one for the
+    ensemble. Without finished runs, rows with n = 0.
   """
   steps = ', '.join(map(str, sorted({run.steps for run in finished})))
   rows = []
@@ -107,7 +107,7 @@ def cell_rows(
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
-  """Rows as a Markdown table; test errors in percent and in mistakes."""
+  """Formats rows as Markdown; test errors in percent and in mistakes."""
   classified = any(row.num_test for row in rows)
   published = any(row.published for row in rows)
   head = [*rows[0].cell, 'score', 'runs', 'weights', 'n', 'mean ± std']
@@ -137,7 +137,7 @@ def _with_std(mean: float | None, std: float | None, form: str) -> str:
 
 
 def to_csv(rows: Sequence[Row]) -> str:
-  """Rows as CSV, shares as shares; what there is none of is empty."""
+  """Formats rows as CSV, with errors as fractions and empty missing values."""
   file = io.StringIO()
   writer = csv.writer(file, lineterminator='\n')
   writer.writerow([*rows[0].cell, *Row._fields[1:]])

@@ -1,6 +1,6 @@
-"""The systems by name, and their configs.
+"""Registry of the systems, and their configs.
 
-A config file states what its result depends on, and nothing else:
+A config file sets the values that its result depends on, and nothing else:
 
     from gan_jax.systems import base, sized
 
@@ -46,7 +46,7 @@ SYSTEMS = {
 }
 
 
-# What 'smoke' makes of any config: seconds, and no data.
+# Overrides of the smoke variant: a run of seconds that needs no data.
 _SMOKE = {
   'data.made_up': True,
   'train.num_epochs': None,
@@ -58,7 +58,7 @@ _SMOKE = {
 
 
 def options(name: Any) -> cfg.Table:
-  """The table of a system's config keys; InputError if there is no such one."""
+  """Returns a system's config keys; raises InputError for an unknown system."""
   if not isinstance(name, str) or name not in SYSTEMS:
     raise choice('system', name, SYSTEMS)
   system = SYSTEMS[name]
@@ -67,25 +67,25 @@ def options(name: Any) -> cfg.Table:
 
 
 def base(name: str) -> ConfigDict:
-  """A config of a system, whose every key has its default."""
+  """Returns a system's config with the default of every key."""
   return _to_config(options(name), {})
 
 
 def sized(
   config: ConfigDict, arg: str = '', paper: Mapping[str, Any] | None = None
 ) -> ConfigDict:
-  """A whole config, in the size that a config file's argument asks for.
+  """Completes a config at the size that a config file's argument asks for.
 
   Args:
-    config: from `base`, changed. A group whose `name` was changed has that
-      variant's keys.
-    arg: '' for the config as it is; 'paper' for the paper's sizes, where the
-      config itself is smaller; 'smoke' for eight steps of small networks on
-      random images of the right shape, which need no data.
-    paper: values of the paper's sizes, by dotted key.
+    config: a modified result of `base`. A group whose `name` was changed gets
+      that variant's keys.
+    arg: '' for the config itself; 'paper' for the paper's sizes, if the config
+      is smaller; 'smoke' for eight steps of small networks on random images of
+      the right shape, which need no data.
+    paper: the paper's values, by dotted key.
 
   Raises:
-    ValueError: another argument, or a key that the config cannot have.
+    ValueError: the argument is unknown, or the config has an unknown key.
   """
   sizes = ['smoke', 'paper'] if paper else ['smoke']
   if arg not in ('', *sizes):
@@ -116,7 +116,7 @@ def _to_config(rows: cfg.Table, values: Mapping[str, Any]) -> ConfigDict:
 
 
 def complete(config: ConfigDict) -> ConfigDict:
-  """The config with all keys of its system; see `table.complete`."""
+  """Adds the missing keys of a config's system; see `table.complete`."""
   rows = options(config.get('system'))
   return _to_config(rows, dict(cfg.flatten(config)))
 
@@ -134,15 +134,15 @@ def check(config: ConfigDict) -> None:
 def override(
   config: ConfigDict, changes: Mapping[str, Any]
 ) -> tuple[ConfigDict, list[str]]:
-  """A config with other values, and notes; see `table.override`.
+  """Returns a config with changed values, and notes; see `table.override`.
 
-  A new length in steps takes the place of one in epochs, and the other way
-  round; a folder of data takes the place of made-up images.
+  A length in steps replaces one in epochs and vice versa; a data folder
+  replaces synthetic images.
   """
   if changes.get('system', config.system) != config.system:
     raise InputError(
       f'config.system is {config.system} and cannot become '
-      f'{changes["system"]}, which has other keys; take a config of that system'
+      f'{changes["system"]}, which has other keys; use a config of that system'
     )
   rows = options(config.system)
   changes = dict(changes)
@@ -157,18 +157,17 @@ def override(
 
 
 def free_keys(name: str) -> set[str]:
-  """The keys that may change between a run and its continuation.
+  """Returns the keys that may change between a run and its continuation.
 
-  The run's length does not act on earlier steps; the data are checked by their
-  hash.
+  The run's length does not affect earlier steps; the data are checked by hash.
   """
   return {key for key, _, row in table.all_rows(options(name)) if row.free}
 
 
 def epoch_rows(config: ConfigDict) -> int:
-  """The images that a step takes from the training set, whose pass is an epoch.
+  """Counts the training images that a step consumes.
 
-  A batch, for each update that has one of its own.
+  That is the batch size times the number of updates with their own batch.
   """
   has_turns = 'n_critic' in config.get('loss', {})
   turns = gan.num_turns(config.loss) if has_turns else 1
@@ -178,10 +177,10 @@ def epoch_rows(config: ConfigDict) -> int:
 def make_system(
   config, data_spec: DataSpec | DomainSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config.system` names, built from the rest of `config`.
+  """Builds the system that `config.system` names from the rest of `config`.
 
-  The same values give the same functions, so that whoever compiles them again,
-  such as the next run of a sweep over seeds, finds them compiled.
+  Equal values return the same functions, so that a second compilation, such as
+  that of the next run in a sweep over seeds, is a cache hit.
   """
   if config.system not in SYSTEMS:
     raise choice('system', config.system, SYSTEMS)
@@ -192,7 +191,7 @@ def make_system(
     'checkpoint',
     'eval',
     'init',
-  ):  # no system knows them
+  ):  # no system reads them
     values.pop(key, None)
   values['data'].pop('label_seed', None)
   make = SYSTEMS[config.system].make_system
@@ -206,5 +205,5 @@ def _made(
   data_spec: DataSpec | DomainSpec,
   axis_name: str | None,
 ) -> System:
-  # A copy of its own: whoever changes the config later changes no system.
+  # A copy, so that later changes of the caller's config do not reach it.
   return make(cfg.from_json(config), data_spec, axis_name)

@@ -1,12 +1,12 @@
-"""CUT and FastCUT: images of one domain from another's, one way, without pairs.
+"""CUT and FastCUT: one-sided unpaired image-to-image translation.
 
 Park et al. 2020, "Contrastive Learning for Unpaired Image-to-Image
-Translation", https://arxiv.org/abs/2007.15651. A generator against a
-discriminator of its target domain, held to its input by a contrastive loss: a
-patch of the output is to be recognised, by the generator's own encoder, as that
-of the input at the same place (equation 4). CUT adds the same for images of the
-target domain, which should stay as they are (equation 5); FastCUT does not, and
-weighs the contrastive loss more (section 4).
+Translation", https://arxiv.org/abs/2007.15651. A generator plays against a
+discriminator of its target domain. A patchwise contrastive loss preserves the
+content: in the features of the generator's own encoder, an output patch must
+match the input patch at the same location (equation 4). CUT also applies this
+loss to images of the target domain, as an identity loss (equation 5); FastCUT
+does not, and gives the contrastive loss a larger weight (section 4).
 """
 
 import functools
@@ -55,10 +55,10 @@ OPTIONS = {
   'model.heads.layers': key(
     (0, 4, 8, 12, 16),
     integers(0),
-    "layers of G whose features are compared, counted as in the authors' "
-    'nn.Sequential',
+    'layers of G whose features the contrastive loss compares, by their index '
+    "in the authors' nn.Sequential",
   ),
-  'model.heads.features': key(256, integer(1), 'units of the heads'),
+  'model.heads.features': key(256, integer(1), 'units of the projection heads'),
   **objectives.options('least_squares'),
   'loss.lambda_adversarial': key(
     2.0, real(0.0), "weight of G's adversarial loss"
@@ -66,17 +66,20 @@ OPTIONS = {
   'loss.lambda_discriminator': key(1.0, real(0.0), "weight of D's loss"),
   'loss.lambda_nce': key(1.0, real(0.0), 'weight of the contrastive loss'),
   'loss.nce_identity': key(
-    True, boolean, "whether it is also of the target domain's images (CUT)"
+    True,
+    boolean,
+    'whether the contrastive loss also applies to images of the target domain '
+    '(CUT)',
   ),
   'loss.nce_temperature': key(
     0.07, real(0.001), 'temperature of the contrastive loss'
   ),
-  'loss.num_patches': key(256, integer(1), 'patches of each image and layer'),
+  'loss.num_patches': key(256, integer(1), 'patches per image and layer'),
   'loss.flip_equivariance': key(
     False,
     boolean,
-    'whether half of the images are mirrored on their way through G, and their '
-    'features back (FastCUT)',
+    "whether half of G's inputs are mirrored, and their output features "
+    'mirrored back (FastCUT)',
   ),
   **view.OPTIONS,
   **optimizer('generator'),
@@ -115,7 +118,7 @@ class Parts(NamedTuple):
 def make_parts(
   config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
 ) -> Parts:
-  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the parts that `config` describes; see `OPTIONS` for its keys."""
   model, direction = config.model, config.data.direction
   shapes = {'a': spec.a_shape, 'b': spec.b_shape}
   source, target = (shapes[domain] for domain in direction.split('2'))
@@ -161,7 +164,7 @@ def make_parts(
 
 
 def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
-  """The state at step 0; G's player has the heads too."""
+  """Initialises the state; G's player includes the projection heads."""
   del image  # nothing depends on the data
   networks = {'generator': parts.generator, 'heads': parts.heads}
   g = {name: each.init(key_for(key, name)) for name, each in networks.items()}
@@ -178,7 +181,7 @@ def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
 def generate(
   parts: Parts, g: Weights, image: Array, *, train: bool = True
 ) -> tuple[Array, Params]:
-  """Translates images; G's model state after."""
+  """Translates images; also returns G's new model state."""
   weights = Weights(g.params['generator'], g.model_state)
   return parts.generator.apply(weights, image, train=train)
 
@@ -190,18 +193,18 @@ def embed(
   keys: PRNGKey,
   mirrored: Array | None = None,
 ) -> Sequence[Array]:
-  """Features of patches of images, of length 1.
+  """Computes L2-normalised features of random image patches.
 
   Args:
-    parts: of the system.
-    g: the generator's weights, and the heads'.
+    parts: the system's parts.
+    g: the weights of the generator and of the heads.
     image: [B, H, W, C].
-    keys: [B], from which the places of the patches follow.
-    mirrored: whether each image is the other way round, so that its features
-      are turned back; None: none is.
+    keys: [B], random keys for the patch locations.
+    mirrored: bool [B]; the features of a mirrored image are mirrored back.
+      None: no image is mirrored.
 
   Returns:
-    For each of the layers [B, P, D].
+    For each layer [B, P, D].
   """
   weights = Weights(g.params['generator'], g.model_state)
   maps, _ = parts.generator.apply(
@@ -220,15 +223,15 @@ def embed(
 
 
 class Inputs(NamedTuple):
-  """Inputs of G in a step: images of the source, then of the target."""
+  """Inputs of G in a step: source images, then target images."""
 
   image: Array  # [B, H, W, C], or with `nce_identity` [2B, H, W, C]
-  keys: PRNGKey  # of the places of each one's patches
-  mirrored: Array | None  # whether it goes through G the other way round
+  keys: PRNGKey  # one per image, for the patch locations
+  mirrored: Array | None  # whether G gets the mirrored image
 
 
 def inputs_of(parts: Parts, rows: Mapping[str, Array], key: PRNGKey) -> Inputs:
-  """G's inputs for some rows of the batch, the same on any devices."""
+  """Prepares G's inputs for some rows of the batch, independent of devices."""
   names = ('source', 'target') if parts.loss.nce_identity else ('source',)
   keys = [
     keys_of(key_for(key, f'patches of {name}'), rows['place']) for name in names
@@ -241,8 +244,7 @@ def inputs_of(parts: Parts, rows: Mapping[str, Array], key: PRNGKey) -> Inputs:
   return Inputs(image, jnp.concatenate(keys), mirrored)
 
 
-# G's outputs, what pulls their gradients back to its parameters, and its model
-# state.
+# G's outputs, their VJP function to its parameters, and its model state.
 Made = tuple[Array, Callable, Params]
 
 
@@ -264,9 +266,9 @@ def d_loss(
   fake: Array,
   see: See = unchanged,
 ) -> tuple[Array, Aux]:
-  """D's loss on images of the target domain and on translations."""
+  """Computes D's loss on images of the target domain and on translations."""
   weights = Weights(params, model_state)
-  # Each in a pass of its own: BatchNorm sees data or samples, never both.
+  # Separate passes: BatchNorm sees a batch of either data or samples.
   (on_real, new_model_state), (on_fake, _) = (
     parts.discriminator.apply(weights, see(image, name), train=True)
     for image, name in ((real, 'real'), (fake, 'fake'))
@@ -292,18 +294,18 @@ def g_loss(
   inputs: Inputs,
   see: See = unchanged,
 ) -> tuple[Array, Metrics]:
-  """G's loss: against D, and the contrastive loss (equations 1, 4 and 5).
+  """Computes G's adversarial and contrastive losses (equations 1, 4 and 5).
 
   Args:
-    parts: of the system.
-    params: of G, whose encoder and heads embed the patches, and
-    outputs: its translations of `inputs`, by which the loss is differentiated
-      too.
-    model_state: G's.
+    parts: the system's parts.
+    params: G's parameters; its encoder and heads embed the patches.
+    outputs: G's translations of `inputs`; the loss is differentiated with
+      respect to them, too.
+    model_state: G's model state.
     d: the discriminator.
     real: images of the target domain [B, H, W, C].
-    inputs: what was translated.
-    see: how D sees images.
+    inputs: G's inputs.
+    see: D's view of images.
   """
   loss, g = parts.loss, Weights(params, model_state)
   fake = outputs[: len(real)]
@@ -314,7 +316,7 @@ def g_loss(
   adversarial = parts.g_objective(on_real, on_fake).mean()
   queries = embed(parts, g, outputs, inputs.keys, inputs.mirrored)
   keys = embed(parts, g, inputs.image, inputs.keys)
-  # The means over the layers' patches, then over layers: [B] or [2B].
+  # Means over each layer's patches, then over layers: [B] or [2B].
   nce = jnp.mean(
     jnp.stack(
       [
@@ -340,7 +342,7 @@ def update_d(
   key: PRNGKey,
   step: Array,
 ) -> tuple[Player, Metrics]:
-  """One update of D; the translations are made here where `made` is None."""
+  """Updates D; computes the translations itself if `made` is None."""
 
   def gradients_of(rows):
     outputs, *_ = made or make(parts, g, inputs_of(parts, rows, key))
@@ -364,7 +366,7 @@ def update_g(
   key: PRNGKey,
   step: Array,
 ) -> tuple[Player, Metrics]:
-  """One update of G and the heads, likewise."""
+  """Updates G and the heads; computes the translations if `made` is None."""
 
   def gradients_of(rows):
     inputs = inputs_of(parts, rows, key)
@@ -387,7 +389,7 @@ def update_g(
 def train_step(
   parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
 ) -> tuple[TrainState, Metrics]:
-  """D moves, then G and the heads on the new D."""
+  """Updates D, then G and the heads against the new D."""
   step, g, d = state.step, state.generator, state.discriminator
   key = jax.random.fold_in(key, step)
   source, target = (batch[x]['image'] for x in parts.direction.split('2'))
@@ -397,7 +399,7 @@ def train_step(
     'place': global_rows(len(source), parts.axis_name),
     **parts.view.rows(len(source)),
   }
-  # Made once for both players, where memory allows.
+  # Computed once for both players unless gradients are accumulated.
   made = None
   if parts.num_pieces == 1:
     made = make(parts, g, inputs_of(parts, rows, key))
@@ -410,11 +412,11 @@ def train_step(
 def make_system(
   config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the system that `config` describes; see `OPTIONS` for its keys."""
   parts = make_parts(config, spec, axis_name)
 
   def translate(weights, image, key):
-    del key  # there is no noise
+    del key  # G is deterministic
     return generate(parts, weights, image, train=False)[0]
 
   return System(

@@ -1,11 +1,11 @@
-"""CycleGAN: images of one domain from those of another, without pairs.
+"""CycleGAN: unpaired image-to-image translation in both directions.
 
 Zhu et al. 2017, "Unpaired Image-to-Image Translation using Cycle-Consistent
 Adversarial Networks", https://arxiv.org/abs/1703.10593. Two generators, a2b and
-b2a, each against a discriminator of its target domain (equation 1), and held to
-be each other's inverse by the cycle's L1 distance (equation 2). Both generators
-move first, as in the authors' code; then both discriminators, on generated
-images out of a pool of the past (section 4).
+b2a, each play against a discriminator of their target domain (equation 1). The
+L1 cycle-consistency loss makes them each other's inverse (equation 2). Both
+generators are updated first, as in the authors' code; then both discriminators,
+on fakes from a pool of past ones (section 4).
 """
 
 import functools
@@ -48,7 +48,7 @@ OPTIONS = {
   'model.sync_batch_norm': translation.SYNC_BATCH_NORM._replace(since=4),
   **translation.options('resnet', 'instance'),
   'model.pool_size': key(
-    50, integer(0), 'generated images of each domain in the pool; 0: no pool'
+    50, integer(0), 'generated images in the pool of each domain; 0: no pool'
   ),
   **objectives.options('least_squares'),
   'loss.lambda_adversarial': key(
@@ -77,9 +77,7 @@ class Parts(NamedTuple):
   """Networks, optimisers and options of the step; constant over a run."""
 
   generators: Mapping[str, Network]  # 'a2b', 'b2a'
-  discriminators: Mapping[
-    str, Network
-  ]  # 'a', 'b', each of the domain it judges
+  discriminators: Mapping[str, Network]  # 'a', 'b': the domain that each judges
   g_optimizer: Optimizer
   d_optimizer: Optimizer
   d_objective: Callable[[Array, Array], Array]  # of the logits on real and fake
@@ -94,13 +92,14 @@ class Parts(NamedTuple):
 def make_parts(
   config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
 ) -> Parts:
-  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the parts that `config` describes; see `OPTIONS` for its keys."""
   model = config.model
   shapes = {'a': spec.a_shape, 'b': spec.b_shape}
   if config.loss.lambda_identity and shapes['a'] != shapes['b']:
     raise InputError(
-      f'images of a are {shapes["a"]} and of b {shapes["b"]}, which have no '
-      'identity; set config.loss.lambda_identity to 0'
+      f'the images of domain a are {shapes["a"]} and those of b {shapes["b"]}, '
+      'but the identity loss needs equal shapes; set '
+      'config.loss.lambda_identity to 0'
     )
   generators = {
     way: translation.make_generator(
@@ -133,7 +132,7 @@ def make_parts(
 
 
 def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
-  """The state at step 0: the pools are empty."""
+  """Initialises the state, with empty pools."""
   del image  # nothing depends on the data
   g, d = (
     joined(
@@ -153,7 +152,7 @@ def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
 
 
 def joined(weights: Mapping[str, Weights]) -> Weights:
-  """The weights of a player's networks as one, by name.
+  """Joins the weights of a player's networks, by name.
 
   Only networks with BatchNorm have a model state.
   """
@@ -168,21 +167,21 @@ def joined(weights: Mapping[str, Weights]) -> Weights:
 
 
 def weights_of(player: Weights, name: str) -> Weights:
-  """The weights of one network of a player."""
+  """Returns the weights of one of a player's networks."""
   return Weights(player.params[name], player.model_state.get(name, {}))
 
 
 def generate(
   parts: Parts, g: Weights, way: str, image: Array, *, train: bool = True
 ) -> tuple[Array, Params]:
-  """Translates images by the generator of that way; its model state after."""
+  """Translates images in one direction; also returns G's new model state."""
   return parts.generators[way].apply(weights_of(g, way), image, train=train)
 
 
 def judge(
   parts: Parts, d: Weights, domain: str, image: Array
 ) -> tuple[Array, Params]:
-  """The logits of patches of a domain's discriminator; its model state."""
+  """Applies a domain's discriminator: patch logits, and its model state."""
   weights = weights_of(d, domain)
   return parts.discriminators[domain].apply(weights, image, train=True)
 
@@ -195,24 +194,24 @@ def g_loss(
   real: Mapping[str, Array],
   see: See = unchanged,
 ) -> tuple[Array, tuple[Aux, dict[str, Array]]]:
-  """The generators' loss (equation 3, and the identity term of section 5.2).
+  """Computes the generators' loss (equation 3; identity term, section 5.2).
 
   Args:
-    parts: of the system.
-    params: both generators', and
+    parts: the system's parts.
+    params: the parameters of both generators.
     model_state: their model states.
     d: the discriminators.
     real: images of 'a' and 'b' [B, H, W, C].
-    see: how the discriminators see images.
+    see: the discriminators' view of images.
 
   Returns:
-    The loss; and beside it what is reported, and the fakes by domain.
+    The loss, and (its auxiliary outputs, the fakes by domain).
   """
   loss, metrics, fakes, total = parts.loss, {}, {}, 0.0
   g, states = Weights(params, model_state), {}
   for way, back in (('a2b', 'b2a'), ('b2a', 'a2b')):
     source, target = way.split('2')
-    # Of the passes of a generator, this one's statistics are kept.
+    # Only this pass of a generator stores BatchNorm statistics.
     fake, state = generate(parts, g, way, real[source])
     fakes[target], states[way] = fake, Weights({}, state)
     on_real, on_fake = (
@@ -241,16 +240,16 @@ def d_loss(
   shown: Mapping[str, Array],
   see: See = unchanged,
 ) -> tuple[Array, Aux]:
-  """The discriminators' loss, of data and of what the pools show them."""
+  """Computes the discriminators' loss on data and on the pools' fakes."""
   d, states, metrics, total = Weights(params, model_state), {}, {}, 0.0
   for domain in 'ab':
-    # Each in a pass of its own: BatchNorm sees data or samples, never both.
+    # Separate passes: BatchNorm sees a batch of either data or samples.
     on_real, state = judge(
       parts, d, domain, see(real[domain], f'real {domain}')
     )
     on_fake, _ = judge(parts, d, domain, see(shown[domain], f'fake {domain}'))
     states[domain] = Weights({}, state)
-    # Less than 1, it slows D down relative to G (appendix 7.1).
+    # A weight below 1 slows D down relative to G (appendix 7.1).
     weight = parts.loss.lambda_discriminator
     value = weight * parts.d_objective(on_real, on_fake).mean()
     metrics |= {
@@ -266,7 +265,7 @@ def d_loss(
 def train_step(
   parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
 ) -> tuple[TrainState, Metrics]:
-  """Both generators move, then both discriminators, on pooled fakes."""
+  """Updates both generators, then both discriminators on pooled fakes."""
   real = {domain: batch[domain]['image'] for domain in 'ab'}
   key = jax.random.fold_in(key, state.step)
   g, d, axis_name = state.generator, state.discriminator, parts.axis_name
@@ -311,11 +310,11 @@ def train_step(
 def make_system(
   config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the system that `config` describes; see `OPTIONS` for its keys."""
   parts = make_parts(config, spec, axis_name)
 
   def translate(weights, image, key, *, way):
-    del key  # there is no noise
+    del key  # G is deterministic
     return generate(parts, weights, way, image, train=False)[0]
 
   return System(

@@ -1,11 +1,11 @@
-"""Generative adversarial networks without labels, for any pair of networks.
+"""Generative adversarial networks, unconditional or class-conditional.
 
 Goodfellow et al. 2014, "Generative Adversarial Nets",
-https://arxiv.org/abs/1406.2661, algorithm 1: D moves `n_critic` times, then G
-on the new D, with the samples that D has seen last (the algorithm draws new
-ones, as `config.loss.g_batch = 'fresh'` does; made once, they cost a pass of G
-less). The loss, the penalties and the
-networks make it a DCGAN, a WGAN-GP, an SNGAN, an R3GAN, ...
+https://arxiv.org/abs/1406.2661, algorithm 1: D is updated `n_critic` times,
+then G against the new D. By default G reuses D's last samples, which saves a
+forward pass; with `config.loss.g_batch = 'fresh'` it draws new ones, as the
+algorithm does. The choice of loss, penalties and networks makes it a DCGAN, a
+WGAN-GP, an SNGAN, an R3GAN, ...
 """
 
 import functools
@@ -53,7 +53,7 @@ from gan_jax.systems.update import (
 
 OPTIONS = {
   'data.num_test': LabelledData.OPTIONS['data.num_test']._replace(default=0),
-  'model.z_dim': key(100, integer(1), 'dimension of the latents'),
+  'model.z_dim': key(100, integer(1), 'dimension of the latent space'),
   'model.z_prior': key(
     'normal',
     one_of('normal', 'uniform'),
@@ -62,7 +62,7 @@ OPTIONS = {
   **networks.OPTIONS,
   **objectives.options('non_saturating'),
   'loss.n_critic': key(
-    1, integer(1), 'updates of D per update of G, each on a batch of its own'
+    1, integer(1), 'updates of D per update of G, each on its own batch'
   ),
   'loss.g_batch': key(
     'shared',
@@ -117,32 +117,33 @@ class Parts(NamedTuple):
   g_objective: Callable[[Array, Array], Array]
   prior: Prior
   loss: ConfigDict  # config.loss
-  weights: Mapping[str, Schedule]  # of the penalties that are on, by metric
+  weights: Mapping[str, Schedule]  # of the active penalties, by metric
   view: View
   num_pieces: int
-  num_classes: int  # of the networks; 0: they have none
+  num_classes: int  # of the networks; 0: unconditional
   axis_name: str | None
 
 
 def make_parts(
   config: ConfigDict, spec: DataSpec, axis_name: str | None = None
 ) -> Parts:
-  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the parts that `config` describes; see `OPTIONS` for its keys."""
   model, loss = config.model, config.loss
   generator, discriminator = networks.make_networks(config, spec, axis_name)
   averaged = config.optimizer.discriminator.ema.name != 'none'
   if averaged and loss.n_critic > 1:
     raise InputError(
-      'the average of a discriminator that moves n_critic times a step is not '
-      'defined; set config.optimizer.discriminator.ema.name to none'
+      'the moving average of a discriminator with several updates per step '
+      '(n_critic) is not defined; set '
+      'config.optimizer.discriminator.ema.name to none'
     )
   weights = penalty_weights(config, spec)
   if weights.keys() - {'lecam'} and discriminator.uses_batch_statistics:
     raise InputError(
-      'a gradient penalty (config.loss.r1_gamma, r2_gamma, lambda_gp) is on '
-      "each image's own gradient, but BatchNorm lets all images of a batch act "
-      'on each logit; set config.model.discriminator.normalization to none or '
-      'spectral'
+      'a gradient penalty (config.loss.r1_gamma, r2_gamma, lambda_gp) needs '
+      "each image's own gradient, but with BatchNorm each logit depends on all "
+      'images of the batch; set config.model.discriminator.normalization to '
+      'none or spectral'
     )
   check_pieces(config, generator, discriminator)
   prior = (
@@ -166,7 +167,7 @@ def make_parts(
 
 
 def penalty_weights(config: ConfigDict, spec: DataSpec) -> dict[str, Schedule]:
-  """The weights of the penalties that are on, at any step."""
+  """Returns the weight schedules of the active penalties."""
   loss = config.loss
   units = Units(spec.steps_per_epoch, config.data.batch_size)
   return {
@@ -188,22 +189,22 @@ def judge(
   image: Array,
   label: Array | None = None,
 ) -> tuple[Array, Params]:
-  """D's logits [B], of classes if there are any, and its model state after."""
+  """Applies D: logits [B], given any labels, and D's new model state."""
   weights, labels = Weights(params, model_state), _given(label)
   return parts.discriminator.apply(weights, image, *labels, train=True)
 
 
 def _given(*inputs: Array | None) -> list[Array]:
-  """The inputs that a network takes: a label only if it has classes."""
+  """Drops absent inputs: an unconditional network takes no label."""
   return [x for x in inputs if x is not None]
 
 
-# Samples, what pulls their gradients back to G, and G's model state.
+# Samples, their VJP function to G's parameters, and G's model state.
 Made = tuple[Array, Callable, Params]
 
 
 def make(parts: Parts, g: Player, z: Array, label: Array | None = None) -> Made:
-  """Samples, what pulls their gradients back to G, and G's model state."""
+  """Generates samples; see `Made`."""
 
   def samples(params):
     weights, inputs = Weights(params, g.model_state), _given(z, label)
@@ -223,29 +224,29 @@ def d_loss(
   see: See = unchanged,
   averages: Mapping[str, Array] | None = None,
 ) -> tuple[Array, Aux]:
-  """D's loss on data and samples, with its penalties.
+  """Computes D's loss on data and samples, including penalties.
 
   Args:
-    parts: of the system.
-    params: D's, and
-    model_state: its model state.
-    rows: 'real', images [B, H, W, C], and 'epsilon' [B] in [0, 1], which says
-      where between the two the gradient penalty is taken; with classes 'label'
-      [B] of both.
+    parts: the system's parts.
+    params: D's parameters.
+    model_state: D's model state.
+    rows: 'real', images [B, H, W, C]; 'epsilon' [B] in [0, 1], interpolation
+      weights of the gradient penalty; with classes 'label' [B] of both reals
+      and fakes.
     fake: samples [B, H, W, C].
-    step: of the training, from which the penalties' weights follow.
-    see: how D sees the images.
-    averages: of the logits on 'real' and 'fake', which LeCam needs.
+    step: the training step, which the penalties' weights depend on.
+    see: D's view of the images.
+    averages: LeCam's moving averages of the logits on 'real' and 'fake'.
   """
   real, label = rows['real'], rows.get('label')
 
   def seen(image, name):
     return judge(parts, params, model_state, see(image, name), label)
 
-  def on(name):  # with respect to the images as they are before D sees them
+  def on(name):  # the penalties differentiate through the augmentation
     return lambda image: seen(image, name)[0]
 
-  # Each in a pass of its own: BatchNorm sees data or samples, never both.
+  # Separate passes: BatchNorm sees a batch of either data or samples.
   on_real, new_model_state = seen(real, 'real')
   on_fake, _ = seen(fake, 'fake')
   adversarial = parts.d_objective(on_real, on_fake).mean()
@@ -279,7 +280,7 @@ def g_loss(
   fake: Array,
   see: See = unchanged,
 ) -> Array:
-  """G's loss: what D says of its samples, and where the loss asks, of data."""
+  """Computes G's loss from D's logits on samples and, if needed, on data."""
   on_real, on_fake = (
     judge(parts, *d.weights, see(image, name), rows.get('label'))[0]
     for image, name in ((rows['real'], 'real'), (fake, 'fake'))
@@ -288,17 +289,17 @@ def g_loss(
 
 
 def num_turns(loss: ConfigDict) -> int:
-  """The batches of a step: one for each update on images of its own."""
+  """Counts the batches of a step: one for each update with its own images."""
   return loss.n_critic + (loss.g_batch == 'fresh')
 
 
 def rows_of_turn(
   parts: Parts, rows: Mapping[str, Array], turn: int, key: PRNGKey
 ) -> dict[str, Array]:
-  """Rows and noise of a player's turn, the same on any devices.
+  """Takes the rows and draws the noise of one update, independent of devices.
 
-  Samples have the labels of the real images: so they are drawn as often as the
-  training set has them, and a loss of pairs compares within a class.
+  Samples get the labels of the real images, so that they follow the training
+  set's class distribution and a relativistic loss compares within a class.
   """
   turns = num_turns(parts.loss)
   num = len(rows['image']) // turns
@@ -323,7 +324,7 @@ def update_d(
   step: Array,
   averages: Mapping[str, Array],
 ) -> tuple[Player, Metrics]:
-  """One update of D; the samples are made here where `made` is None."""
+  """Updates D; generates the samples itself if `made` is None."""
 
   def gradients_of(rows):
     fake, *_ = made or make(parts, g, rows['z'], rows.get('label'))
@@ -347,7 +348,7 @@ def update_g(
   key: PRNGKey,
   step: Array,
 ) -> tuple[Player, Metrics]:
-  """One update of G; the samples are made here where `made` is None."""
+  """Updates G; generates the samples itself if `made` is None."""
 
   def gradients_of(rows):
     fake, to_g, model_state = made or make(
@@ -367,14 +368,14 @@ def update_g(
 def train_step(
   parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
 ) -> tuple[TrainState, Metrics]:
-  """D moves `n_critic` times, then G on the new D."""
+  """Updates D `n_critic` times, then G against the new D."""
   step = state.step
   key = jax.random.fold_in(key, step)
   g, d, averages = state.generator, state.discriminator, state.extra
   for turn in range(parts.loss.n_critic):
     turn_key = jax.random.fold_in(key, turn)
     rows = rows_of_turn(parts, batch['train'], turn, turn_key)
-    # Made once for both players, where memory allows.
+    # Computed once for both players unless gradients are accumulated.
     made = None
     if parts.num_pieces == 1:
       made = make(parts, g, rows['z'], rows.get('label'))
@@ -396,7 +397,7 @@ def new_averages(
   step: Array,
   turn: int,
 ) -> dict[str, Array]:
-  """LeCam's averages of the logits after an update of D; {} without them."""
+  """Updates LeCam's moving averages of the logits; {} if LeCam is off."""
   if not averages:
     return averages
   updates = parts.loss.n_critic * step + turn
@@ -408,7 +409,7 @@ def new_averages(
 
 
 def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
-  """The state at step 0; with LeCam's averages, if it is on."""
+  """Initialises the state, with LeCam's averages if it is on."""
   del image  # nothing depends on the data
   names = ('real', 'fake') if 'lecam' in parts.weights else ()
   return new_state(key, parts).replace(
@@ -419,7 +420,7 @@ def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
 def make_system(
   config: ConfigDict, spec: DataSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the system that `config` describes; see `OPTIONS` for its keys."""
   parts = make_parts(config, spec, axis_name)
   rows = num_turns(config.loss) * config.data.batch_size
 

@@ -1,13 +1,13 @@
-"""The semi-supervised GAN by its paper's own protocol.
+"""Semi-supervised GAN, following the original paper's protocol.
 
 Salimans et al. 2016, "Improved Techniques for Training GANs",
 https://arxiv.org/abs/1606.03498: section 5 (the classifier's loss), 3.1
 (feature matching), 4 and 6.1 (networks and protocol for MNIST), and the
 authors' code where the paper is silent.
 
-Three independently shuffled streams: labelled images, repeated; unlabelled ones
-for D; unlabelled ones for G. D moves first, then G on the new D. Images are in
-[0, 1] here.
+A step reads three independently shuffled streams: labelled images, repeated;
+unlabelled ones for D; unlabelled ones for G. It updates D first, then G against
+the new D. Images are in [0, 1] here.
 """
 
 import functools
@@ -40,7 +40,7 @@ from gan_jax.systems.update import (
 )
 
 OPTIONS = {
-  'model.z_dim': key(100, integer(1), 'dimension of the latents'),
+  'model.z_dim': key(100, integer(1), 'dimension of the latent space'),
   'model.generator.hidden': key(
     (500, 500), integers(1), 'units of the hidden layers'
   ),
@@ -48,13 +48,13 @@ OPTIONS = {
     (1000, 500, 250, 250, 250), integers(1), 'units of the hidden layers'
   ),
   'model.discriminator.input_noise': key(
-    0.3, real(0.0), 'standard deviation of the noise on images in [0, 1]'
+    0.3, real(0.0), 'standard deviation of the noise added to images in [0, 1]'
   ),
   'model.discriminator.hidden_noise': key(
-    0.5, real(0.0), 'standard deviation of the noise on hidden layers'
+    0.5, real(0.0), 'standard deviation of the noise added to hidden layers'
   ),
   'model.init_rows': key(
-    100, integer(2), 'images that the initialisation normalises on'
+    100, integer(2), 'images for the data-dependent initialisation'
   ),
   'loss.unlabelled_weight': key(
     1.0, real(0.0), 'weight of the loss on unlabelled and generated images'
@@ -85,7 +85,7 @@ class Parts(NamedTuple):
 def make_parts(
   config: ConfigDict, spec: DataSpec, axis_name: str | None = None
 ) -> Parts:
-  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the parts that `config` describes; see `OPTIONS` for its keys."""
   model = config.model
   generator = Network(
     SoftplusGenerator(spec.image_shape, axis_name=axis_name, **model.generator),
@@ -110,7 +110,7 @@ def make_parts(
 
 
 def init(parts: Parts, key: PRNGKey, image: Array) -> TrainState:
-  """The state at step 0: D's layers are normalised on images [B, H, W, C]."""
+  """Initialises the state; normalises D's weights on images [B, H, W, C]."""
   g = parts.generator.init(key_for(key, 'generator'))
   d = parts.discriminator.init(
     key_for(key, 'discriminator'),
@@ -132,7 +132,7 @@ def judge(
   image: Array,
   noise_key: PRNGKey,
 ) -> ClassifierOutput:
-  """D's outputs on images in [0, 1]."""
+  """Applies D to images in [0, 1]."""
   output, _ = parts.discriminator.apply(
     Weights(params, model_state),
     image,
@@ -151,7 +151,7 @@ def d_loss(
   fake: Array,
   key: PRNGKey,
 ) -> tuple[Array, Aux]:
-  """D's loss (section 5): labelled, unlabelled and generated images."""
+  """Computes D's loss on labelled, unlabelled and fake images (section 5)."""
   labelled = batch['labelled']
 
   def class_logits(image, purpose):
@@ -191,15 +191,15 @@ def g_loss(
   rows: Mapping[str, Array],
   key: PRNGKey,
 ) -> tuple[Array, Aux]:
-  """G's loss: feature matching (section 3.1).
+  """Computes G's loss: feature matching (section 3.1).
 
   Args:
-    parts: of the system.
-    params: G's.
+    parts: the system's parts.
+    params: G's parameters.
     g: G, for its model state.
-    d: the D that it answers.
+    d: D, whose features are matched.
     rows: 'image' [B, H, W, C] and 'z' [B, z_dim].
-    key: of the noise in D.
+    key: random key for the noise in D.
   """
   fake, model_state = parts.generator.apply(
     Weights(params, g.model_state), rows['z'], train=True
@@ -220,7 +220,7 @@ def g_loss(
 def train_step(
   parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
 ) -> tuple[TrainState, Metrics]:
-  """D moves first, then G on the new D."""
+  """Updates D, then G against the new D."""
   key = jax.random.fold_in(key, state.step)
   g, d, axis_name = state.generator, state.discriminator, parts.axis_name
   num_rows = len(batch['labelled']['image'])
@@ -237,7 +237,7 @@ def train_step(
     axis_name=axis_name,
   )
   rows = {'image': batch['unlabelled_for_g']['image'], 'z': draw_z('z_for_g')}
-  # The old D's model state: it has none that the step changes.
+  # The old D's model state: the step does not change it.
   judging = new_d.replace(model_state=d.model_state)
   new_g, g_metrics = update_player(
     g,
@@ -255,7 +255,7 @@ def train_step(
 def make_system(
   config: ConfigDict, spec: DataSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the system that `config` describes; see `OPTIONS` for its keys."""
   parts = make_parts(config, spec, axis_name)
   rows = config.data.batch_size
 
@@ -291,5 +291,5 @@ def make_system(
 
 
 def to_zero_one(image: Array) -> Array:
-  """Images in [-1, 1] as images in [0, 1]."""
+  """Maps images in [-1, 1] to [0, 1]."""
   return 0.5 * (image + 1.0)

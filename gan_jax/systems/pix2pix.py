@@ -1,10 +1,10 @@
-"""pix2pix: an image from an image, learned from aligned pairs.
+"""pix2pix: image-to-image translation learned from aligned pairs.
 
 Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial
-Networks", https://arxiv.org/abs/1611.07004. G makes an image from the other
-half of its pair; D judges patches of the pair; beside D's judgement, G is held
-to its target by the L1 distance (equation 4). Noise is dropout alone, which
-stays on at test (section 3.2).
+Networks", https://arxiv.org/abs/1611.07004. G translates one image of a pair
+into the other; D classifies patches of the pair. G minimises the adversarial
+loss plus the L1 distance to its target (equation 4). The only noise is dropout,
+which stays on at test time (section 3.2).
 """
 
 import functools
@@ -52,10 +52,12 @@ OPTIONS = {
   'model.test_statistics': key(
     'instance',
     one_of('instance', 'bn'),
-    "what BatchNorm normalises with at test: each image's own statistics, as "
-    'in the paper, or the running ones',
+    "statistics of BatchNorm at test time: each image's own, as in the paper, "
+    'or running averages',
   ),
-  'model.test_dropout': key(True, boolean, 'whether dropout acts at test'),
+  'model.test_dropout': key(
+    True, boolean, 'whether dropout stays on at test time'
+  ),
   **objectives.options('non_saturating'),
   'loss.lambda_adversarial': key(
     1.0, real(0.0), "weight of G's adversarial loss"
@@ -95,11 +97,11 @@ class Parts(NamedTuple):
 def make_parts(
   config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
 ) -> Parts:
-  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the parts that `config` describes; see `OPTIONS` for its keys."""
   if not spec.aligned:
     raise InputError(
-      f'pix2pix learns from pairs, but the images of {config.data.name} are '
-      'not aligned; choose system cyclegan, or data of pairs'
+      f'pix2pix learns from aligned pairs, but the images of '
+      f'{config.data.name} are unpaired; choose system cyclegan, or paired data'
     )
   shapes = {'a': spec.a_shape, 'b': spec.b_shape}
   source, target = (shapes[x] for x in config.data.direction.split('2'))
@@ -131,8 +133,9 @@ def judge(
   image: Array,
   see: Callable[[Array], Array] = lambda image: image,
 ) -> tuple[Array, Params]:
-  """D's logits of patches, given an image's source; its model state."""
-  pair = jnp.concatenate([see(given), see(image)], axis=-1)  # moved alike
+  """Applies D to pairs (given, image): patch logits, and D's model state."""
+  # Both images get the same augmentation.
+  pair = jnp.concatenate([see(given), see(image)], axis=-1)
   weights = Weights(params, model_state)
   return parts.discriminator.apply(weights, pair, train=True)
 
@@ -146,17 +149,17 @@ def d_loss(
   fake: Array,
   see: See = unchanged,
 ) -> tuple[Array, Aux]:
-  """D's loss on real pairs and on generated ones (equation 1)."""
+  """Computes D's loss on real and generated pairs (equation 1)."""
 
   def on(image, name):
     return judge(
       parts, params, model_state, given, image, lambda x: see(x, name)
     )
 
-  # Each in a pass of its own: BatchNorm sees data or samples, never both.
+  # Separate passes: BatchNorm sees a batch of either data or samples.
   on_real, new_model_state = on(real, 'real')
   on_fake, _ = on(fake, 'fake')
-  # Less than 1, it slows D down relative to G (section 3.3).
+  # A weight below 1 slows D down relative to G (section 3.3).
   weight = parts.loss.lambda_discriminator
   value = weight * parts.d_objective(on_real, on_fake).mean()
   metrics = {
@@ -176,7 +179,7 @@ def g_loss(
   fake: Array,
   see: See = unchanged,
 ) -> tuple[Array, Metrics]:
-  """G's loss: against D, and L1 to the target (equations 3 and 4)."""
+  """Computes G's adversarial and L1 losses (equations 3 and 4)."""
   on_real, on_fake = (
     judge(parts, *d.weights, given, image, lambda x, name=name: see(x, name))[0]
     for image, name in ((real, 'real'), (fake, 'fake'))
@@ -190,7 +193,7 @@ def g_loss(
 def train_step(
   parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
 ) -> tuple[TrainState, Metrics]:
-  """The fake is made once: D sees it, then G answers the new D with it."""
+  """Updates D, then G against the new D, both on the same fake."""
   given, real = (batch['pairs'][x] for x in parts.direction.split('2'))
   key = jax.random.fold_in(key, state.step)
   g, d, axis_name = state.generator, state.discriminator, parts.axis_name
@@ -233,11 +236,11 @@ def train_step(
 def make_system(
   config: ConfigDict, spec: DomainSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the system that `config` describes; see `OPTIONS` for its keys."""
   parts, model = make_parts(config, spec, axis_name), config.model
 
   def translate(weights, image, key):
-    def one(image, key):  # alone, so that its statistics are its own
+    def one(image, key):  # one image, so that the statistics are its own
       made, _ = parts.generator.apply(
         weights,
         image[None],

@@ -1,4 +1,4 @@
-"""The semi-supervised GAN: a discriminator that is a classifier.
+"""Semi-supervised GAN, whose discriminator is a classifier.
 
 Salimans et al. 2016, "Improved Techniques for Training GANs",
 https://arxiv.org/abs/1606.03498: section 5 (the classifier's loss), 3.1
@@ -55,13 +55,13 @@ CLASSIFIER = {
   'model.discriminator.dropout_rate': key(
     0.5,
     real(0.0, 1.0, exclusive=True),
-    'dropout rate in training; on the input 2.5 times less',
+    'dropout rate in training; 2.5 times lower on the input',
   ),
 }
 OPTIONS = {
-  'model.z_dim': key(100, integer(1), 'dimension of the latents'),
+  'model.z_dim': key(100, integer(1), 'dimension of the latent space'),
   'model.extra_class': key(
-    True, boolean, 'whether fake is a logit of its own, or fixed at 0'
+    True, boolean, "whether the class 'fake' has its own logit, or a fixed 0"
   ),
   'model.generator.size_mult': key(
     32, integer(1), 'channels of the last hidden layer'
@@ -73,7 +73,7 @@ OPTIONS = {
   'loss.label_smoothing': key(
     0.1,
     real(0.0, 0.5, exclusive=True),
-    'by how much the label of real images is less than 1',
+    'one-sided label smoothing: the label of real images is 1 minus this',
   ),
   'loss.feature_matching': key(
     'absolute', one_of('absolute', 'squared'), 'distance of the mean features'
@@ -81,7 +81,7 @@ OPTIONS = {
   'loss.play': key(
     'simultaneous',
     one_of('simultaneous', 'alternating'),
-    'whether G answers the old D or the new one',
+    'whether G is updated against the old D or the new one',
   ),
   **view.OPTIONS,
   **optimizer('generator', learning_rate=3e-4),
@@ -108,7 +108,7 @@ class Parts(NamedTuple):
 def make_parts(
   config: ConfigDict, spec: DataSpec, axis_name: str | None = None
 ) -> Parts:
-  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the parts that `config` describes; see `OPTIONS` for its keys."""
   model = config.model
   generator = Network(
     DeconvGenerator(spec.image_shape, axis_name=axis_name, **model.generator),
@@ -144,15 +144,15 @@ def judge(
   rows: Array,
   key: PRNGKey,
 ) -> tuple[tuple[ClassifierOutput, ClassifierOutput], Params]:
-  """D's outputs on data and on samples, and its model state of the data.
+  """Applies D to data and samples; its new model state comes from the data.
 
   Args:
-    parts: of the system.
-    params: D's, and
-    model_state: its model state.
-    images: real and fake [B, H, W, C], as D sees them.
-    rows: their places [B] in the global batch, for the dropout.
-    key: of the dropout.
+    parts: the system's parts.
+    params: D's parameters.
+    model_state: D's model state.
+    images: real and fake images [B, H, W, C], already augmented.
+    rows: their indices [B] in the global batch, for the dropout.
+    key: random key for the dropout.
   """
   weights, (real, fake) = Weights(params, model_state), images
 
@@ -172,12 +172,12 @@ def d_loss(
   outputs: tuple[ClassifierOutput, ClassifierOutput],
   rows: Mapping[str, Array],
 ) -> tuple[Array, Metrics]:
-  """D's loss (section 5), of its outputs on data and on samples.
+  """Computes D's loss from its outputs on data and samples (section 5).
 
   Args:
-    parts: of the system.
-    outputs: on real and on fake images.
-    rows: 'label' and 'label_mask' [B] of the real ones.
+    parts: the system's parts.
+    outputs: D's outputs on real and on fake images.
+    rows: 'label' and 'label_mask' [B] of the real images.
   """
   on_real, on_fake = (output.class_logits for output in outputs)
   extra_class = parts.extra_class
@@ -212,7 +212,7 @@ def d_loss(
 def g_loss(
   parts: Parts, outputs: tuple[ClassifierOutput, ClassifierOutput]
 ) -> tuple[Array, Metrics]:
-  """G's loss: feature matching (section 3.1)."""
+  """Computes G's loss: feature matching (section 3.1)."""
   on_real, on_fake = (output.features for output in outputs)
   matching = losses.feature_matching_loss(
     on_real,
@@ -226,7 +226,7 @@ def g_loss(
 def train_step(
   parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
 ) -> tuple[TrainState, Metrics]:
-  """Both players on the same images: D by its loss, G by its features."""
+  """Updates both players on the same images: D, and G by feature matching."""
   rows, axis_name = batch['train'], parts.axis_name
   key = jax.random.fold_in(key, state.step)
   z = parts.prior.sample(key_for(key, 'z'), len(rows['image']), axis_name)
@@ -243,8 +243,9 @@ def train_step(
     images = see(real, 'real'), see(fake, 'fake')
     return judge(parts, params, d.model_state, images, places, key)
 
-  # One forward pass of each network serves both players: the gradients are
-  # taken of its outputs, and pulled back to the parameters of either.
+  # One forward pass of each network serves both players: each loss is
+  # differentiated with respect to D's outputs, and a VJP gives the gradients of
+  # either player's parameters.
   fake, to_g, g_model_state = jax.vjp(
     make, vary(g.params, axis_name), has_aux=True
   )
@@ -258,7 +259,7 @@ def train_step(
   new_d, d_metrics = apply_gradients(
     d, parts.d_optimizer, gradients, aux, state.step, axis_name=axis_name
   )
-  if parts.loss.play == 'alternating':  # G meets the new D
+  if parts.loss.play == 'alternating':  # G plays against the new D
     outputs, to_d, _ = jax.vjp(
       judged, vary(new_d.params, axis_name), fake, has_aux=True
     )
@@ -279,7 +280,7 @@ def train_step(
 def make_system(
   config: ConfigDict, spec: DataSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the system that `config` describes; see `OPTIONS` for its keys."""
   parts = make_parts(config, spec, axis_name)
 
   def generate(weights, latents):

@@ -1,4 +1,4 @@
-"""The state of a training run: everything that changes, and nothing else."""
+"""Training state: everything that changes, and nothing else."""
 
 from typing import Any, NamedTuple
 
@@ -17,34 +17,34 @@ class Weights(NamedTuple):
 
 @struct.dataclass
 class Player:
-  """One side of the game: its networks and their optimiser's memory."""
+  """One player of the game: its networks and optimiser state."""
 
   params: Params  # any pytree
   opt_state: optax.OptState
-  model_state: Params  # not trained: batch_stats; {} if none
-  ema: Weights | None  # averaged weights, or None: no second copy when off
+  model_state: Params  # not trained, e.g. batch_stats; {} if none
+  ema: Weights | None  # averaged weights; None if averaging is off
 
   @property
   def weights(self) -> Weights:
-    """The weights in play."""
+    """The current weights, as opposed to averaged ones."""
     return Weights(self.params, self.model_state)
 
   @property
   def averaged(self) -> Weights:
-    """The weights to sample and classify with: the average where it is on."""
+    """The weights for sampling and classifying: averaged if averaging is on."""
     return self.weights if self.ema is None else self.ema
 
   @property
   def which(self) -> str:
-    """Name of the weights that `averaged` gives: 'averaged' or 'raw'."""
+    """Name of the weights that `averaged` returns: 'averaged' or 'raw'."""
     return 'raw' if self.ema is None else 'averaged'
 
 
 @struct.dataclass
 class TrainState:
-  """Both players and whatever else must be saved to resume."""
+  """Both players and everything else that must be saved to resume."""
 
-  step: Array  # int32, the number of steps done
+  step: Array  # int32, the number of completed steps
   generator: Player
   discriminator: Player
-  extra: Any  # what else a system must remember; {} if nothing
+  extra: Any  # further state of a system, e.g. image pools; {} if none

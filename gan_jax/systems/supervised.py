@@ -1,7 +1,7 @@
-"""A classifier trained on the labelled examples alone: the baseline.
+"""Supervised baseline: a classifier trained on the labelled images alone.
 
-The semi-supervised GAN's discriminator without its game: the same network,
-trained by cross-entropy on full batches of labelled images.
+It is the semi-supervised GAN's discriminator, trained without a generator by
+cross-entropy on full batches of labelled images.
 """
 
 import functools
@@ -49,7 +49,7 @@ class Parts(NamedTuple):
 def make_parts(
   config: ConfigDict, spec: DataSpec, axis_name: str | None = None
 ) -> Parts:
-  """The parts that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the parts that `config` describes; see `OPTIONS` for its keys."""
   module = ConvClassifier(
     spec.num_classes, axis_name=axis_name, **config.model.discriminator
   )
@@ -65,9 +65,9 @@ def make_parts(
 
 
 def init(parts: Parts, key: PRNGKey, image: None) -> TrainState:
-  """The state at step 0: a discriminator without a generator."""
+  """Initialises the state: a discriminator without a generator."""
   del image  # nothing depends on the data
-  # The key's purpose is the semi-supervised system's, and so are the weights.
+  # The same key purpose as in `ssgan`, hence the same initial weights.
   d = parts.classifier.init(key_for(key, 'discriminator'))
   return TrainState(
     step=jnp.int32(0),
@@ -84,7 +84,7 @@ def loss(
   rows: Mapping[str, Array],
   key: PRNGKey,
 ) -> tuple[Array, Aux]:
-  """Cross-entropy of 'label' [B], given 'image' [B, H, W, C]."""
+  """Computes the cross-entropy of 'label' [B], given 'image' [B, H, W, C]."""
   output, model_state = parts.classifier.apply(
     Weights(params, model_state),
     rows['image'],
@@ -104,7 +104,7 @@ def loss(
 def train_step(
   parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
 ) -> tuple[TrainState, Metrics]:
-  """A step of the classifier on labelled images."""
+  """Updates the classifier on labelled images."""
   key = jax.random.fold_in(key, state.step)
   d, rows = state.discriminator, batch['labelled']
   new_d, metrics = update_player(
@@ -121,7 +121,7 @@ def train_step(
 def make_system(
   config: ConfigDict, spec: DataSpec, axis_name: str | None = None
 ) -> System:
-  """The system that `config` describes; see `OPTIONS` for its keys."""
+  """Builds the system that `config` describes; see `OPTIONS` for its keys."""
   parts = make_parts(config, spec, axis_name)
 
   def embed(weights, image):

@@ -1,4 +1,4 @@
-"""The contract of a system: a bundle of pure functions."""
+"""Interface of a system: a bundle of pure functions."""
 
 import types
 from collections.abc import Callable, Mapping
@@ -14,34 +14,34 @@ from gan_jax.systems.state import TrainState, Weights
 
 
 class Latents(NamedTuple):
-  """Inputs of a generator: a pytree whose leaves have rows."""
+  """Inputs of a generator: a pytree with a leading axis of rows."""
 
   z: Array  # [rows, z_dim]
-  # Of a generator that has classes: int32 [rows], or, between two of them,
-  # weights of the K classes [rows, K].
+  # For a class-conditional generator: int32 [rows], or, when interpolating
+  # between classes, weights of the K classes [rows, K].
   label: Array | None = None
 
 
 class Network(NamedTuple):
-  """A Flax module, and what others need to know of it."""
+  """A Flax module, with example inputs, properties and compute dtype."""
 
   module: nn.Module
   example: tuple[
     Array, ...
-  ]  # inputs of one row, to initialise it and for tables
-  uses_batch_statistics: bool = False  # BatchNorm, or what looks at other rows
-  dtype: str = 'float32'  # in which it computes
+  ]  # inputs of one row, for initialisation and summaries
+  uses_batch_statistics: bool = False  # BatchNorm, or other cross-row layers
+  dtype: str = 'float32'  # of the computation
 
   def init(
     self, key: PRNGKey, *inputs: Array, noise_key: PRNGKey | None = None
   ) -> Weights:
-    """The initial parameters and model state.
+    """Initialises the parameters and the model state.
 
     Args:
-      key: of the parameters.
-      *inputs: of a network whose initialisation depends on them, else the
-        example's.
-      noise_key: if given, noise acts on the inputs as in training.
+      key: random key for the parameters.
+      *inputs: inputs for a data-dependent initialisation; by default the
+        example.
+      noise_key: if given, the network adds noise as in training.
     """
     train = noise_key is not None
     rngs = {'params': key} | ({'noise': noise_key} if train else {})
@@ -58,12 +58,12 @@ class Network(NamedTuple):
     noise_key: PRNGKey | None = None,
     **options: Any,
   ) -> tuple[Any, Any]:
-    """The outputs, and the model state after the pass.
+    """Runs a forward pass; returns the outputs and the new model state.
 
-    With train=False the model state comes back as it was. With dtype 'bfloat16'
-    parameters and inputs are rounded on their way in, so that the products are
-    of bfloat16, and the outputs come back in float32; the model state, and what
-    BatchNorm adds up, are float32 throughout.
+    With train=False the model state is returned unchanged. With dtype
+    'bfloat16' parameters and inputs are cast to bfloat16, so that products are
+    computed in it, and outputs are cast back to float32; the model state and
+    BatchNorm's statistics stay float32.
     """
     params = weights.params
     if self.dtype != 'float32':
@@ -87,45 +87,47 @@ class Network(NamedTuple):
 
 
 class Sampler(NamedTuple):
-  """Capability of sampling: latents, ways between them, images from them."""
+  """Sampling: draws latents, interpolates them and generates images."""
 
-  # (key, number of rows): Latents, of labels as the training set has them
+  # (key, number of rows) -> Latents; labels follow the training set's
+  # distribution
   draw: Callable[[PRNGKey, int], Latents]
-  # (latents, others, t in [0, 1]): likely ones on the way from these to those
+  # (a, b, t in [0, 1]) -> latents between a and b, likely under the prior
   interpolate: Callable[[Latents, Latents, Array], Latents]
-  # (number of rows): NumPy's expression of each field, of a generator `rng`
+  # (number of rows) -> for each field, a NumPy expression that draws it with a
+  # random generator `rng`
   in_numpy: Callable[[int], dict[str, str]]
-  # (the generator's weights, latents): panels of images in [-1, 1], by name
+  # (the generator's weights, latents) -> panels of images in [-1, 1], by name
   generate: Callable[[Weights, Latents], dict[str, Array]]
-  num_classes: int = 0  # of the generator; 0: it has none
+  num_classes: int = 0  # of the generator; 0: unconditional
 
 
 class Classifier(NamedTuple):
-  """Capability of classifying images [B, H, W, C] in [-1, 1]."""
+  """Classification of images [B, H, W, C] in [-1, 1]."""
 
-  # (the discriminator's weights, images): class logits [B, K]
+  # (the discriminator's weights, images) -> class logits [B, K]
   predict: Callable[[Weights, Array], Array]
-  # the same to the features [B, D] before the last layer, and the logits: what
-  # a trained classifier measures other images by; None: it is no extractor
+  # (the same) -> the features [B, D] before the last layer, and the logits, for
+  # use as a feature extractor of metrics; None: it cannot serve as one
   embed: Callable[[Weights, Array], tuple[Array, Array]] | None = None
 
 
 class Translator(NamedTuple):
-  """Capability of translating images of one domain into the other."""
+  """Translation of images of one domain into the other."""
 
-  # 'a2b' and 'b2a', or one of them, to functions of (the generator's weights,
-  # images [B, H, W, C] in [-1, 1], key) to images of the other domain
+  # 'a2b', 'b2a' or both, each with its function (the generator's weights,
+  # images [B, H, W, C] in [-1, 1], key) -> images of the other domain
   ways: Mapping[str, Callable[[Weights, Array, PRNGKey], Array]]
-  side_multiple: int  # of the images that it takes
-  has_noise: bool  # whether the key matters
+  side_multiple: int  # the sides of input images must be multiples of it
+  has_noise: bool  # whether the result depends on the key
 
 
 class Panel(NamedTuple):
-  """Metrics that a report draws in one panel."""
+  """Metrics that a report plots in one panel."""
 
   title: str
-  values: str  # what they are of, beside the axis
-  pattern: str  # a regular expression that their names match
+  values: str  # the label of the y axis
+  pattern: str  # regular expression of the metrics' names
 
 
 LOGITS = Panel("D's logits", 'mean logit', r'd_(real|fake)_logit')
@@ -134,25 +136,25 @@ LOGITS = Panel("D's logits", 'mean logit', r'd_(real|fake)_logit')
 class System(NamedTuple):
   """A GAN as a bundle of pure functions (cf. optax.GradientTransformation).
 
-  What it can do is asked for in one way: `system.sampler is not None`.
+  Its capabilities are optional fields: test `system.sampler is not None`.
   """
 
   batch_spec: Mapping[str, Stream]
   # (key, training images [init_rows, H, W, C] in [-1, 1], or None if init_rows
-  # is 0): the state at step 0
+  # is 0) -> the state at step 0
   init: Callable[[PRNGKey, Array | None], TrainState]
   train_step: Callable[[TrainState, Batch, PRNGKey], tuple[TrainState, Metrics]]
   networks: Mapping[str, Network]
-  init_rows: int = 0  # more if the initialisation depends on the data
+  init_rows: int = 0  # positive if the initialisation depends on the data
   sampler: Sampler | None = None
   classifier: Classifier | None = None
   translator: Translator | None = None
-  # How the line of a report on the terminal shows which of the step's metrics.
+  # The step's metrics in the progress line on the terminal, with their format.
   shown: Mapping[str, str] = types.MappingProxyType(
     {'d_loss': 'd_loss {:.3f}', 'g_loss': 'g_loss {:.4f}'}
   )
-  panels: tuple[Panel, ...] = ()  # of the report, beside those of all systems
-  d_may_win: bool = False  # whether G learns, however far D is ahead
+  panels: tuple[Panel, ...] = ()  # of the report, besides the common ones
+  d_may_win: bool = False  # whether G still learns when D is far ahead
 
 
 def _cast(tree: Any, dtype: str) -> Any:

@@ -1,4 +1,4 @@
-"""Updates of one player and of its average: the verbs all systems share."""
+"""Optimiser steps, moving averages and gradient accumulation of a player."""
 
 import re
 from collections.abc import Callable
@@ -29,24 +29,23 @@ class Aux(NamedTuple):
 
 
 class Optimizer(NamedTuple):
-  """Update rule, learning rate, average and freezing of a player."""
+  """Update rule, learning rate, moving average and freezing of a player."""
 
-  # Of the training step: the update rule, without the learning rate.
+  # (training step) -> the update rule, without the learning rate
   rule: Callable[[Array | int], optax.GradientTransformation]
   learning_rate: Schedule
-  # Of the training step: the share of the new weights in their moving average;
-  # None for no average.
+  # (training step) -> the weight of the new weights in the moving average, that
+  # is 1 - decay; None: no average
   share: Callable[[Array], Array] | None
-  # Of the parameters: for each whether it learns; None if all do.
+  # (parameters) -> a pytree of whether each is trained; None: all are
   learns: Callable[[Params], Any] | None = None
 
 
 def make_optimizer(config: Any, units: Units) -> Optimizer:
-  """The optimiser that a config group `optimizer.{generator, ...}` describes.
+  """Builds the optimiser of a config group `optimizer.{generator, ...}`.
 
-  Everything that changes is a function of the training step, not of the
-  optimiser's own count, which runs faster in a player that is updated several
-  times.
+  All schedules are functions of the training step, not of the optimiser's own
+  count, which advances faster for a player with several updates per step.
   """
   return Optimizer(
     _rule(config, units),
@@ -74,13 +73,13 @@ def _share(config: Any, units: Units) -> Callable[[Array], Array] | None:
     half_life = make_schedule(config.schedule, config.half_life, units)
     if not config.half_life and not changes(config.schedule):
       raise InputError(
-        'config.optimizer has an average whose half-life is 0 and stays so; '
-        'set ema.half_life, its schedule, or ema.name to none'
+        'config.optimizer has a moving average whose half-life is always 0; '
+        'set ema.half_life or its schedule, or set ema.name to none'
       )
     return lambda step: ema.half_life_share(
       step,
       batch_size=units.batch_size,
-      # It may grow from nothing, where the share is 1.
+      # A schedule may start at 0, where the average equals the new weights.
       half_life=jnp.maximum(half_life(step), 1e-3),
       ramp_up=config.ramp_up,
     )
@@ -91,7 +90,7 @@ def _share(config: Any, units: Units) -> Callable[[Array], Array] | None:
 
 
 def _unmatched(frozen: re.Pattern) -> Callable[[Params], Any]:
-  """Maps parameters to whether their paths do not match the pattern."""
+  """Returns a function that marks the parameters outside the pattern."""
   return lambda params: jax.tree_util.tree_map_with_path(
     lambda path, _: frozen.search(trees.name(path)) is None, params
   )
@@ -100,7 +99,7 @@ def _unmatched(frozen: re.Pattern) -> Callable[[Params], Any]:
 def make_optimizers(
   config: ConfigDict, spec: DataSpec | DomainSpec
 ) -> tuple[Optimizer, Optimizer]:
-  """Makes the optimisers of G and D from a config's group `optimizer`."""
+  """Builds the optimisers of G and D from a config's group `optimizer`."""
   units = Units(spec.steps_per_epoch, config.data.batch_size)
   return (
     make_optimizer(config.optimizer.generator, units),
@@ -111,10 +110,10 @@ def make_optimizers(
 def new_player(
   params: Params, model_state: Params, optimizer: Optimizer
 ) -> Player:
-  """A player at the start.
+  """Initialises a player from its weights.
 
   Raises:
-    InputError: nothing is frozen where a pattern says that something is.
+    InputError: the optimiser's freeze pattern matches no parameter.
   """
   tx = optimizer.rule(0)
   if optimizer.learns is not None:
@@ -136,20 +135,20 @@ def new_player(
 def new_average(
   params: Params, model_state: Params, optimizer: Optimizer
 ) -> Weights | None:
-  """The moving average at the start: the weights; None if it is off."""
+  """Initialises the moving average with the weights; None if it is off."""
   if optimizer.share is None:
     return None
-  # A copy: one buffer cannot be donated twice.
+  # A copy, since a buffer cannot be donated twice.
   return jax.tree.map(jnp.copy, Weights(params, model_state))
 
 
 def new_state(key: PRNGKey, parts: Any) -> TrainState:
-  """The state at step 0 of two players of a network each.
+  """Initialises the state of two players with one network each.
 
   Args:
-    key: of the initial parameters.
-    parts: with `generator` and `discriminator`, the networks, and `g_optimizer`
-      and `d_optimizer`.
+    key: random key for the initial parameters.
+    parts: has the networks `generator` and `discriminator`, and their
+      optimisers `g_optimizer` and `d_optimizer`.
   """
   g = parts.generator.init(key_for(key, 'generator'))
   d = parts.discriminator.init(key_for(key, 'discriminator'))
@@ -169,13 +168,13 @@ def update_player(
   *,
   axis_name: str | None = None,
 ) -> tuple[Player, Metrics]:
-  """One optimiser step of one player on its loss; see `apply_gradients`.
+  """Updates a player by one optimiser step; see `apply_gradients`.
 
   Args:
     player: the player to update.
-    optimizer: how it learns.
-    loss_fn: of the player's parameters; returns (scalar loss, Aux).
-    step: the training step, from which the learning rate follows.
+    optimizer: its optimiser.
+    loss_fn: maps the player's parameters to (scalar loss, Aux).
+    step: the training step, which the learning rate depends on.
     axis_name: the mapped axis over which the batch is split, if any.
 
   Returns:
@@ -197,14 +196,14 @@ def apply_gradients(
   *,
   axis_name: str | None = None,
 ) -> tuple[Player, Metrics]:
-  """One optimiser step of one player, and its moving average's.
+  """Applies gradients to a player, and updates its moving average.
 
   Args:
     player: the player to update.
-    optimizer: how it learns.
-    gradients: of its parameters, from this replica's rows.
-    aux: what its loss returned beside its value.
-    step: the training step, from which the learning rate follows.
+    optimizer: its optimiser.
+    gradients: gradients of its parameters, from this replica's rows.
+    aux: the loss's auxiliary outputs.
+    step: the training step, which the learning rate depends on.
     axis_name: the mapped axis over which the batch is split, if any: gradients,
       metrics and model state are averaged over it.
 
@@ -215,7 +214,7 @@ def apply_gradients(
   if optimizer.learns is not None:
     learns = optimizer.learns(player.params)
     tx = optax.masked(tx, learns)
-    # Nobody reads a frozen parameter's gradient, so that XLA does not make it.
+    # Then frozen parameters' gradients are unused, and XLA eliminates them.
     gradients = jax.tree.map(
       lambda g, learns: g if learns else jnp.zeros_like(g), gradients, learns
     )
@@ -235,15 +234,15 @@ def apply_gradients(
 def in_pieces(
   fn: Callable[[Any], tuple[Any, Any]], rows: Any, num: int
 ) -> tuple[Any, Any]:
-  """`fn` of some rows at a time: gradient accumulation.
+  """Gradient accumulation: runs `fn` on `num` equal chunks and averages.
 
-  It needs the memory of a piece, and gives what `fn` gives of all rows if that
-  is a mean over rows.
+  Peak memory is that of one chunk. The result equals `fn(rows)` if `fn` is a
+  mean over rows.
 
   Args:
-    fn: of rows, to (means over the rows, outputs for each row).
+    fn: maps rows to (means over the rows, outputs per row).
     rows: pytree of arrays [B, ...].
-    num: of pieces, a divisor of B; with 1, this is `fn(rows)`.
+    num: number of chunks, a divisor of B; with 1, this is `fn(rows)`.
 
   Returns:
     The means over all rows, and the outputs [B, ...].
@@ -269,20 +268,20 @@ def update_in_pieces(
   step: Array,
   parts: Any,
 ) -> tuple[Player, Metrics, Any]:
-  """One optimiser step of one player, whose gradients may be accumulated.
+  """Updates a player by one optimiser step, with gradient accumulation.
 
   Args:
     player: the player to update.
-    optimizer: how it learns.
-    gradients_of: of rows, to ((gradients, what the loss returned beside its
-      value), outputs for each row).
+    optimizer: its optimiser.
+    gradients_of: maps rows to ((gradients, the loss's auxiliary outputs),
+      outputs per row).
     rows: pytree of arrays [B, ...].
-    step: the training step, from which the learning rate follows.
-    parts: with `num_pieces`, into which the rows are split, and `axis_name`,
-      see `apply_gradients`.
+    step: the training step, which the learning rate depends on.
+    parts: has `num_pieces`, the number of chunks, and `axis_name`; see
+      `apply_gradients`.
 
   Returns:
-    As `apply_gradients`, and the outputs [B, ...].
+    The results of `apply_gradients`, and the outputs [B, ...].
   """
   (gradients, aux), outputs = in_pieces(gradients_of, rows, parts.num_pieces)
   player, metrics = apply_gradients(
@@ -292,22 +291,22 @@ def update_in_pieces(
 
 
 def check_pieces(config: Any, *networks: Network) -> None:
-  """Raises InputError if gradients cannot be accumulated over pieces."""
+  """Raises InputError if gradient accumulation would change the loss."""
   reason = None
   if any(network.uses_batch_statistics for network in networks):
-    reason = 'BatchNorm takes the statistics of the whole batch'
+    reason = 'BatchNorm needs the statistics of the whole batch'
   elif 'adversarial' in config.get('loss', {}) and (
     config.loss.adversarial.name == 'relativistic_average'
   ):
-    reason = "the loss compares with the whole batch's averages"
+    reason = "the loss needs the whole batch's averages"
   num = config.train.num_microbatches
   if num > 1 and reason is not None:
     raise InputError(
-      f'config.train.num_microbatches = {num}, but {reason}, which pieces of '
-      'a batch do not have; set it to 1'
+      f'config.train.num_microbatches = {num}, but {reason}, which a '
+      'microbatch lacks; set it to 1'
     )
 
 
 def prefixed(prefix: str, metrics: Metrics) -> Metrics:
-  """`{'loss': x}` as `{'d_loss': x}` for the prefix 'd_'."""
+  """Adds a prefix to names of metrics: `{'loss': x}` to `{'d_loss': x}`."""
   return {prefix + name: jnp.asarray(x) for name, x in metrics.items()}

@@ -1,1 +1,1 @@
-"""Needs of a training step on TPUs, from their compiler."""
+"""Ahead-of-time analysis of a training step on TPUs."""

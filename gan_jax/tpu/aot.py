@@ -1,4 +1,7 @@
-"""Needs of a training step on TPUs, from their compiler alone."""
+"""Ahead-of-time (AOT) analysis of a training step on a TPU slice.
+
+It needs libtpu's compiler, but no TPU.
+"""
 
 import importlib.util
 import json
@@ -33,26 +36,27 @@ def analyse(
   """Compiles a config's step for a TPU slice; see `aot_worker.compile_for`.
 
   Args:
-    config: its data need not be there: made-up images take their place.
-    topology: such as 'v5e:2x2'.
-    image_shape: H, W, C, where the data set's name does not say it.
-    find_largest: look for the largest batch that fits even if this one does.
+    config: the config; random images replace its data.
+    topology: a slice such as 'v5e:2x2'.
+    image_shape: H, W, C, if the data set's name does not determine it.
+    find_largest: search for the largest batch that fits even if this one does.
 
   Returns:
-    What the compiler says, and the bounds on a step's time that follow, in
-    seconds: `compute_seconds` and `memory_seconds`. If the step does not fit:
-    `error`. `largest_batch` (0 if none fits) if it was looked for.
+    The compiler's analysis, and lower bounds on a step's time in seconds:
+    `compute_seconds` and `memory_seconds`. If the step does not fit: `error`.
+    After a search: `largest_batch` (0 if none fits).
 
   Raises:
-    InputError: bad config or topology, a batch that does not divide, or no
-      libtpu.
+    InputError: the config or topology is invalid, the batch is not divisible,
+      or there is no libtpu.
   """
   check(config)
   chip = chip_of(topology)
   if importlib.util.find_spec('libtpu') is None:
     raise InputError(
-      'there is no libtpu, the compiler; make an environment for it: python -m '
-      "venv .venv-tpu && .venv-tpu/bin/pip install -e '.[experiments,tpu-aot]'"
+      'there is no libtpu, the compiler; create an environment for it: python '
+      "-m venv .venv-tpu && .venv-tpu/bin/pip install -e '.[experiments,"
+      "tpu-aot]'"
     )
   shape = image_shape or _image_shape(config)
 
@@ -66,7 +70,7 @@ def analyse(
   found = compile_batch(config.data.batch_size)
   if found.get('error') == 'indivisible':
     raise _indivisible(config, topology, found['devices'])
-  # Some generations show a chip's two cores as devices of their own.
+  # Some generations expose a chip's two cores as separate devices.
   chips = math.prod(map(int, topology.partition(':')[2].split('x')))
   cores = found['devices'] / chips
   found['hbm'] = chip.hbm / cores
@@ -74,7 +78,7 @@ def analyse(
   def need(batch_size: int) -> float:
     try:
       return _share(compile_batch(batch_size), found['hbm'])
-    except InputError:  # what ends the compiler does not fit, either
+    except InputError:  # a crash of the compiler counts as not fitting
       return math.inf
 
   if 'error' in found or find_largest:
@@ -92,7 +96,7 @@ def analyse(
 def _indivisible(config: ConfigDict, topology: str, devices: int) -> InputError:
   pieces = config.train.num_microbatches
   return InputError(
-    f'a batch of {config.data.batch_size} rows does not divide by the '
+    f'a batch of {config.data.batch_size} rows is not divisible by the '
     f'{devices} devices of {topology}'
     + (f' and {pieces} microbatches' if pieces > 1 else '')
     + '; change --batch'
@@ -105,10 +109,10 @@ def _bounds(
   flops_per_second: float,
   bytes_per_second: float,
 ) -> dict[str, float]:
-  """The bounds on a step's time on devices of such speed, in seconds."""
+  """Computes lower bounds on a step's time from peak rates, in seconds."""
   flops = found['flops']
   if config.train.num_microbatches > 1:
-    # The compiler counts a loop's body once, which is one piece of a batch.
+    # The compiler counts a loop's body once, that is one microbatch.
     flops = max(flops, found['model_flops'] / found['devices'])
   return {
     'flops': flops,
@@ -123,7 +127,7 @@ def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
     return (*pair(config.data.crop_size), 3)
   if config.data.name not in SHAPES:
     raise InputError(
-      f'the size of the images of {config.data.name} is not known here; give '
+      f'the image size of {config.data.name} is not known; give '
       '--image_shape=HEIGHT,WIDTH,CHANNELS'
     )
   return SHAPES[config.data.name]
@@ -143,14 +147,14 @@ def _run(
   }
   environment = os.environ | {
     'JAX_PLATFORMS': 'cpu',
-    # Nobody is to be asked what machine this is.
+    # No query of a metadata server for the machine's type.
     'TPU_SKIP_MDS_QUERY': '1',
-    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',  # nothing is to be kept from others
+    'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',  # there is no TPU to lock
     'TPU_WORKER_HOSTNAMES': 'localhost',
     'TPU_ACCELERATOR_TYPE': topology.partition(':')[0],
-    # So that the last line of a traceback is the error's own.
+    # Then the last line of a traceback is the error's.
     'JAX_TRACEBACK_FILTERING': 'off',
-    # Whose programs would make `compile_seconds` a time to read them.
+    # A cache hit would make `compile_seconds` the time to read it.
     'JAX_ENABLE_COMPILATION_CACHE': 'false',
   }
   try:
@@ -163,7 +167,7 @@ def _run(
     )
   except subprocess.TimeoutExpired:
     raise InputError(
-      f'{topology} takes longer than {_TIMEOUT} s to compile for'
+      f'compiling for {topology} takes longer than {_TIMEOUT} s'
     ) from None
   if done.returncode:
     reason = done.stderr.strip().split('\n')[-1]
@@ -177,7 +181,10 @@ def _run(
 
 
 def _share(found: dict[str, Any], hbm: float) -> float:
-  """The part of a device's memory that a step needs; inf if it is not said."""
+  """Returns the fraction of a device's memory that a step needs.
+
+  It is inf if the compiler does not report it.
+  """
   if 'error' not in found:
     return sum(found['memory'].values()) / hbm
   said = re.search(r'\(([\d.]+)G\) exceeds .* \(([\d.]+)G\)', found['error'])
@@ -187,16 +194,16 @@ def _share(found: dict[str, Any], hbm: float) -> float:
 def largest(
   need: Callable[[int], float], batch_size: int, share: float, devices: int
 ) -> int:
-  """The largest batch that fits, to an eighth: 0 if there is none.
+  """Searches for the largest batch that fits, to an eighth; 0 if none does.
 
-  Memory grows about linearly with a batch, so the next guess is where the line
-  through the last two guesses meets the limit.
+  Memory grows about linearly with the batch, so the next guess is where the
+  line through the last two guesses reaches the limit (secant method).
 
   Args:
-    need: the share of the memory that a batch needs: it fits, up to 1.
+    need: returns the fraction of the memory that a batch needs; up to 1 fits.
     batch_size: the first guess.
     share: its `need`.
-    devices: of which batches are multiples.
+    devices: batches are multiples of this.
   """
   points = [(0, 0.0), (batch_size // devices, share)]
   best, high = (points[1][0], math.inf) if share <= 1 else (0, points[1][0])
@@ -208,7 +215,7 @@ def largest(
       rows = (best + high) / 2 if high < math.inf else 2 * best
       if y0 < y1 < math.inf or y1 < y0 < math.inf:
         rows = x0 + (0.97 - y0) * (x1 - x0) / (y1 - y0)
-      # Not so close to an end that the search would not get on.
+      # Keep off the interval's ends, so that the search makes progress.
       rows = max(int(rows), best + max(1, best // 8))
       if high < math.inf:
         rows = min(rows, high - max(1, (high - best) // 8))
@@ -220,7 +227,7 @@ def largest(
 
 
 def to_text(found: dict[str, Any], config: ConfigDict, topology: str) -> str:
-  """Formats what `analyse` found, for people."""
+  """Formats the result of `analyse` as text."""
   devices, batch_size = found['devices'], config.data.batch_size
   head = f'{config.system} on {topology}, {devices} devices'
   most = found.get('largest_batch')

@@ -1,7 +1,7 @@
-"""Compiles a step for TPUs that are not there, in a process of its own.
+"""Worker process that compiles a step for absent TPUs.
 
-It prints one line of JSON; `gan_jax.tpu.aot` starts it. libtpu takes a
-lock on its process and may end it, so nothing else should live there.
+`gan_jax.tpu.aot` starts it, and it prints one line of JSON. libtpu takes a
+lock on its process and may kill it, so that the process does nothing else.
 
   python -m gan_jax.tpu.aot_worker '{"config": ..., "topology": "v5e:2x2",
     "batch_size": 128, "image_shape": [32, 32, 3]}'
@@ -37,17 +37,18 @@ _COLLECTIVES = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all')
 def compile_for(
   config: ConfigDict, topology: str, image_shape: tuple[int, int, int]
 ) -> dict[str, Any]:
-  """Analysis of a step by the compiler, on all chips of a slice.
+  """Compiles a step for all chips of a slice, and returns its analysis.
 
   Returns:
     Per device and step: `flops`, `bytes`, and bytes of memory by kind; the
     number of `devices`, of `collectives` by kind, the `model_flops` of all
-    devices, `compile_seconds`; or `error`, what the compiler refused.
+    devices, `compile_seconds`; or the compiler's `error`.
   """
-  # A v4 machine shows the two cores of a chip as one device; libtpu would not.
+  # A v4 machine exposes a chip's two cores as one device; libtpu's default is
+  # two.
   options = {'chip_config_name': 'megacore'} if topology[:3] == 'v4:' else {}
   if math.prod(map(int, topology.partition(':')[2].split('x'))) == 1:
-    options['chips_per_host_bounds'] = (1, 1, 1)  # else a host has four
+    options['chips_per_host_bounds'] = (1, 1, 1)  # by default a host has four
   devices = topologies.get_topology_desc(
     platform='tpu', topology_name=topology, **options
   ).devices
@@ -55,7 +56,7 @@ def compile_for(
   if rows % (len(devices) * pieces):
     return {'devices': len(devices), 'error': 'indivisible'}
   config.parallel = 'jit'
-  # As few images as will do: a batch that fills a slice may not fit here.
+  # As few images as possible: a batch for a slice may not fit on this host.
   config.data.batch_size = pieces
   program = made_up_program(config, image_shape)
   config.data.batch_size = rows
@@ -105,9 +106,9 @@ def compile_for(
 
 
 def count_collectives(program: str) -> Counter[str]:
-  """Collectives by kind in a compiled program's text.
+  """Counts the collectives by kind in a compiled program's text.
 
-  A TPU may carry one out in pieces, in fusions with other work, of which the
+  A TPU may split a collective into fusions with other work, of which only the
   first one counts.
   """
   found = Counter()
@@ -125,7 +126,7 @@ def count_collectives(program: str) -> Counter[str]:
 
 
 def _parts(state: TrainState) -> dict[str, int]:
-  """Bytes of each part of each player, and of what is beside them."""
+  """Returns the bytes of each part of each player, and of the other fields."""
   sizes = Counter()
   for path, leaf in jax.tree_util.tree_leaves_with_path(state):
     name = '.'.join(key.name for key in path[:2] if hasattr(key, 'name'))
@@ -134,7 +135,7 @@ def _parts(state: TrainState) -> dict[str, int]:
 
 
 def _shapes(program: Program, factor: int) -> tuple[Any, Any, Any]:
-  """Returns the shapes of a step's arguments, of `factor` times its batches."""
+  """Returns the shapes of a step's arguments, with `factor` times the batch."""
   batch = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct((factor * len(x), *x.shape[1:]), x.dtype),
     program.sampler()(0),

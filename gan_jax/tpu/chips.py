@@ -1,4 +1,4 @@
-"""Peak rates of TPUs, for bounds on the time of a step."""
+"""Peak rates of TPU chips, for bounds on the time of a step."""
 
 import re
 from typing import NamedTuple
@@ -7,12 +7,12 @@ from gan_jax.core.errors import InputError
 
 
 class Chip(NamedTuple):
-  """One chip; https://docs.cloud.google.com/tpu/docs/system-architecture-tpu-vm."""
+  """A chip; https://docs.cloud.google.com/tpu/docs/system-architecture-tpu-vm."""
 
-  flops: float  # a second, of bfloat16 products, which float32's are by default
-  bytes: float  # a second, to and from its memory
-  hbm: float  # bytes of memory that libtpu leaves to a program
-  topologies: tuple[str, ...]  # some of its slices
+  flops: float  # per second, in bfloat16, the default precision of float32
+  bytes: float  # per second, memory bandwidth
+  hbm: float  # bytes of memory available to a program
+  topologies: tuple[str, ...]  # examples of its slices
 
 
 _GIB = 2**30
@@ -27,7 +27,11 @@ CHIPS = {
 
 
 def chip_of(topology: str) -> Chip:
-  """The chip of a slice such as 'v5e:2x2'; InputError lists the known ones."""
+  """Returns the chip of a slice such as 'v5e:2x2'.
+
+  Raises:
+    InputError: the slice is unknown; the message lists known ones.
+  """
   name, _, shape = topology.partition(':')
   sides = CHIPS[name].topologies[0].count('x') if name in CHIPS else 0
   if not sides or not re.fullmatch(rf'[1-9]\d*(x[1-9]\d*){{{sides}}}', shape):

@@ -1,4 +1,4 @@
-"""Counts the floating-point operations of the products in a program."""
+"""FLOP count of the matrix products and convolutions in a program."""
 
 import math
 from typing import Any
@@ -10,18 +10,19 @@ from jax.interpreters import partial_eval
 
 
 def count_flops(function, *args, cpu: bool = False) -> int:
-  """Operations in the products of matrices and the convolutions of `function`.
+  """Counts the FLOPs of a function's matrix products and convolutions.
 
-  A multiplication and an addition count as two. What no output needs does not
-  count, nor do products with the zeros that pad or dilate an image. Outside of
-  loops, the same product of the same values counts once, since compilers merge
-  them: D's pass in a penalty and in the loss, or what `jax.remat` repeats.
+  A multiply-add counts as two. Dead code does not count, nor do products with
+  the zeros that pad or dilate an image. Outside loops, a repeated product of
+  the same values counts once, since compilers eliminate common subexpressions:
+  for example D's pass in a penalty and in the loss, or `jax.remat`'s
+  recomputation.
 
   Args:
-    function: to count in.
-    *args: its arguments; `jax.ShapeDtypeStruct`s will do.
-    cpu: where the program depends on the platform, count the CPU's form and not
-      the plain one.
+    function: the function to analyse.
+    *args: its arguments, or their `jax.ShapeDtypeStruct`s.
+    cpu: if the program depends on the platform, count its CPU branch instead of
+      the default one.
   """
   jaxpr = jax.make_jaxpr(function)(*args).jaxpr
   jaxpr = partial_eval.dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0]
@@ -31,15 +32,15 @@ def count_flops(function, *args, cpu: bool = False) -> int:
 
 
 class _Counter:
-  """Follows values through a program, to tell the same product from another."""
+  """Counter that traces values through a program to find equal products."""
 
   def __init__(self, cpu: bool):
     self.total = 0
     self._cpu = cpu
-    self._seen = {}  # values by the equation that makes them
+    self._seen = {}  # values by the equation that computes them
 
   def run(self, jaxpr: core.Jaxpr, args: list[Any], times: int = 1) -> list:
-    """Counts a program `times` times; returns the values of its outputs."""
+    """Counts a program `times` times; returns its output values."""
     env = dict(zip(jaxpr.invars, args, strict=True))
     env |= {var: var for var in jaxpr.constvars}
 
@@ -84,7 +85,7 @@ class _Counter:
 
 
 def _is_call(eqn, body: core.Jaxpr) -> bool:
-  """Tells whether a body could stand in place of its equation: no scan."""
+  """Tells whether an equation can be inlined: a call, not a loop."""
   shapes = [
     [getattr(atom.aval, 'shape', None) for atom in atoms]
     for atoms in (eqn.invars, body.invars)

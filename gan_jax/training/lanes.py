@@ -117,11 +117,15 @@ class _Lane:
         self._meter.add(step, metrics)
         self._meter.flush()
       except Diverged as error:
-        self.error = error
+        self._end(error)
 
   def check(self, step: int, state: TrainState) -> None:
     if not all_finite(state):
-      self.error = Diverged(f'a weight is not finite at step {step}')
+      self._end(Diverged(f'a weight is not finite at step {step}', step))
+
+  def _end(self, error: Diverged) -> None:
+    self.error = error
+    self._recorder.write_divergence(error)
 
   def report(
     self, step: int, state: TrainState, times: dict[str, float]

@@ -1,9 +1,8 @@
 """Training loop: from a config to a finished run directory."""
 
 import contextlib
-import functools
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -85,23 +84,9 @@ def _lead(
       return directory.read_result()
     if profile is not None:
       profile.check(start, plan.num_steps)
-    if program.origin is not None and start == 0:
-      print(program.origin, flush=True)
     state = run.take_state()
     how = mode_in_use(program.config.parallel)
-    if start:
-      print(f'resuming {directory.path} from step {start}')
-    session.print_once(
-      f'training by {how} on {jax.devices()[0].device_kind}', sys.stdout
-    )
-    if program.config.data.made_up:
-      print(
-        f'on random images in place of {program.config.data.name}: nothing can '
-        'be learnt from them (config.data.made_up)',
-        flush=True,
-      )
-    if start == 0 and (note := program.warn()):
-      print(note, flush=True)
+    _print_start(run, how)
     live_report = LiveReport(directory)
     clock = Clock(epoch_rows(program.config), plan.steps_per_epoch)
     with StopRequest() as request:
@@ -115,15 +100,6 @@ def _lead(
         def save(step, state):
           recorder.save(step, state, run.meter)
 
-        trace = iter
-        if profile is not None:
-          trace = functools.partial(
-            profiled,
-            steps=profile,
-            folder=directory.path / 'profile',
-            start=start,
-            steps_per_dispatch=plan.steps_per_dispatch,
-          )
         try:
           state = _train_steps(
             program,
@@ -134,13 +110,36 @@ def _lead(
             request,
             report,
             save,
-            trace,
+            profile,
           )
         except Diverged as error:
-          raise Diverged(f'{error}; {_last_good(run.checkpoints)}') from None
+          recorder.write_divergence(error)
+          live_report.finish()
+          last_good = _last_good(run.checkpoints)
+          raise Diverged(f'{error}; {last_good}', error.step) from None
       result = _finish(run, state, clock, request)
       live_report.finish()
     return result
+
+
+def _print_start(run: session.Session, how: str) -> None:
+  """Prints where the run starts, its devices and notes on its config."""
+  program = run.program
+  if run.start:
+    print(f'resuming {run.directory.path} from step {run.start}')
+  elif program.origin is not None:
+    print(program.origin)
+  session.print_once(
+    f'training by {how} on {jax.devices()[0].device_kind}', sys.stdout
+  )
+  if program.config.data.made_up:
+    print(
+      f'on random images in place of {program.config.data.name}: nothing can '
+      'be learnt from them (config.data.made_up)'
+    )
+  if not run.start and (note := program.warn()):
+    print(note)
+  sys.stdout.flush()
 
 
 def _finish(
@@ -204,7 +203,7 @@ def _train_steps(
   request: StopRequest,
   report: Callable[[int, TrainState, dict[str, float]], dict[str, Any]],
   save: Callable[[int, TrainState], None],
-  trace: Callable[[Iterator], Iterator] = iter,
+  profile: ProfiledSteps | None = None,
 ) -> TrainState:
   """Runs the remaining steps, with reports and checkpoints as they are due."""
   plan = program.plan
@@ -225,7 +224,9 @@ def _train_steps(
   )
   with bar:
     wait = compiling(bar, request, start)
-    dispatches = trace(advance(program, state, start, wait))
+    dispatches = advance(program, state, start, wait)
+    if profile is not None:
+      dispatches = profiled(dispatches, profile, start, plan.steps_per_dispatch)
     for step, state, metrics in dispatches:
       stop = agree(request.received or 0)  # read once: it can arrive any time
       meter.add(step, metrics)
@@ -235,7 +236,7 @@ def _train_steps(
       if due.report or due.save or stop:
         meter.flush()
         if not all_finite(state):
-          raise Diverged(f'a weight is not finite at step {step}')
+          raise Diverged(f'a weight is not finite at step {step}', step)
         clock.pause()
         if due.report:
           line = report(step, state, clock.lap())

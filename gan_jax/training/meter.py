@@ -8,7 +8,16 @@ import numpy as np
 
 
 class Diverged(RuntimeError):
-  """A metric or a weight became NaN or infinite."""
+  """A metric or a weight became NaN or infinite.
+
+  Args:
+    message: which, and when.
+    step: the step after which it was found.
+  """
+
+  def __init__(self, message: str, step: int = 0):
+    super().__init__(message)
+    self.step = step
 
 
 class Meter:
@@ -54,7 +63,8 @@ class Meter:
       if bad:  # losses first, as the most telling
         bad.sort(key=lambda name: 'loss' not in name)
         found = ', '.join(f'{name} is {values[name][i]}' for name in bad)
-        raise Diverged(f'{found} at step {step - num_steps + i + 1}')
+        at = step - num_steps + i + 1
+        raise Diverged(f'{found} at step {at}', at)
       for name, value in values.items():
         self._sums[name] = self._sums.get(name, 0.0) + float(value[i])
       self._count += 1

@@ -12,10 +12,15 @@ from gan_jax.core.errors import InputError
 
 
 class ProfiledSteps(NamedTuple):
-  """Range of training steps to trace, counted from 1."""
+  """Range of training steps to trace, counted from 1, and the trace's folder.
+
+  The folder gets plugins/profile/TIME/ with an .xplane.pb file for TensorBoard
+  and perfetto_trace.json.gz for https://ui.perfetto.dev.
+  """
 
   first: int
   last: int
+  folder: pathlib.Path
 
   def check(self, start: int, num_steps: int) -> None:
     """Raises InputError unless a run that resumes at `start` trains them."""
@@ -26,7 +31,7 @@ class ProfiledSteps(NamedTuple):
       )
 
 
-def parse_steps(text: str) -> ProfiledSteps:
+def parse_steps(text: str, folder: pathlib.Path) -> ProfiledSteps:
   """Parses a range of steps, e.g. 10-15.
 
   Raises:
@@ -35,14 +40,12 @@ def parse_steps(text: str) -> ProfiledSteps:
   match = re.fullmatch(r'(\d+)-(\d+)', text)
   if not match:
     raise InputError(f'--profile_steps={text}: want a range such as 10-15')
-  return ProfiledSteps(int(match[1]), int(match[2]))
+  return ProfiledSteps(int(match[1]), int(match[2]), folder)
 
 
 def profiled(
   dispatches: Iterator[tuple[int, Any, Any]],
   steps: ProfiledSteps,
-  folder: pathlib.Path,
-  *,
   start: int,
   steps_per_dispatch: int,
 ) -> Iterator[tuple[int, Any, Any]]:
@@ -51,9 +54,6 @@ def profiled(
   Args:
     dispatches: step, state and metrics after each dispatch.
     steps: the steps to trace.
-    folder: the folder for the trace: plugins/profile/TIME/ with an .xplane.pb
-      file for TensorBoard and perfetto_trace.json.gz for
-      https://ui.perfetto.dev.
     start: the step before the first dispatch.
     steps_per_dispatch: the number of steps in each dispatch.
   """
@@ -61,14 +61,14 @@ def profiled(
   try:
     while True:
       if done < steps.first <= done + steps_per_dispatch:
-        jax.profiler.start_trace(folder, create_perfetto_trace=True)
+        jax.profiler.start_trace(steps.folder, create_perfetto_trace=True)
         running = True
       done, state, metrics = next(dispatches)
       if running and done >= steps.last:
         jax.block_until_ready(state)
         running = False
         jax.profiler.stop_trace()
-        print(f'profile of steps {steps.first}-{steps.last}: {folder}',
+        print(f'profile of steps {steps.first}-{steps.last}: {steps.folder}',
               file=sys.stderr, flush=True)  # fmt: skip
       yield done, state, metrics
   finally:

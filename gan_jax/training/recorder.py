@@ -11,7 +11,7 @@ from gan_jax.runs.checkpoint import Checkpoints, best_step
 from gan_jax.runs.fingerprint import fingerprints
 from gan_jax.runs.metrics_log import MetricsLog
 from gan_jax.systems.state import TrainState
-from gan_jax.training.meter import Meter
+from gan_jax.training.meter import Diverged, Meter
 from gan_jax.training.signals import Interrupted, StopRequest
 
 
@@ -77,6 +77,13 @@ class Recorder:
     """Writes the line with the state's hash that `verify` compares."""
     sha256 = fingerprints(jax.device_get(state))['state']
     self._log.write({'step': step, 'state_sha256': sha256})
+
+  def write_divergence(self, error: Diverged) -> None:
+    """Writes the line by which a report knows that the run has diverged.
+
+    It is after the last checkpoint, so that a run that goes on drops it.
+    """
+    self._log.write({'step': error.step, 'diverged': str(error)})
 
   def save(self, step: int, state: TrainState, meter: Meter) -> None:
     """Saves a state; its buffers may be donated afterwards."""

@@ -43,7 +43,7 @@ def test_a_run_goes_on_by_its_own_config(command, refused, run, tmp_path):
   assert 'resuming' in out.stdout
   assert read(run / 'result.json')['steps'] == 10
   refused(
-    'config.seed: 0 -> 1. Choose another --workdir; --workdir alone goes on',
+    'config.seed: 0 -> 1. Choose another --workdir; --workdir alone continues',
     'train', f'--workdir={run}', '--config.seed=1',
   )  # fmt: skip
   refused('give --config=FILE', 'train', f'--workdir={tmp_path}/none')
@@ -185,10 +185,8 @@ def test_the_page_of_keys_is_current(command, monkeypatch):
 
 def test_the_keys_of_a_system(command, refused):
   out = command('config', 'pix2pix').stdout
-  assert (
-    "data.direction = 'b2a'\n    from which domain to which; one of: a2b"
-    in (out)
-  )
+  direction = 'direction of the translation; one of: a2b'
+  assert f"data.direction = 'b2a'\n    {direction}" in out
   assert 'length = 100  (of linear, cosine)\n' in out
   assert 'z_dim' not in out
   refused("unknown system 'dcgan'; choose one of", 'config', 'dcgan')

@@ -13,7 +13,7 @@ UNITS = Units(steps_per_epoch=10, batch_size=4)
 
 
 def make(value=1.0, **group):
-  """The schedule of a group that states these, the rest by default."""
+  """Builds the schedule of a group with these values, the rest by default."""
   table = schedule('s', 'a number', 0.0, real(0.0))
   whole = complete(table, {f's.{k}': v for k, v in group.items()})
   return make_schedule(
@@ -28,7 +28,7 @@ def make(value=1.0, **group):
 )
 @pytest.mark.parametrize('name', ['linear', 'cosine'])
 def test_from_the_value_to_the_final_one(name, unit, steps):
-  """Held for 4 units, changed in 8: at the quarter, the half, the end."""
+  """It holds for 4 units, then changes over 8: a quarter, half, all of it."""
   value = make(
     3.0, name=name, unit=unit, hold=8, length=16, final=1.0, warmup=0
   )
@@ -59,13 +59,13 @@ def test_a_warm_up_comes_before_all_else(name):
 
 
 def test_a_number_may_rise_from_nothing():
-  """R3GAN's half-life of the average, and ADA's probability."""
+  """R3GAN's EMA half-life and ADA's probability do."""
   value = make(0.0, name='cosine', unit='images', hold=0, length=16, final=5.0)
   assert_allclose([value(i) for i in (0, 2, 4, 8)], [0, 2.5, 5, 5], atol=1e-6)
 
 
 def test_a_constant_is_the_number_itself():
-  """So that a config that changes nothing compiles to what it did before."""
+  """Then a constant schedule compiles to the same program as no schedule."""
   assert make(0.3)(jnp.int32(7)) == 0.3
   assert isinstance(make(0.3)(jnp.int32(7)), float)
 
@@ -76,7 +76,7 @@ def test_it_can_be_compiled():
 
 
 def test_durations_beyond_any_run():
-  """A step is an integer of 32 bits."""
+  """A step is an int32."""
   value = make(1.0, name='linear', unit='images', hold=10**15, length=10**15)
   assert jax.jit(value)(jnp.int32(2**30 - 1)) == 1.0
 

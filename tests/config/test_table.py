@@ -132,7 +132,7 @@ def test_bad_values_are_not_converted(value):
 
 
 def test_a_name_decides_which_keys_its_group_has():
-  # A default of another variant is left over from the base; a value is not.
+  # Another variant's key is dropped at its default, and refused otherwise.
   assert table.complete(ROWS, {'net.name': 'conv', 'net.hidden': 8}) == (
     table.complete(ROWS, {'net.name': 'conv'})
   )
@@ -146,7 +146,7 @@ def test_a_name_decides_which_keys_its_group_has():
 
 def test_each_key_of_a_config_is_needed():
   whole = table.complete(ROWS, {'net.name': 'conv'})
-  for key in whole.keys() - {'net.name'}:  # which would be the default's
+  for key in whole.keys() - {'net.name'}:  # without it, the default variant
     less = {k: v for k, v in whole.items() if k != key}
     with pytest.raises(InputError, match=f'config.{key} is missing'):
       table.check(ROWS, less)
@@ -161,7 +161,7 @@ def test_names_are_set_before_keys():
   assert notes == [
     'config.net.hidden = 9 is dropped: config.net.name=conv has no such key'
   ]
-  # A key that both variants have keeps a value that was stated.
+  # A key that both variants have keeps its value.
   kept, notes = table.override(ROWS, old, {'net.name': 'deep'})
   assert (kept['net.hidden'], notes) == (9, [])
   for name, keys in (
@@ -171,7 +171,7 @@ def test_names_are_set_before_keys():
     new, notes = table.override(
       ROWS, table.complete(ROWS, {}), {'net.name': name}
     )
-    assert notes == []  # defaults go unsaid
+    assert notes == []  # none about defaults
     group = {k[4:]: v for k, v in new.items() if k.startswith('net.')}
     assert group == {'name': name, **keys}
   with pytest.raises(InputError, match=r'net\.hidden is a key of .*, not of c'):
@@ -190,7 +190,7 @@ def test_names_are_set_before_keys():
     ('grid', '(3, 4)', (3, 4)),
     ('grid', '[3, 4]', (3, 4)),
     ('system', '3', '3'),
-    ('net.width', '7', 7),  # of a variant that may be chosen
+    ('net.width', '7', 7),  # a key of another variant
     ('net.norm', 'batch', 'batch'),
   ],
 )

@@ -1,4 +1,4 @@
-"""Errors of the operating system: with their path, cause and remedy."""
+"""Operating-system errors have a path, a cause and a remedy."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ import pytest
 from gan_jax.core import os_errors
 from gan_jax.core.files import replacing
 
-# As tensorstore, which orbax writes through, reported it of a full disk.
+# The error of tensorstore, through which orbax writes, on a full disk.
 FULL = (
   'RESOURCE_EXHAUSTED: Error writing local file "/x/d": Failed writing: '
   '"/x/d.__lock": No space left on device [os_error_code=\'28\'] [source '

@@ -49,7 +49,7 @@ def test_uniform_noise_fills_its_range(low, high):
   assert low <= noise.min() < low + 1e-3 * width
   assert high - 1e-3 * width < noise.max() < high
   assert stats.kstest(noise, 'uniform', (low, width)).pvalue > 1e-3
-  # Four deviations; (x - mean)^2 has one of width^2 / sqrt(180).
+  # Four standard deviations; that of (x - mean)^2 is width^2 / sqrt(180).
   assert abs(noise.mean() - (low + high) / 2) < 4 * width / 12**0.5 / 100
   assert abs(noise.var() - width**2 / 12) < 4 * width**2 / 180**0.5 / 100
   rows = np.reshape(noise, (100, 100))
@@ -87,7 +87,7 @@ def test_coins_are_independent(probability):
   )
   rows = np.corrcoef(flips)[np.triu_indices(200, 1)]
   assert abs(rows).max() < 0.2
-  # Flips of one word, and of neighbouring words.
+  # Flips from one word, and from neighbouring words.
   for lag in (1, 2, 16, 31, 32, 33):
     left, right = flips[:, :-lag].ravel(), flips[:, lag:].ravel()
     assert abs(np.corrcoef(left, right)[0, 1]) < 4 / left.size**0.5

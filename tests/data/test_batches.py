@@ -64,7 +64,7 @@ def test_masked_labels_are_not_passed_on():
 
 
 def test_a_batch_larger_than_the_data_is_refused():
-  with pytest.raises(InputError, match='11 rows a step, more than the 10'):
+  with pytest.raises(InputError, match='11 rows per step, more than the 10'):
     sampler(train=Stream('all', 11))
 
 
@@ -93,7 +93,7 @@ def test_the_parts_of_a_batch_are_the_batch(count):
 
 
 def test_half_of_the_images_are_mirrored():
-  """By the step and the row's place, the same in every part of a batch."""
+  """Mirroring depends on step and row, and is the same in all parts."""
   num, image = 64, np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
   examples = Examples(np.repeat(image, num, 0), np.zeros(num, np.int32))
   mask, spec = np.ones(num, bool), {'train': Stream('all', 32)}

@@ -28,7 +28,7 @@ def test_labels_are_kept_class_by_class_and_by_seed():
   assert_array_equal(mask, mask_of(12))
   assert (mask != mask_of(12, label_seed=1)).any()
   first = np.flatnonzero(mask_of(20))
-  assert first.max() > 30  # not simply the first rows of a class
+  assert first.max() > 30  # they are not just the first rows of a class
   assert mask_of(None).all()
 
 
@@ -86,7 +86,7 @@ def test_images_are_never_shrunk():
 
 
 def numbered():
-  """Images that hold their row's number; 12 of four classes in each part."""
+  """Returns images of their row's number, 12 of four classes in each part."""
 
   def examples(start):
     image = np.arange(start, start + 12, dtype=np.uint8).reshape(12, 1, 1, 1)

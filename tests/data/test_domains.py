@@ -24,14 +24,14 @@ from gan_jax.runs.program import build
 from tests.conftest import ROOT
 from tests.made_up import prepare_tfds
 
-ROUNDED = 0.51  # of gray values, which are whole: a half, and rounding
+ROUNDED = 0.51  # gray values are rounded to integers: a half, and float errors
 
 SIZE, CROP = 8, 6
 PAIRS = {'pairs': Stream('ab', 5)}
 
 
 def coded(numbers, domain):
-  """Each pixel says its row, its column, and which image it belongs to."""
+  """Encodes in each pixel its row, its column and its image's number."""
   image = np.zeros((len(numbers), SIZE, SIZE, 3), np.uint8)
   image[..., 0] = np.arange(SIZE)[:, None]
   image[..., 1] = np.arange(SIZE)
@@ -45,12 +45,12 @@ def sampler(num_a=10, num_b=10, seed=0, flip=True, streams=PAIRS):
 
 
 def numbers(images, domain):
-  """Which images of a domain these are."""
+  """Returns the numbers of a domain's images."""
   return [int(image[0, 0, 2]) - 100 * 'ab'.index(domain) for image in images]
 
 
 def jitters(sampler, steps):
-  """Of each image of a: its top, its left, and whether it is mirrored."""
+  """Returns the top, left and mirroring of each image of a."""
   image = np.concatenate([sampler(step)['pairs']['a'] for step in range(steps)])
   mirrored = image[:, 0, 0, 1] > image[:, 0, -1, 1]
   top, left = image[..., 0].min((1, 2)), image[..., 1].min((1, 2))
@@ -122,7 +122,7 @@ def test_domains_of_different_sizes_have_passes_of_their_own():
     seen = np.reshape(numbers(np.concatenate(image), domain), (-1, num))
     assert_array_equal(np.sort(seen), [range(num)] * (30 // num))
   with pytest.raises(
-    InputError, match='asks for 7 rows a step, more than the 6'
+    InputError, match='asks for 7 rows per step, more than the 6'
   ):
     sampler(num_b=6, streams={'a': Stream('a', 7), 'b': Stream('b', 7)})
 
@@ -192,7 +192,7 @@ def test_pairs_from_a_folder(root, memory_gb):
   data = load('pairs', root, memory_gb=memory_gb)
   assert data.spec == ((CROP, CROP, 3), (CROP, CROP, 3), True, 4)
   assert data.num_train == 8
-  kept = 'kept in memory' if memory_gb else 'decoded as they are needed'
+  kept = 'kept in memory' if memory_gb else 'decoded on demand'
   assert str(data) == (
     'pairs, pairs, 8 + 8 train, 2 + 2 validation, 4 + 4 test, resized to '
     f'8x8, cropped to 6x6; {kept}'
@@ -235,7 +235,7 @@ def test_an_epoch_is_a_pass_over_the_larger_domain(root):
 
 
 def luma(rgb):
-  """ITU-R 601."""
+  """Converts RGB to gray by ITU-R 601."""
   return rgb @ np.array([0.299, 0.587, 0.114])
 
 
@@ -405,7 +405,7 @@ def test_one_byte_of_a_file_changes_its_hash(root):
 
 @pytest.fixture(scope='session')
 def maps(tmp_path_factory):
-  """A data set of the paper, prepared; its images have different heights."""
+  """Prepares a data set of the paper, with images of different heights."""
   root = tmp_path_factory.mktemp('tfds')
   splits = {
     'trainA': range(10), 'trainB': range(100, 107),

@@ -33,7 +33,7 @@ def root(tmp_path):
 
 
 def write(root, *names, array=None):
-  """Image files; what they hold does not matter if `array` is None."""
+  """Writes image files; their content does not matter if `array` is None."""
   array = np.zeros((2, 4, 3), np.uint8) if array is None else array
   for name in names:
     path = root / name
@@ -57,7 +57,7 @@ def refusal(find, data_dir):
 def test_pairs_side_by_side(root, test):
   array = np.repeat(np.array([[10, 200]], np.uint8), 2, 1)
   write(root, 'train/b.png', 'train/a ü.png', f'{test}/c.png', array=array)
-  (root / 'A').mkdir()  # what the pairs were made of may lie beside them
+  (root / 'A').mkdir()  # the sources of the pairs may lie next to them
   found = find_pairs(str(root))
   assert set(found) == {'train', 'test'}
   for split, expected in (
@@ -82,7 +82,7 @@ def test_pairs_in_two_folders(root, layout, test):
     root, f'{a}/ä b.c.png', f'{a}/ä b.bmp', f'{b}/ä b.png', f'{b}/ä b.c.png'
   )
   write(root, f'{folder(test, "A")}/3.png', f'{folder(test, "B")}/3.png')
-  # In B alone the order of the names would be another one.
+  # B's names alone would have another order.
   found = find_pairs(str(root))
   assert [p.half for p in (*found['train'], *found['test'])] == [None] * 4
   assert [names(root, p) for p in found['train']] == [
@@ -185,7 +185,7 @@ def test_absent_and_empty_domains_are_named(root, folder):
 def test_classes_are_numbered_by_their_sorted_names(root, test):
   write(root, 'train/zèbre/1.png', 'train/a cat/2.png', 'train/a cat/3.png',
         f'{test}/a cat/4.png', f'{test}/zèbre/5.png')  # fmt: skip
-  (root / 'README.txt').touch()  # beside the splits it does no harm
+  (root / 'README.txt').touch()  # next to the splits it does no harm
   found = find_classes(str(root))
   assert set(found) == {'train', 'test'}
   pictures, labels = found['train']
@@ -263,7 +263,7 @@ def test_archives_are_not_unpacked(root, find):
   assert f'{archive} is a file; if it is an archive, unpack it first' in message
   assert 'it must name a folder with' in message or 'of images' in message
   assert list(root.parent.rglob('*')) == [root, archive]
-  # Nor from among the images.
+  # Neither are archives among the images.
   message = refusal(find_classes, str(root))
   assert f'{root} holds no images' in message
   assert 'only data.zip; put some into it, and unpack archives' in message
@@ -293,7 +293,7 @@ def load(root, num_validation, image_size=2, **changes):
 
 
 def write_classes(folder, sizes, start=0):
-  """Image i of class k is filled with (i, k, 0)."""
+  """Writes images; image i of class k is filled with (i, k, 0)."""
   for k, size in enumerate(sizes):
     for i in range(start, start + size):
       array = np.empty((3, 5, 3), np.uint8)
@@ -302,7 +302,7 @@ def write_classes(folder, sizes, start=0):
 
 
 def numbers(examples):
-  """Pairs (k, i) of all images, whose labels are checked."""
+  """Returns pairs (k, i) of all images, and checks their labels."""
   assert examples.image.dtype == np.uint8
   assert examples.image.shape[1:] == (2, 2, 3)
   assert examples.label.dtype == np.int32
@@ -336,8 +336,8 @@ def test_image_folder_with_a_test_split(root):
   [
     ((20, 20), [2, 2]),
     ((30, 10), [2, 2]),
-    ((28, 21), [2, 2]),  # a tenth, less what does not divide by the classes
-    ((4, 4), [1, 1]),  # less than a tenth each would be none
+    ((28, 21), [2, 2]),  # a tenth, rounded down to a multiple of the classes
+    ((4, 4), [1, 1]),  # at least one of each class
     ((25,), [2]),
   ],
 )
@@ -391,7 +391,7 @@ def test_image_folder_refuses_in_words(root):
   with pytest.raises(InputError) as error:
     load(root, 2)
   message = str(error.value)
-  assert message.startswith('2 of 10 files are no whole images: cannot read')
+  assert message.startswith('2 of 10 files are not intact images: cannot read')
   for name in ('class 0/001.png', 'class 1/003.png'):
     assert name in message
   assert message.endswith('or set config.data.on_bad_file to skip')

@@ -25,16 +25,16 @@ from gan_jax.data.image_files import (
   scan,
 )
 
-ROUNDED = 0.51  # of gray values, which are whole: a half, and rounding
-LOSSY = 2  # JPEG of the best quality, of 255
+ROUNDED = 0.51  # gray values are rounded to integers: a half, and float errors
+LOSSY = 2  # gray levels, the error of JPEG at its best quality
 
-# No two pixels are alike, nor are height and width.
+# All pixels differ, and so do height and width.
 RGB = (np.arange(2 * 4 * 3) * 10).astype(np.uint8).reshape(2, 4, 3)
 GRAY = (np.arange(2 * 4) * 30).astype(np.uint8).reshape(2, 4)
 
 
 def luma(rgb):
-  """ITU-R 601."""
+  """Converts RGB to gray by ITU-R 601."""
   return rgb @ np.array([0.299, 0.587, 0.114])
 
 
@@ -55,7 +55,7 @@ def chunk(kind, data):
 
 
 def png(width, height, depth, color, rows):
-  """A PNG file, whether or not the rows are what its header says."""
+  """Returns a PNG file, whether or not the rows match its header."""
   header = struct.pack('>IIBBBBB', width, height, depth, color, 0, 0, 0)
   data = zlib.compress(b''.join(b'\0' + row for row in rows))
   return (
@@ -211,7 +211,7 @@ def test_floats_are_refused(save):
     read_image(path, 3)
 
 
-# What the eye sees of the stored pixels, by the orientation in the EXIF data.
+# The stored pixels as displayed, by the orientation in the EXIF data.
 TURNED = {
   1: lambda x: x,
   2: lambda x: x[:, ::-1],
@@ -242,7 +242,7 @@ def test_a_turned_jpeg_is_halved_as_it_is_seen(save):
   exif = Image.Exif()
   exif[0x0112] = 6
   stored = np.zeros((8, 16), np.uint8)
-  stored[:, 8:] = 255  # to the right: seen below
+  stored[:, 8:] = 255  # the right half, displayed below
   path = save(stored, 'image.jpg', exif=exif, quality=100)
   for half in ('left', 'right'):
     seen = read_image(path, 1, half)[..., 0]
@@ -296,7 +296,7 @@ def test_truncated_files_are_named(save, end, kept):
   [
     b'this is text\n' * 100,
     b'<!DOCTYPE html><html><title>404</title></html>',
-    b'P6 1 1 255\n\0\0\0',  # an image, but of no format that we read
+    b'P6 1 1 255\n\0\0\0',  # an image, but in an unsupported format
     b'%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n',
     png(4, 4, 8, 2, [b'\xff' * 12] * 4).replace(b'IDAT', b'IDAX'),
   ],
@@ -313,10 +313,10 @@ def test_absent_files_are_named(tmp_path):
 
 @pytest.mark.parametrize('make', [os.mkfifo, os.mkdir])
 def test_only_regular_files_are_opened(tmp_path, make):
-  """The reader of a pipe would wait for its writer."""
+  """Reading a pipe would wait for its writer."""
   path = tmp_path / 'image.png'
   make(path)
-  assert 'it is no regular file' in refusal(path)
+  assert 'it is not a regular file' in refusal(path)
 
 
 @pytest.mark.parametrize('end', ['tif', 'png', 'jpg', 'webp'])
@@ -369,7 +369,7 @@ def test_other_files_in_a_folder_are_passed_over_with_a_note(
   for file in ('a.png', name):
     (tmp_path / file).touch()
   assert find_images(tmp_path) == [tmp_path / 'a.png']
-  note = f'note: passed over in {tmp_path}, as no images: {name}\n'
+  note = f'note: ignored in {tmp_path}, not images: {name}\n'
   assert capsys.readouterr().err == note
   (tmp_path / 'a.png').unlink()
   with pytest.raises(InputError, match=f'no images .*, only {name}; put some'):
@@ -402,10 +402,10 @@ def test_resize_is_bicubic_and_smooths_where_it_shrinks():
   small = resize(stripes, (4, 8))
   assert small.shape == (4, 8, 1)
   assert_allclose(small[1:-1].astype(float), 127.5, atol=0.51)  # rounded
-  # The edges' pixels lack a stripe: a black one above, a white one below.
+  # The edge pixels lack a stripe: a black one above, a white one below.
   assert_array_equal(small[0].astype(int) + small[-1], 255)
   assert abs(small[0].astype(float) - 127.5).max() < 8
-  # Keys' kernel with a = -1/2, a quarter of a pixel from the edge's two sides.
+  # Keys' kernel with a = -1/2, a quarter of a pixel to both sides of the edge.
   edge = np.repeat(np.array([40, 200], np.uint8), 4)[None, :, None]
   wide = resize(edge, (1, 16))[0, :, 0].astype(float)
   for x, value in zip((6, 7, 8, 9), wide[6:10], strict=True):
@@ -419,7 +419,7 @@ def test_resize_is_bicubic_and_smooths_where_it_shrinks():
 
 @pytest.fixture
 def pictures(save):
-  """Five side-by-side files, black and of gray 10 i."""
+  """Saves five side-by-side files, black and gray of value 10 i."""
   paths = []
   for i in range(5):
     array = np.zeros((4, 8), np.uint8)
@@ -472,7 +472,7 @@ def test_a_scan_finds_sizes_and_broken_files(pictures):
   assert 'größe 3.png' in bad[3]
   with pytest.raises(InputError, match=r'größe 1\.png'):
     StoredImages(pictures, (3, 5), 1).kept()
-  with pytest.raises(InputError, match=r'^2 of 5 files are no whole images: '):
+  with pytest.raises(InputError, match=r'^2 of 5 files are not intact images:'):
     refuse_bad(bad.values(), 5)
   with pytest.raises(InputError, match=r'^cannot read .*, or set config.data'):
     refuse_bad([bad[3]], 5)

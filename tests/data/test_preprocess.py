@@ -69,9 +69,9 @@ def test_sizes_by_mode(mode, resized, seen):
   assert_array_equal(trained, resize(image, resized))
   shown = preprocess.apply(image, training=False)
   assert shown.shape == (*seen, 3)
-  if mode == 'resize_and_crop':  # the whole of it
+  if mode == 'resize_and_crop':  # the whole image
     assert_array_equal(shown, resize(image, seen))
-  elif seen != resized:  # its middle
+  elif seen != resized:  # the central crop
     top, left = ((a - b) // 2 for a, b in zip(resized, seen, strict=True))
     assert_array_equal(shown, trained[top : top + 8, left : left + 12])
 
@@ -101,13 +101,13 @@ def test_batches_have_the_crops_shape(mode, memory_gb, tmp_path):
     (
       {'preprocess': 'crop', 'crop_size': 17},
       'domain a are 16x32, 30x15 pixels with config.data.preprocess = crop, '
-      'less than config.data.crop_size = 17x17; make that smaller, or choose',
+      'less than config.data.crop_size = 17x17; reduce that, or choose',
     ),
     (
       {'preprocess': 'none'},
       'are 16x32, 18x18, 20x24, 24x24, 30x15 pixels with .* = none, but a step',
     ),
-    ({'preprocess': 'scale_width'}, 'takes images of one size; choose resize'),
+    ({'preprocess': 'scale_width'}, 'needs images of one size; choose resize'),
     (
       {'crop_size': 13},
       r'load_size = \(12, 16\) is smaller than crop_size = 13',
@@ -116,8 +116,8 @@ def test_batches_have_the_crops_shape(mode, memory_gb, tmp_path):
       {'preprocess': 'scale_width_and_crop', 'crop_size': (4, 17)},
       r'load_size = \(12, 16\) is smaller',
     ),
-    ({'num_test': 4}, 'num_validation = 2 leaves nothing of the 2 training'),
-    ({'num_test': 6}, 'num_test = 6 leaves nothing of the 6 training'),
+    ({'num_test': 4}, 'num_validation = 2 leaves none of the 2 training'),
+    ({'num_test': 6}, 'num_test = 6 leaves none of the 6 training'),
   ],
 )
 def test_sizes_and_numbers_that_do_not_fit(changes, message, tmp_path):
@@ -137,7 +137,7 @@ def test_a_test_part_on_request(tmp_path):
 
 
 def test_broken_files_are_all_named_or_skipped(tmp_path):
-  """Those of unaligned sets alone, those of pairs with their partners."""
+  """In pairs, partners are skipped too; in unaligned sets, only the file."""
   for name in ('train/A', 'train/B'):
     write(tmp_path / name, [(20, 24)] * 8)
   (tmp_path / 'train/A/1.png').write_bytes(b'')
@@ -147,7 +147,7 @@ def test_broken_files_are_all_named_or_skipped(tmp_path):
   with pytest.raises(InputError) as error:
     DomainData(config)
   message = str(error.value)
-  assert message.startswith('3 of 16 files are no whole images: cannot read')
+  assert message.startswith('3 of 16 files are not intact images: cannot read')
   for part in ('A/1.png: ', 'B/3.png: ', 'A/5.png is 20x24 and its partner'):
     assert part in message
   config.on_bad_file = 'skip'

@@ -15,10 +15,10 @@ TRAIN, TEST, EXTRA = range(40), range(50, 70), range(100, 130)
 
 
 def pictures(numbers, shape):
-  """Image i is filled with i, and its label is i % 10."""
+  """Returns images and labels; image i is filled with i, its label i % 10."""
   image = np.zeros((len(numbers), *shape), np.uint8)
   image += np.array(numbers, np.uint8).reshape(-1, *(1 for _ in shape))
-  image[:, 0, -1] = 255  # the corner shows transposed axes
+  image[:, 0, -1] = 255  # the corner reveals transposed axes
   return image, np.array(numbers, np.uint8) % 10
 
 
@@ -70,7 +70,7 @@ WRITERS = {
 
 
 def load(name, data_dir, num_validation=10):
-  """As the commands do, the checks of every data set included."""
+  """Loads as the commands do, including the checks of every data set."""
   config = {
     'name': name,
     'made_up': False,
@@ -90,7 +90,7 @@ def load(name, data_dir, num_validation=10):
 
 
 def check(data, shape):
-  """All of TRAIN and TEST, and only they, in the right parts."""
+  """Checks that TRAIN and TEST, and nothing else, are in the right parts."""
   held_out = data.validation.image[:, 1, 0, 0]
   assert_array_equal(np.sort(data.validation.label), np.arange(10))
   numbers = data.train.image[:, 1, 0, 0]
@@ -285,7 +285,7 @@ def test_damaged_gz_files_are_named(tmp_path, damage):
   [
     (lambda d: d[:3] + b'\1' + d[4:], '0x00000801, not 0x00000803'),
     (lambda d: d[:2] + b'\x0d' + d[3:], '0x00000d03, not 0x00000803'),
-    (lambda d: d + b'\0', 'has 31377 bytes where its header says 31376'),
+    (lambda d: d + b'\0', 'has 31377 bytes, but its header says 31376'),
     (lambda d: d[:4] + b'\xff' * 12 + d[16:], 'has 31376 bytes'),
   ],
 )
@@ -306,7 +306,7 @@ def test_labels_of_other_images(tmp_path):
 
 
 class Bomb:
-  """Its pickle, when opened, makes the file `witness`."""
+  """Object whose pickle, when loaded, creates the file `witness`."""
 
   def __init__(self, witness):
     self.witness = witness

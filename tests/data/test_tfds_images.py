@@ -189,7 +189,7 @@ def test_broken_records_are_named(prepared, tmp_path):
   'key', ['pythonClassName', 'python_class_name', 'type']
 )
 def test_a_folder_cannot_name_code_to_run(prepared, tmp_path, monkeypatch, key):
-  """TFDS imports what features.json names; a run names the folder."""
+  """TFDS imports classes named in features.json, and a run names the folder."""
   witness = tmp_path / 'executed'
   (tmp_path / 'payload.py').write_text(f"open({str(witness)!r}, 'w')")
   monkeypatch.syspath_prepend(tmp_path)

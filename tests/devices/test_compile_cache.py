@@ -11,7 +11,7 @@ from gan_jax.devices import compile_cache
 
 @pytest.fixture
 def folder(monkeypatch, tmp_path):
-  """The cache folder of a user who has set none."""
+  """The default cache folder of a user who has set none."""
   before = jax.config.jax_compilation_cache_dir
   jax.config.update('jax_compilation_cache_dir', None)
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
@@ -60,7 +60,7 @@ with compile_cache.mended():
 
 
 def test_half_an_entry_is_replaced_in_silence(tmp_path):
-  """A process that is killed leaves one, and jax would warn for ever."""
+  """A killed process leaves one, and jax would warn at every start."""
 
   def sizes():
     return {

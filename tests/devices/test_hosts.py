@@ -1,4 +1,4 @@
-"""Two real processes, of two devices each, that train one run together."""
+"""Two real processes, with two devices each, train one run together."""
 
 import os
 import signal
@@ -84,9 +84,9 @@ def params(workdir, checkpoint='latest'):
 
 @pytest.mark.slow
 def test_a_process_is_killed_and_the_run_goes_on(pair, tmp_path):
-  """To what one process of four devices computes.
+  """Its result equals that of one process with four devices, up to rounding.
 
-  Up to float32 roundings: what four devices send is added in another order.
+  The contributions of four devices are summed in another order.
   """
   workdir = tmp_path / 'run'
   first, second = pair(workdir, '--config.train.num_steps=100000')
@@ -96,8 +96,8 @@ def test_a_process_is_killed_and_the_run_goes_on(pair, tmp_path):
   output, _ = first.communicate(timeout=hosts.HEARTBEAT_SECONDS + 40)
   assert first.returncode not in (0, None)
   assert time.monotonic() - started < hosts.HEARTBEAT_SECONDS + 30
-  # Whichever notices first: the broken connection, or the missing heartbeat.
-  assert 'the same commands go on from the last checkpoint' in ' '.join(
+  # The broken connection or the missing heartbeat, whichever comes first.
+  assert 'the same commands resume from the last checkpoint' in ' '.join(
     output.split()
   )
   reached = max(committed(workdir))
@@ -118,7 +118,7 @@ def test_a_process_is_killed_and_the_run_goes_on(pair, tmp_path):
 
 @pytest.mark.slow
 def test_both_keep_the_best_checkpoint_of_steps_sent_in_chunks(pair, tmp_path):
-  """The first one alone measures; all save what it finds best."""
+  """Only the first one evaluates; all keep the checkpoint it found best."""
   options = (
     '--config.train.num_steps=80',
     '--config.train.steps_per_dispatch=5',
@@ -136,7 +136,7 @@ def test_both_keep_the_best_checkpoint_of_steps_sent_in_chunks(pair, tmp_path):
   kept = committed(together)
   assert set(kept) == set(committed(alone)) == {20, 80}
   assert list(together.rglob('*process_0'))
-  assert not list(together.rglob('*process_1'))  # the first one alone writes
+  assert not list(together.rglob('*process_1'))  # only the first one writes
   for checkpoint in ('best', 'latest'):
     jax.tree.map(
       lambda a, b: assert_allclose(a, b, rtol=1e-4, atol=1e-5),
@@ -147,7 +147,7 @@ def test_both_keep_the_best_checkpoint_of_steps_sent_in_chunks(pair, tmp_path):
 
 @pytest.mark.slow
 def test_a_checkpoint_moves_between_1_2_and_8_devices(tmp_path):
-  """And between the modes; to what one device computes, up to roundings."""
+  """It also moves between modes; results equal one device's up to rounding."""
   moves = ((1, 'jit', 20), (8, 'shard_map', 40), (2, 'pmap', 60))
   for num_devices, mode, num_steps in moves:
     output = finish(
@@ -205,13 +205,15 @@ def test_who_waits_alone_is_told_within_a_minute(tmp_path, process_id):
     f'--process_id={process_id}',
   )
   output = finish(process, 2, seconds=90)
-  assert f'error: not all processes have met at {address} within' in output
+  assert f'error: not all processes have connected at {address} within' in (
+    output
+  )
   assert not (tmp_path / 'run').exists()
 
 
 @pytest.mark.slow
 def test_slurm_needs_no_flags(tmp_path):
-  """Its variables, as srun sets them for two tasks on this host."""
+  """It suffices to set srun's variables for two tasks on this host."""
   slurm = {
     'SLURM_JOB_ID': str(free_port()),
     'SLURM_STEP_NODELIST': 'localhost',
@@ -245,7 +247,7 @@ def test_arguments_that_do_not_fit(given, message):
 
 
 def test_an_agreement_comes_a_call_later(monkeypatch):
-  """As of two processes; that they agree is shown by real ones."""
+  """This one fakes two processes; real ones show that they agree."""
   agree = hosts.Agreement()
   monkeypatch.setattr(jax, 'process_count', lambda: 2)
   assert [agree(number) for number in (3, 0, 7, 0)] == [0, 3, 0, 7]
@@ -311,7 +313,7 @@ def test_gpus_that_do_not_divide_by_the_tasks():
     'SLURM_LOCALID': '0',
     'CUDA_VISIBLE_DEVICES': '0,1,2,3,4,5,6,7',
   }
-  with pytest.raises(InputError, match='8 GPUs do not divide by the 3 tasks'):
+  with pytest.raises(InputError, match='8 GPUs are not divisible by the 3 t'):
     hosts._slurm_devices(environment)
   assert hosts._slurm_devices({'CUDA_VISIBLE_DEVICES': '0,1'}) is None
 
@@ -333,6 +335,6 @@ def test_launchers_are_recognised(environment, together):
 def test_one_process_of_one_joins_nobody_under_slurm(monkeypatch):
   for name, value in SLURM.items():
     monkeypatch.setenv(name, value)
-  monkeypatch.setattr(jax.distributed, 'initialize', None)  # is not called
+  monkeypatch.setattr(jax.distributed, 'initialize', None)  # not called
   hosts.initialize(None, 1, None)
   assert not hosts.several()

@@ -1,4 +1,4 @@
-"""One step, carried out in every way that `config.parallel` names."""
+"""A step in every mode of `config.parallel`."""
 
 import re
 
@@ -30,7 +30,7 @@ CASES = [
 
 
 def tiny(name):
-  """A smoke config with plain gradient descent, and made-up data."""
+  """A smoke config with plain SGD, and random data."""
   config = toy.get_config() if name == 'toy' else plain_config(name)
   config.data.batch_size = 4
   # The ResNet's logit is a sum over 64 pixels, and so is its gradient; features
@@ -58,11 +58,11 @@ def assert_close(a, b, atol):
 
 @pytest.mark.parametrize('name', CASES[:3])
 def test_all_modes_agree(name):
-  """On the full state, after steps of plain gradient descent.
+  """They agree on the full state, after steps of plain SGD.
 
-  Adam would hide a gradient that is wrong by a factor. The sums are in another
-  order on two devices: float32 roundings, of which each step makes more. The
-  other systems' own tests compare jit with pmap.
+  Adam would hide a gradient that is wrong by a factor. Two devices sum in
+  another order, and float32 rounding errors grow with each step. The tests of
+  the other systems compare jit with pmap.
   """
   config, dataset = tiny(name)
   runs = {
@@ -87,7 +87,7 @@ def two_devices():
 
 
 def steps_of(config, dataset):
-  """The state at the start, and a function (mapped step) -> state after two."""
+  """Returns the initial state, and (mapped step) -> the state two steps on."""
   config.parallel = 'shard_map'
   program = build(config, dataset)
   system = make_system(config, program.data.spec, parallel.AXIS_NAME)
@@ -105,7 +105,7 @@ def steps_of(config, dataset):
 
 @pytest.mark.parametrize('name', CASES)
 def test_pmap_is_shard_map(name):
-  """Up to rounding: on some processors XLA sums in another order."""
+  """They agree up to rounding: on some processors XLA sums in another order."""
   steps, run = steps_of(*tiny(name))
   pmapped = jax.pmap(
     steps, 'batch', in_axes=(None, 1, None), out_axes=(None, None)
@@ -117,7 +117,7 @@ def test_pmap_is_shard_map(name):
 
 @pytest.mark.parametrize('name', CASES)
 def test_the_state_is_proven_to_come_out_replicated(name):
-  """By JAX, while it traces the step with check_vma=True."""
+  """JAX proves it while tracing the step with check_vma=True."""
   config, dataset = tiny(name)
   config.parallel = 'shard_map'
   program = build(config, dataset)
@@ -132,7 +132,7 @@ def test_the_state_is_proven_to_come_out_replicated(name):
 
 
 def test_with_check_vma_the_gradients_are_not_summed():
-  """A factor of two, which plain gradient descent would show."""
+  """A sum would be wrong by a factor of two, which plain SGD would show."""
   config, dataset = tiny('toy')
   steps, run = steps_of(config, dataset)
   checked = parallel.shard(steps, two_devices(), check_vma=True)
@@ -173,7 +173,7 @@ def test_the_number_of_all_reduces(name, normalised, count):
 
 
 def test_a_run_moves_between_modes(toy_config, tiny_dataset, tmp_path):
-  """Within the tolerance of sums in another order."""
+  """States agree within the tolerance for sums in another order."""
   config = with_sgd(toy_config)
   config.train.num_steps = 6
   whole = loop.train(config, tmp_path / 'whole', dataset=tiny_dataset)
@@ -204,7 +204,7 @@ def test_auto_is_what_the_devices_allow(monkeypatch):
 def test_a_batch_that_does_not_divide(mode):
   parallel.check(mode, 4)
   parallel.check('jit', 5)
-  with pytest.raises(InputError, match='5 rows does not divide by 2 devices'):
+  with pytest.raises(InputError, match='5 rows is not divisible by 2 devices'):
     parallel.check(mode, 5)
 
 
@@ -213,7 +213,9 @@ def test_processes_with_different_numbers_of_devices(monkeypatch):
   monkeypatch.setattr(jax, 'device_count', lambda: 6)
   for local in (2, 4):
     monkeypatch.setattr(jax, 'local_device_count', lambda n=local: n)
-    with pytest.raises(InputError, match='6 devices of 2 processes, of which'):
+    with pytest.raises(
+      InputError, match='of the 6 devices of 2 processes; give'
+    ):
       parallel.check('auto', 12)
 
 

@@ -262,7 +262,7 @@ def test_what_is_no_image_is_skipped_and_named(colour, photos, made, capsys):
   assert num == 3
   assert set(read(made)) == {'1.png', '3 ü.png', 'subfolder/5.png'}
   assert capsys.readouterr().err == (
-    f'note: passed over in {photos}, as no images: 2.txt, no extension\n'
+    f'note: ignored in {photos}, not images: 2.txt, no extension\n'
   )
   bad = ('0.png', '6.png', 'subfolder/4.bmp')
   for name, line in zip(bad, unreadable, strict=True):

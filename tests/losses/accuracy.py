@@ -1,7 +1,7 @@
-"""Measures how exact the losses are: `python -m tests.losses.accuracy`.
+"""Measures the accuracy of the losses: `python -m tests.losses.accuracy`.
 
-The errors are those against the oracle, in units of their scale
-(`tests.losses.cases.Bound`): the largest over a fixed set of random inputs.
+Errors are the largest against the oracle over a fixed set of random inputs, in
+units of their scale (`tests.losses.cases.Bound`).
 """
 
 import argparse
@@ -24,9 +24,9 @@ END = '<!-- accuracy: end -->'
 def off_the_kinks(
   case: cases.Case, inputs: cases.Inputs, dtype: str
 ) -> list[np.ndarray]:
-  """`inputs`, with what is at a kink or too near it moved below.
+  """Moves inputs that are at a kink, or too near it, below it.
 
-  Near is where the rounding of a mean may take it to the other side.
+  Too near means that the rounding of a mean may move it to the other side.
   """
   size = max(1.0, cases.largest(inputs))
   margin = 16 * float(jnp.finfo(cases.WIDE[dtype]).eps) * size
@@ -40,9 +40,9 @@ def off_the_kinks(
 
 @functools.cache
 def value_and_gradients(case: cases.Case):
-  """A function to the elements of the result and the gradients of their sum.
+  """Returns a function to the result's elements and their sum's gradients.
 
-  It is a weighted sum, by powers of two: a plain one may well be a constant.
+  The sum is weighted, by powers of two: a plain one may be constant.
   """
 
   def call(*inputs):
@@ -63,12 +63,12 @@ def weights(num: int) -> list[float]:
 
 
 def in_units(actual, expected, floor: float, dtype: str) -> float:
-  """The largest error, in units of its scale (`tests.losses.cases.Bound`)."""
+  """Returns the largest error, in units of its scale (`cases.Bound`)."""
   wide = jnp.finfo(cases.WIDE[dtype])
   assert actual.dtype == dtype
   rounding = 0.0 if dtype == wide.dtype else 0.5 * float(jnp.finfo(dtype).eps)
   floor = max(floor, float(wide.tiny))
-  # NumPy's maximum, which lets no NaN pass.
+  # NumPy's maximum propagates NaN, Python's does not.
   return np.max(
     [
       float(
@@ -85,10 +85,10 @@ def in_units(actual, expected, floor: float, dtype: str) -> float:
 def errors(
   case: cases.Case, inputs: cases.Inputs, dtype: str
 ) -> tuple[float, float]:
-  """Of the value and of the gradient, in units of their scales.
+  """Returns the errors of value and gradient, in units of their scales.
 
-  The value is that of `inputs`, rounded to the dtype; the gradient is taken
-  off the kinks.
+  The value is taken at `inputs`, rounded to the dtype, the gradient off the
+  kinks.
   """
   bound = cases.BOUNDS[case.row]
   drawn = [np.asarray(x, jnp.dtype(dtype)) for x in inputs]
@@ -121,7 +121,7 @@ def same(inputs, others) -> bool:
 
 
 def draws(case: cases.Case, num: int):
-  """`num` random inputs for each scale and shape; some are 0, some equal."""
+  """Yields `num` random inputs per scale and shape; some are 0, some equal."""
   rng = np.random.default_rng(0)
   for scale in SCALES:
     for shapes in case.shapes:
@@ -132,7 +132,7 @@ def draws(case: cases.Case, num: int):
 
 
 def measure(num: int) -> dict[str, dict[str, tuple[float, float]]]:
-  """The largest errors of value and gradient: row to dtype to both."""
+  """Returns the largest errors of value and gradient, by row and dtype."""
   worst = collections.defaultdict(dict)
   for case in cases.CASES:
     for dtype in cases.DTYPES:

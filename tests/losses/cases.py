@@ -14,7 +14,7 @@ NO_LOSS = ('top_k_schedule',)
 
 DTYPES = ('float32', 'bfloat16', 'float64')
 
-# What the functions compute in.
+# The dtypes in which the functions compute.
 WIDE = {'float32': 'float32', 'bfloat16': 'float32', 'float64': 'float64'}
 
 Shape = tuple[int, ...]
@@ -30,15 +30,15 @@ class Case:
   """One way to call one function.
 
   Attributes:
-    name: the function's, in `gan_jax.losses`.
-    call: the function, of nothing but arrays that are differentiated.
-    expected: its oracle: the elements of the result, one after the other.
-    shapes: those of the inputs, as many as one likes.
-    kinks: for each input how far its elements lie from where the derivative
-      jumps (or None: nowhere). There any slope between the two sides is right,
-      and rounding may move a mean from one side to the other.
-    variant: of the function, where its errors are of another size.
-    constants: inputs to which the function gives no gradient.
+    name: the function's name in `gan_jax.losses`.
+    call: the function, taking only arrays, all of which are differentiated.
+    expected: its oracle, which returns the elements of the result in order.
+    shapes: any number of tuples of input shapes.
+    kinks: returns, for each input, the distances of its elements from where the
+      derivative jumps, or None if it jumps nowhere. On a kink, any slope
+      between the two sides is right, and rounding may move a mean across it.
+    variant: distinguishes a case whose errors have another size.
+    constants: indices of the inputs to which the function gives no gradient.
   """
 
   name: str
@@ -59,15 +59,15 @@ class Bound:
   """|error| <= k * eps * max(|result|, floor, smallest normal number).
 
   The result is the value or the gradient, element by element. bfloat16 is
-  computed in float32: its bound is that of float32, and half an eps of bfloat16
-  times |result| for the rounding at the end.
+  computed in float32: its bound is that of float32 plus half an eps of bfloat16
+  times |result|, for the rounding at the end.
 
   Attributes:
     value: k of the values.
     gradient: k of the gradients.
-    floor: of the values, in general the largest input: that itself is only
-      known to eps times its size.
-    gradient_floor: of the gradients.
+    floor: floor of the values, in general the largest input, which is itself
+      only known to eps times its size.
+    gradient_floor: floor of the gradients.
   """
 
   value: int
@@ -77,18 +77,18 @@ class Bound:
 
 
 FLOORS = {
-  # What is made of probabilities or signs is known to eps however large the
-  # logits are.
+  # Results computed from probabilities or signs are accurate to eps, however
+  # large the logits.
   '1': lambda inputs: 1.0,
-  # The slope of a softplus is made of its value, up to where that is a line.
+  # The slope of a softplus depends on its argument until it saturates.
   'min(L, 40)': lambda inputs: min(largest(inputs), 40.0),
   # A sum of large logits was rounded before the slope was taken.
   'L': lambda inputs: largest(inputs),
-  # A square of such a sum.
+  # The result is a square of such a sum.
   'max(L, L²)': lambda inputs: max(largest(inputs), largest(inputs) ** 2),
-  # A probability of such squares, times what they were made of.
+  # The result is a probability of such squares, times their argument.
   'max(L, L³)': lambda inputs: max(largest(inputs), largest(inputs) ** 3),
-  # A direction turns the faster, the shorter the vector.
+  # The shorter the vector, the faster its direction turns.
   '1 / l': lambda inputs: (
     1 / min(np.linalg.norm(row.astype(np.float64)) for x in inputs for row in x)
   ),
@@ -100,7 +100,7 @@ def largest(inputs: Inputs) -> float:
 
 
 ELEMENTWISE = tuple((shape, shape) for shape in [(4,), (2, 1, 2)])
-# [..., K] or [..., K + 1].
+# Shapes are [..., K] or [..., K + 1].
 CLASSES = (((2, 3),), ((1, 2, 4),))
 ROWS = (((3, 3),), ((2, 4),))
 TWO_ROWS = tuple(2 * shapes for shapes in ROWS)
@@ -111,7 +111,7 @@ FEATURES = (
 
 
 def labels_and_mask(x, extra_class):
-  """Every second row is unlabelled; the first one is of the last class."""
+  """Labels every second row; the first row is of the last class."""
   num_classes = x.shape[-1] - extra_class
   labels = (num_classes - 1 - np.arange(len(x))) % num_classes
   return labels, 1 - np.arange(len(x)) % 2
@@ -223,14 +223,14 @@ def two_domains(name):
 
 
 def no_direction(x):
-  """A row of zeros has none; nor, for a numerical derivative, a tiny one."""
+  """Finds rows without a direction: zero, or too small to differentiate."""
   length = np.linalg.norm(x.reshape(len(x), -1), axis=1)
   far = np.where(length < 1e-6, 0.0, np.inf)
   return (np.broadcast_to(far.reshape(-1, *[1] * (x.ndim - 1)), x.shape),)
 
 
 THRESHOLD = -0.25
-SCORES = (0.5, 2.0, -1.0, 2.0)  # the best two are equal: k = 1 takes one
+SCORES = (0.5, 2.0, -1.0, 2.0)  # the best two tie, and k = 1 takes one
 
 
 def top_k_mean(x, k):
@@ -363,7 +363,7 @@ CASES = (
   ),
 )
 
-# With room above what accuracy.py measures.
+# The bounds leave room above what accuracy.py measures.
 BOUNDS = {
   'minimax_discriminator_loss': Bound(2, 2, 'L', 'min(L, 40)'),
   'minimax_generator_loss': Bound(2, 2, 'L', 'min(L, 40)'),

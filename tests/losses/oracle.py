@@ -1,7 +1,7 @@
-"""The losses written as logs of probabilities, at 60 digits.
+"""Oracles: the losses as logs of probabilities, computed with 60 digits.
 
-Nothing here avoids overflow or cancellation: the numbers have room for both.
-Gradients are numerical derivatives, at that precision too.
+Nothing here avoids overflow or cancellation: the precision suffices for both.
+Gradients are numerical derivatives at the same precision.
 """
 
 import functools
@@ -13,7 +13,7 @@ import numpy as np
 
 mp.mp.dps = 60
 
-# How many roundings, each of size eps, a result may show.
+# The number of roundings, each of size eps, that a result may show.
 ROUNDINGS = 4
 
 Row = Sequence[mp.mpf]
@@ -25,7 +25,7 @@ def softmax(logits: Row) -> list[mp.mpf]:
 
 
 def real_and_fake(logits: Row, extra_class: bool) -> tuple[mp.mpf, mp.mpf]:
-  """P(real | x) and P(fake | x)."""
+  """Computes P(real | x) and P(fake | x)."""
   p = softmax(logits if extra_class else [*logits, 0])
   return mp.fsum(p[:-1]), p[-1]
 
@@ -36,18 +36,18 @@ def class_given_real(logits: Row, label: int, extra_class: bool) -> mp.mpf:
 
 
 def called_real(p_real: mp.mpf, p_fake: mp.mpf, smoothing: float) -> mp.mpf:
-  """Cross-entropy with the target 1 - smoothing for "real"."""
+  """Computes the cross-entropy with the target 1 - smoothing for "real"."""
   target = 1 - mp.mpf(smoothing)
   return -target * mp.log(p_real) - (1 - target) * mp.log(p_fake)
 
 
 def called(logit: mp.mpf) -> tuple[mp.mpf, mp.mpf]:
-  """P(real | x) and P(fake | x) of one logit."""
+  """Computes P(real | x) and P(fake | x) from one logit."""
   return real_and_fake([logit], extra_class=False)
 
 
 def cross_entropy(row: Row, smoothing: float = 0.0) -> mp.mpf:
-  """Of (D(x), D(G(z))), as all that follow."""
+  """Computes the loss of (D(x), D(G(z))), as do all functions that follow."""
   real, fake = row
   on_real = called_real(*called(real), smoothing)
   return on_real + called_real(*called(fake), 1.0)
@@ -85,7 +85,7 @@ def minus_score(row: Row) -> mp.mpf:
 
 
 def relativistic_discriminator(row: Row) -> mp.mpf:
-  """-log of the real one's share of the two: softmax, not a difference."""
+  """Computes -log softmax over the two logits, not from their difference."""
   return -mp.log(softmax(row)[0])
 
 
@@ -96,7 +96,7 @@ def relativistic_generator(row: Row) -> mp.mpf:
 def relativistic_average(
   real: Row, fake: Row, discriminator: bool
 ) -> list[mp.mpf]:
-  """The losses of a whole batch, from P(more real than the average other)."""
+  """Computes a batch's losses from P(more realistic than the average other)."""
   real_mean = mp.fsum(real) / len(real)
   fake_mean = mp.fsum(fake) / len(fake)
   losses = []
@@ -111,13 +111,13 @@ def relativistic_average(
 
 
 def evaluate(loss: Callable[[Row], mp.mpf], rows: np.ndarray) -> np.ndarray:
-  """`loss` of each row of `rows` [B, K], as float64 [B]."""
+  """Computes `loss` for each row of `rows` [B, K], as float64 [B]."""
   rows = [[mp.mpf(float(logit)) for logit in row] for row in rows]
   return np.array([float(loss(row)) for row in rows])
 
 
 def gradient(loss: Callable[[Row], mp.mpf], rows: np.ndarray) -> np.ndarray:
-  """The derivatives of `loss` at each row of `rows`, as float64 [B, K]."""
+  """Differentiates `loss` at each row of `rows`, as float64 [B, K]."""
 
   def derivative(row, k):
     at = [mp.mpf(float(logit)) for logit in row]
@@ -129,10 +129,10 @@ def gradient(loss: Callable[[Row], mp.mpf], rows: np.ndarray) -> np.ndarray:
 
 
 def assert_close(actual, expected: np.ndarray, logits: np.ndarray) -> None:
-  """|error| <= ROUNDINGS * eps * max(|result|, |largest logit|, tiny).
+  """Asserts |error| <= ROUNDINGS * eps * max(|result|, |largest logit|, tiny).
 
-  The logit stands there because the logit itself, as given, is only known to
-  eps times its size: no method could do better with its last bit.
+  The logit is in the bound because it is itself only known to eps times its
+  size: no method could do better.
   """
   info = jnp.finfo(actual.dtype)
   eps = float(info.eps)
@@ -143,12 +143,12 @@ def assert_close(actual, expected: np.ndarray, logits: np.ndarray) -> None:
   assert (error <= ROUNDINGS * eps * scale).all(), error / eps / scale
 
 
-# What follows speaks of whole batches: it takes NumPy arrays of mpf and gives
-# the elements of the result one after the other.
+# The following functions take whole batches, as NumPy arrays of mpf, and return
+# the elements of the result in order.
 
 
 def exact(x) -> np.ndarray:
-  """The very numbers of `x`, as mpf: bfloat16 to float64 fit in a float."""
+  """Converts `x` to mpf exactly: bfloat16 to float64 fit in a Python float."""
   flat = np.asarray(x, np.float64).ravel()
   numbers = np.empty(flat.size, object)
   numbers[:] = [mp.mpf(float(number)) for number in flat]
@@ -158,10 +158,10 @@ def exact(x) -> np.ndarray:
 def derivatives(
   loss: Callable[..., mp.mpf], inputs: Sequence[np.ndarray]
 ) -> list[np.ndarray]:
-  """The derivatives of `loss` for each element of its inputs.
+  """Differentiates `loss` by each element of its inputs.
 
-  Differences with steps of 1e-20 to both sides are wrong by 1e-40 of the third
-  derivative, and by as much of the loss, which has 60 digits.
+  Central differences with steps of 1e-20 are wrong by 1e-40 times the third
+  derivative, and by as much times the loss, which has 60 digits.
   """
   step = mp.mpf(10) ** -20
   inputs = [x.copy() for x in inputs]
@@ -180,8 +180,8 @@ def derivatives(
 
 
 def each(loss: Callable[[Row], mp.mpf]) -> Callable[..., list[mp.mpf]]:
-  """`loss` of (D(x), D(G(z))), for each element of the two arrays."""
-  # A derivative moves one element and leaves the others' losses as they are.
+  """Maps `loss` of (D(x), D(G(z))) over the elements of the two arrays."""
+  # A derivative moves one element, so the losses of the others can be cached.
   loss = functools.lru_cache(maxsize=64)(loss)
   return lambda real, fake: [
     loss(row) for row in zip(real.flat, fake.flat, strict=True)
@@ -235,7 +235,7 @@ def supervised(
 def real_fake(
   x: np.ndarray, z: np.ndarray, smoothing: float, extra_class: bool
 ) -> mp.mpf:
-  """Cross-entropy of "real or fake?" on data and on samples, both means."""
+  """Computes the mean real/fake cross-entropy on data plus that on samples."""
   on_data = [real_and_fake(row, extra_class) for row in rows(x)]
   on_samples = [real_and_fake(row, extra_class) for row in rows(z)]
   return mean([called_real(*p, smoothing) for p in on_data]) + mean(
@@ -293,6 +293,6 @@ def low_density(x: np.ndarray, threshold: float) -> list[mp.mpf]:
 
 
 def top_k_mean(x: np.ndarray, scores: Sequence[float], k: int) -> mp.mpf:
-  # Sorting is stable: of equal scores, the earlier row comes first.
+  # Sorting is stable, so ties go to the earlier row.
   best = sorted(range(len(x)), key=lambda i: -scores[i])[:k]
   return mean(list(x.reshape(len(x), -1)[best].flat))

@@ -1,4 +1,4 @@
-"""A batch split over two devices, in each of the ways that JAX has."""
+"""Splits a batch over two devices, in each way that JAX offers."""
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ MODES = pytest.mark.parametrize(
 
 
 def assert_two_devices_match_one(mode, loss, weight, *rows):
-  """The value on either device, and the mean of their gradients.
+  """Compares both devices' values, and the mean of their gradients.
 
   `loss` is a function of (weight, *rows, axis_name); each of `rows` is split.
   """
@@ -53,6 +53,6 @@ def assert_two_devices_match_one(mode, loss, weight, *rows):
 
   value, gradient = jax.value_and_grad(loss)(weight, *rows, None)
   assert np.abs(gradient).max() > 1e-3
-  # Sums in another order: a few roundings of numbers near 1.
+  # Sums run in another order: a few roundings of numbers near 1.
   np.testing.assert_allclose(values, [value] * 2, rtol=1e-6)
   np.testing.assert_allclose(gradients, [gradient] * 2, rtol=1e-6, atol=1e-7)

@@ -57,7 +57,7 @@ def test_errors_are_within_the_stated_bound(case, dtype):
     derandomize=True,
     database=None,
     max_examples=25,
-    # Several programs on one core are no fault of the draws.
+    # Other programs on the same core may slow the draws.
     suppress_health_check=[HealthCheck.too_slow],
   )
   @given(arrays(case.shapes))

@@ -26,7 +26,7 @@ from tests.losses import oracle
 
 LOG2 = np.log(2)
 
-# Element by element: the loss of (D(x), D(G(z))), and its value at (0, 0).
+# The oracle of each element-wise loss of (D(x), D(G(z))), and its value at 0.
 ELEMENTWISE = {
   minimax_discriminator_loss: (oracle.cross_entropy, 2 * LOG2),
   minimax_generator_loss: (oracle.minimax_generator, -LOG2),
@@ -52,7 +52,7 @@ SMOOTHED = pytest.mark.parametrize(
   'loss', [minimax_discriminator_loss, non_saturating_discriminator_loss]
 )
 DTYPES = pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float64'])
-# Not 1, where the hinge has its kinks.
+# 1 is left out: the hinge has its kinks there.
 SCALES = pytest.mark.parametrize('scale', [3.0, 30.0, 1e3, 1e4])
 SMOOTHINGS = pytest.mark.parametrize('smoothing', [0.0, 0.1, 0.49])
 WRAP = pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
@@ -69,13 +69,13 @@ def real_and_fake(scale, dtype='float32'):
 
 
 def value_and_gradients(loss, real, fake):
-  """The values per element, and the gradients of their sum."""
+  """Returns the values per element, and the gradients of their sum."""
   gradient = jax.grad(lambda *logits: loss(*logits).sum(), (0, 1))
   return loss(real, fake), gradient(real, fake)
 
 
 def assert_matches(loss, expected, scale, dtype):
-  """`expected` is the oracle's loss of a row (D(x), D(G(z)))."""
+  """Compares `loss` with the oracle's loss of a row (D(x), D(G(z)))."""
   with jax.enable_x64(True):
     real, fake = real_and_fake(scale, dtype)
     value, gradients = value_and_gradients(loss, real, fake)
@@ -85,7 +85,7 @@ def assert_matches(loss, expected, scale, dtype):
     gradients, oracle.gradient(expected, rows).T, strict=True
   ):
     # A gradient inherits the logits' own rounding too, but only where it is
-    # not constant: far out, softplus is a line.
+    # not constant: softplus is linear for large logits.
     oracle.assert_close(gradient, by_oracle, rows.clip(-40.0, 40.0))
 
 
@@ -248,7 +248,7 @@ def test_a_perfect_discriminator_costs_nothing(loss, real, fake):
   ],
 )
 def test_what_a_hopeless_generator_learns(loss, gradient):
-  """Minimax alone saturates."""
+  """Only the minimax loss saturates."""
   real, fake = jnp.full(2, 1e4), jnp.full(2, -1e4)
   _, (_, of_fake) = value_and_gradients(loss, real, fake)
   np.testing.assert_allclose(of_fake, [gradient] * 2, rtol=2e-7)
@@ -262,7 +262,7 @@ def test_what_a_hopeless_generator_learns(loss, gradient):
   ],
 )
 def test_a_zero_sum_game(discriminator_loss, generator_loss):
-  """Seen from the samples, one side's loss is the other's gain."""
+  """On samples, the two players' gradients are opposite."""
   logits = real_and_fake(9.0)
   _, (_, loss) = value_and_gradients(discriminator_loss, *logits)
   _, (_, gain) = value_and_gradients(generator_loss, *logits)

@@ -1,4 +1,4 @@
-"""The whole batch's loss and gradient, however the batch is split or mapped."""
+"""Loss and gradient do not depend on how the batch is split or mapped."""
 
 import inspect
 
@@ -14,15 +14,15 @@ from tests.losses.replicas import MODES, assert_two_devices_match_one
 
 
 def own_mean(values, axis):
-  """The mean over all replicas, with the gradient of the own elements' mean."""
+  """Averages over all replicas, with the gradient of the own elements' mean."""
   own = values.mean()
   if axis is None:
     return own
   return own + jax.lax.stop_gradient(jax.lax.pmean(own, axis) - own)
 
 
-# Each as a scalar, of a network's outputs on data x and on samples z, of the
-# data themselves, and of labels of which some are known.
+# Each loss as a scalar function of a network's outputs on data x and samples z,
+# x and z themselves, and partly known labels.
 OVER_THE_BATCH = {
   'cycle_consistency_loss': lambda f_x, f_z, x, z, labels, mask, axis: (
     losses.cycle_consistency_loss(x, f_x, z, f_z, axis_name=axis)
@@ -74,7 +74,7 @@ def takes_axis_name(name):
 
 
 def network_and_rows():
-  """The second half of the batch has larger numbers, and no labels."""
+  """Returns a batch whose second half has larger numbers and no labels."""
   rng = np.random.default_rng(0)
   half = np.array([0.3, 0.3, 0.3, 1.0, 1.0, 1.0])[:, None]
   x = jnp.asarray(half * rng.normal(size=(6, 3)) + half, 'float32')
@@ -115,7 +115,7 @@ def test_a_named_axis_of_vmap_is_a_device(name):
   values, gradients = jax.jit(jax.vmap(replica, axis_name='batch'))(
     *(x.reshape(2, 3, *x.shape[1:]) for x in rows)
   )
-  # Sums in another order: a few roundings of numbers near 1.
+  # Sums run in another order: a few roundings of numbers near 1.
   np.testing.assert_allclose(values, [value] * 2, rtol=1e-6)
   np.testing.assert_allclose(gradients, [gradient] * 2, rtol=1e-6, atol=1e-7)
 
@@ -150,7 +150,7 @@ def test_jit_vmap_and_scan_change_nothing(case):
 
   expected = [case.call(*inputs) for inputs in drawn]
   for values in mapped(*stacked):
-    # Other programs round otherwise, numbers below 10.
+    # Another program rounds differently; the numbers are below 10.
     np.testing.assert_allclose(values, expected, rtol=1e-6, atol=1e-6)
 
 

@@ -97,7 +97,7 @@ def test_bad_images_fail_while_tracing(wrap, output, target, error, message):
 
 
 def two_domains(dtype='float32'):
-  """Images of two domains of other sizes, each beside its likeness."""
+  """Returns images of two domains of different sizes, each with a variant."""
   return (
     images(4, 3, 2, dtype=dtype),
     images(4, 3, 2, seed=1, dtype=dtype),
@@ -173,7 +173,7 @@ def test_jit_and_vmap_do_not_change_two_domains(loss):
 @pytest.mark.parametrize('place', range(4))
 def test_bad_images_of_two_domains_fail_while_tracing(wrap, loss, names, place):
   good = [np.zeros(shape, 'f') for shape in ((4, 3), (4, 3), (2, 5), (2, 5))]
-  other = place ^ 1  # the one that it is compared with
+  other = place ^ 1  # the argument with which it is compared
 
   def with_bad(image):
     return {

@@ -31,7 +31,7 @@ def test_the_values_of_a_row_are_averaged():
 
 @pytest.mark.parametrize('k', range(1, 7))
 def test_exactly_k_rows_count_and_of_equals_the_earlier(k):
-  values = 2.0 ** jnp.arange(6)  # whose sums tell which rows they are of
+  values = 2.0 ** jnp.arange(6)  # so that a sum identifies its rows
   loss, gradient = jax.value_and_grad(top_k_mean)(values, SCORES, k)
   chosen = np.isin(np.arange(6), BEST_FIRST[:k])
   np.testing.assert_allclose(loss, values[chosen].sum() / k, rtol=2e-7)
@@ -157,7 +157,7 @@ def test_integers_are_refused(name):
 @replicas.MODES
 @pytest.mark.parametrize('k', [1, 2, 5])
 def test_two_devices_match_one(mode, k):
-  """Ties across the devices; for k = 2 all rows are the first device's."""
+  """Scores tie across devices; for k = 2 all rows are the first device's."""
   replicas.assert_two_devices_match_one(
     mode,
     lambda weight, z, scores, axis_name: top_k_mean(

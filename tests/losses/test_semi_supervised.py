@@ -27,7 +27,7 @@ K = 3
 
 
 def class_logits(scale, extra_class, *, seed=0, rows=4, dtype='float32'):
-  """Random rows; the first two have all their logits at -scale and scale."""
+  """Draws rows; the first two have all their logits at -scale and scale."""
   rng = np.random.default_rng(seed)
   x = rng.uniform(-scale, scale, (rows, K + extra_class))
   x[:2] = [[-scale], [scale]]
@@ -120,7 +120,7 @@ def test_the_fake_logit_does_not_move_the_entropy(dtype):
     (gradient,) = pull_back(jnp.ones(4, dtype))
     assert not gradient[:, -1].any()
     assert gradient[2:, :-1].all()
-    assert not gradient[:2].any()  # all classes alike: the maximum
+    assert not gradient[:2].any()  # equal logits are the entropy's maximum
 
 
 def test_unlabelled_loss_by_hand():

@@ -1,4 +1,4 @@
-"""PyTorch as a second oracle, where it has the same loss, in float64."""
+"""PyTorch, in float64, is a second oracle where it has the same loss."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ except ImportError:
 
 from torch.nn import functional
 
-# Both compute in float64, whose eps is 2e-16, and in another order.
+# Both compute in float64, whose eps is 2e-16, but in a different order.
 TOLERANCE = {'rtol': 1e-12, 'atol': 1e-13}
 
 
@@ -29,7 +29,7 @@ def mse(x, target):
 
 
 def real_logits(x, extra_class):
-  """The logits of the real classes and of "real"."""
+  """Returns the logits of the real classes, and that of P(real)."""
   if extra_class:
     return x[..., :-1], torch.logsumexp(x[..., :-1], -1) - x[..., -1]
   return x, torch.logsumexp(x, -1)
@@ -50,7 +50,7 @@ def real_fake(x, z, smoothing, extra_class):
 LABELS = np.array([0, 2, -1, 1])
 MASK = np.array([1, 1, 0, 1])
 
-# The loss and PyTorch's, of (real, fake) or (output, target).
+# PyTorch's losses of (real, fake) or (output, target), by our names.
 OF_PAIRS = {
   'minimax_discriminator_loss': lambda x, z: bce(x, 1.0) + bce(z, 0.0),
   'minimax_generator_loss': lambda x, z: -bce(z, 0.0),
@@ -81,7 +81,7 @@ OF_PAIRS = {
 }
 SMOOTHED = ('minimax_discriminator_loss', 'non_saturating_discriminator_loss')
 
-# Of class logits.
+# PyTorch's functions of class logits, by our names.
 OF_CLASSES = {
   'gan_logits': lambda x, extra: real_logits(x, extra)[1],
   'real_probability': lambda x, extra: torch.sigmoid(real_logits(x, extra)[1]),
@@ -101,7 +101,7 @@ def arrays(*shapes, scale=3.0, seed=0):
 
 
 def assert_same(ours, theirs, inputs):
-  """Values, and gradients of a sum with unequal weights, agree."""
+  """Compares values, and gradients of a sum with unequal weights."""
   tensors = [torch.tensor(x, requires_grad=True) for x in inputs]
   expected = theirs(*tensors)
   weight = np.linspace(0.5, 1.5, expected.numel()).reshape(expected.shape)
@@ -162,7 +162,7 @@ def test_pull_away_loss():
 
 
 def test_patch_nce_loss():
-  """As CUT's authors write it: the positive first, the diagonal at -10."""
+  """Follows the authors' code: the positive first, the diagonal at -10."""
 
   def by_torch(q, k):
     k = k.detach()
@@ -239,7 +239,7 @@ def test_top_k_mean():
 
 
 def slope(weights, x):
-  """The gradient of a two-layer critic at its inputs, itself differentiable."""
+  """Returns a two-layer critic's input gradient, itself differentiable."""
   first, last = weights
   logits = torch.tanh(x @ first) @ last
   return torch.autograd.grad(logits.sum(), x, create_graph=True)[0]

@@ -7,7 +7,7 @@ from gan_jax.metrics.artefacts import grid_artefact, grid_energy
 
 
 def photographs():
-  """Two of 427x640 pixels that scikit-learn brings, in [-1, 1]."""
+  """Returns scikit-learn's two photographs of 427x640 pixels, in [-1, 1]."""
   return np.stack(load_sample_images().images) / 127.5 - 1.0
 
 
@@ -53,7 +53,7 @@ def test_noise_has_no_grid():
 
 
 def test_it_grows_with_the_square_of_a_grids_amplitude():
-  """What it is compared with has nothing of the grid."""
+  """The nearby frequencies contain none of the grid's energy."""
   noise = np.random.default_rng(0).normal(size=(20, 64, 64, 1))
   wave = grids(64, 64)['waves of period 4'][..., None]
   small, large = (grid_energy(noise + a * wave) for a in (5.0, 50.0))

@@ -66,7 +66,7 @@ def test_modes_match_scipy():
 
 def test_a_set_of_classes_has_no_distance_from_itself():
   labels = np.array([0, 2, 2, 1, 2])
-  # Neither the order nor the number of samples matters, the shares do.
+  # Only the shares matter, not the order or the number of samples.
   assert mode_coverage(np.tile(labels[::-1], 3), labels, 5) == (3, 0.0)
 
 

@@ -19,7 +19,7 @@ def moments(x):
 
 
 def by_scipy(real, fake):
-  """The literature's formula, with scipy's root of the product."""
+  """Computes the literature's formula, with scipy's root of the product."""
   mean = np.square(real.mean(0) - fake.mean(0)).sum()
   covariances = np.cov(real.T), np.cov(fake.T)
   root = scipy.linalg.sqrtm(covariances[0] @ covariances[1])
@@ -48,7 +48,7 @@ def test_the_order_of_batches_matters_by_rounding_only():
 
 
 def test_batches_of_other_features_fail():
-  # One feature would be broadcast in silence.
+  # One feature would be broadcast silently.
   for first, second in ((1, 3), (3, 1), (3, 4)):
     found = moments(features(5, first))
     with pytest.raises(ValueError, match=rf'\[N, {first}\].*5, {second}'):
@@ -68,7 +68,7 @@ def test_frechet_by_hand():
   real = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, -3.0], [0.0, 3.0]])
   fake = 2.0 * real + np.array([3.0, 4.0])
   variances = np.diag(np.cov(real.T))
-  expected = 25.0 + variances.sum()  # the deviations differ by themselves
+  expected = 25.0 + variances.sum()  # sigma_f = 2 sigma_r
   assert_allclose(frechet_distance(moments(real), moments(fake)), expected)
 
 
@@ -82,8 +82,7 @@ def test_frechet_matches_scipy():
 
 
 def test_frechet_of_fewer_rows_than_features():
-  # In the space that the rows span, where no covariance is singular beyond
-  # what the rows make it, the same number comes out.
+  # The distance is the same in the subspace spanned by the rows.
   real, fake = features(8, 3), features(9, 3, seed=1, shift=1.0)
   basis = np.linalg.qr(np.random.default_rng(2).normal(size=(20, 3)))[0]
   expected = by_scipy(real, fake)
@@ -92,7 +91,7 @@ def test_frechet_of_fewer_rows_than_features():
 
 
 def with_spectrum(num, dim, seed):
-  """Features whose directions' deviations fall from 1 to 0.001."""
+  """Draws features with principal deviations that fall from 1 to 0.001."""
   rng = np.random.default_rng(seed)
   return rng.normal(size=(num, dim)) * np.logspace(0, -3, dim)
 
@@ -100,7 +99,7 @@ def with_spectrum(num, dim, seed):
 @pytest.mark.parametrize(('num', 'dim'), [(2, 5), (4, 30), (40, 200)])
 def test_frechet_of_spans_that_differ(num, dim):
   # tr (S1 S2)^(1/2) is the sum of the singular values of X Y^T for centred X
-  # and Y, by which no root of an eigenvalue near 0 is taken.
+  # and Y, which needs no root of an eigenvalue near 0.
   real, fake = with_spectrum(num, dim, 0), with_spectrum(num + 1, dim, 1) + 0.1
   x, y = (s - s.mean(0) for s in (real, fake))
   singular = scipy.linalg.svdvals(x @ y.T).sum()
@@ -111,13 +110,13 @@ def test_frechet_of_spans_that_differ(num, dim):
     - 2 * singular / np.sqrt((num - 1) * num)
   )
   found = frechet_distance(moments(real), moments(fake))
-  # The roots of eigenvalues that should be 0 are of the root of eps, 1e-8.
+  # Roots of eigenvalues that should be 0 are about sqrt(eps), 1e-8.
   assert_allclose(found, expected, rtol=1e-7)
 
 
 def test_frechet_of_singular_covariances_is_the_limit_of_scipys():
   # Where scipy's root may fail, the literature adds a small multiple of the
-  # identity; 1e-8 changes the distance by about 1e-6 of it.
+  # identity; 1e-8 changes the distance by about 1e-6, relatively.
   real, fake = features(6, 12), features(7, 12, seed=1)
   covariances = [np.cov(x.T) + 1e-8 * np.eye(12) for x in (real, fake)]
   root = scipy.linalg.sqrtm(covariances[0] @ covariances[1])
@@ -161,7 +160,7 @@ def test_frechet_of_moments_that_overflowed_is_not_perfect():
 
 
 def slow_discrepancy(x, y):
-  """Binkowski et al., written out."""
+  """Computes the estimator of Binkowski et al. with explicit loops."""
   num, dim = x.shape
 
   def k(a, b):
@@ -187,7 +186,7 @@ def test_kernel_distance_of_whole_sets_is_the_formula():
 
 
 def test_kernel_distance_is_over_all_pairs_of_subsets():
-  # Enough draws to see the mean and deviation over the 4 * 4 there are.
+  # These are enough draws to estimate mean and deviation over all 4 * 4 pairs.
   x, y = features(4, 2), features(4, 2, seed=1)[:, ::-1]
   every = [
     slow_discrepancy(x[list(i)], y[list(j)])
@@ -198,12 +197,12 @@ def test_kernel_distance_is_over_all_pairs_of_subsets():
   found = kernel_distance(x, y, num_subsets=num, subset_size=3)
   mean, std = np.mean(every), np.std(every)
   assert abs(found.value - mean) < 4 * std / num**0.5
-  # A deviation's own: sqrt((kurtosis - 1) / (4 num)) of it, here 1.2 %.
+  # The relative error of a deviation is sqrt((kurtosis - 1) / (4 num)): 1.2 %.
   assert_allclose(found.std, std, rtol=0.048)
 
 
 def test_kernel_distance_is_unbiased():
-  # Of two draws from one distribution it is 0 on average, below it at times.
+  # For two draws from one distribution it is 0 on average, and sometimes below.
   rng = np.random.default_rng(0)
   values = [
     kernel_distance(*rng.normal(size=(2, 20, 2)), num_subsets=1, subset_size=20)
@@ -220,13 +219,13 @@ def test_kernel_distance_has_the_deviation_over_subsets():
   other = kernel_distance(x, y, num_subsets=50, subset_size=10, seed=2)
   assert one.std > 0
   assert one.value != other.value
-  # Means of 50 subsets each, which overlap.
+  # Each is a mean over 50 subsets, which overlap.
   assert abs(one.value - other.value) < 5 * one.std / 50**0.5
 
 
 def test_kernel_distance_does_not_depend_on_the_order():
   x, y = features(40, 3), features(30, 3, seed=1)
-  # As after a rectifier: many rows with the same first numbers.
+  # As after a ReLU, many rows have the same first numbers.
   x, y = np.maximum(x, 0.0), np.maximum(y, 0.0)
   x[:, 0], x[:20, 1] = 0.0, 0.0
   rng = np.random.default_rng(3)
@@ -254,7 +253,7 @@ def test_bad_features_fail(x, message):
 def test_bad_sizes_fail():
   x = features(4, 2)
   for size in (1, 5):
-    with pytest.raises(ValueError, match=rf'2..4, .* got {size}; take smaller'):
+    with pytest.raises(ValueError, match=rf'2..4, .* got {size}; use smaller'):
       kernel_distance(x, x, subset_size=size)
   with pytest.raises(ValueError, match='num_subsets'):
     kernel_distance(x, x, subset_size=2, num_subsets=0)

@@ -24,7 +24,7 @@ def test_black_and_white_in_turn_has_the_most():
 def test_deviations_are_per_pixel_and_then_averaged(asarray):
   images = np.zeros((4, 1, 2, 1))
   images[:, 0, 0, 0] = -0.5, -0.5, 0.5, 0.5  # 0.25 in [0, 1]
-  images[:, 0, 1, 0] = 0.8  # none, however bright
+  images[:, 0, 1, 0] = 0.8  # no deviation, however bright
   score = stddev_over_z(asarray(images))
   assert isinstance(score, float)
   assert_allclose(score, 0.125, rtol=1e-6)
@@ -32,13 +32,13 @@ def test_deviations_are_per_pixel_and_then_averaged(asarray):
 
 def test_uniform_noise_has_its_known_deviation():
   images = np.random.default_rng(0).uniform(-1, 1, (1000, 8, 8, 1))
-  # Four deviations of the mean of 64 estimates: 4 * sqrt(1/180) / (2 * 12^-1/2)
-  # / sqrt(64000) = 0.002.
+  # Four standard errors of the mean of 64 estimates:
+  # 4 * sqrt(1/180) / (2 * 12^-1/2) / sqrt(64000) = 0.002.
   assert_allclose(stddev_over_z(images), 12**-0.5, atol=0.002)
 
 
 def test_pairwise_diversity_by_hand():
-  # Distances 5, 5 and 0 for one input, 1 thrice for the other.
+  # The distances are 5, 5 and 0 for one input, 1, 1 and 1 for the other.
   a = [[[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 0.0]]]
   b = [[[1.0, 0.0]], [[0.0, 0.0]], [[0.5, 0.75**0.5]]]
   found = pairwise_diversity(np.array([a, b]))
@@ -46,11 +46,11 @@ def test_pairwise_diversity_by_hand():
 
 
 def test_pairwise_diversity_of_noise_is_within_inputs_only():
-  # Inputs far apart, whose outputs are independent normal numbers: the mean of
-  # |N(0, 2)| is 2 / sqrt(pi).
+  # The inputs are far apart, and their outputs are independent and normal: the
+  # mean of |N(0, 2)| is 2 / sqrt(pi).
   noise = np.random.default_rng(0).normal(size=(200, 10, 1))
   samples = noise + 100.0 * np.arange(200)[:, None, None]
-  # Four deviations of it, from the spread over inputs, each with 10 outputs.
+  # Four standard errors, from the spread over inputs, each with 10 outputs.
   assert_allclose(pairwise_diversity(samples), 2 / np.pi**0.5, atol=0.08)
 
 

@@ -20,7 +20,7 @@ def radius(x, k):
 
 
 def in_balls(centres, radii, points):
-  """[M, N]: whether each point lies in each ball."""
+  """Returns whether each point lies in each ball, [M, N]."""
   table = np.linalg.norm(points[:, None] - centres[None], axis=-1)
   return table <= radii[None]
 
@@ -44,17 +44,17 @@ def test_matches_scikit_learn(k, block, monkeypatch):
 
 
 def test_by_hand():
-  # On a line; the balls' radii are 1, 1, 1 and 8.
+  # The points are on a line; the balls' radii are 1, 1, 1 and 8.
   real = np.array([[0.0], [1.0], [2.0], [10.0]])
   fake = np.array([[0.5], [30.0]])
-  # 0.5 lies in the balls of 0 and 1; its own is 29.5 wide, as is that of 30.
+  # 0.5 lies in the balls of 0 and 1; its own radius is 29.5, as is that of 30.
   assert precision_recall(real, fake, k=1) == (0.5, 1.0)
   assert density_coverage(real, fake, k=1) == (2 / 2, 2 / 4)
 
 
 def test_ties_lie_in_the_ball():
-  # Each grid point has two neighbours or more at 1, its ball's radius, and
-  # each of the other points but the corner's is at 1 from one grid point.
+  # Each grid point has at least two neighbours at distance 1, its radius.
+  # Each other point, except the corner's, is at distance 1 from one grid point.
   grid = np.stack(np.meshgrid(*2 * [np.arange(6.0)]), axis=-1).reshape(-1, 2)
   beyond = np.array([[-1.0, 0.0], [6.0, 3.0], [-1.0, -1.0]])
   precision, _ = precision_recall(grid, beyond, k=2)
@@ -90,7 +90,7 @@ def test_one_point_again_and_again():
   fake = np.repeat(real[:1], 10, axis=0)
   precision, recall = precision_recall(real, fake)
   assert precision == 1.0
-  assert recall == 1 / len(real)  # balls of radius 0 hold that point alone
+  assert recall == 1 / len(real)  # balls of radius 0 contain only that point
   assert density_coverage(real, fake).coverage < 0.1
 
 

@@ -6,7 +6,7 @@ from gan_jax.metrics.neighbours import nearest_neighbours
 
 
 def brute_force(samples, images):
-  """Squared distances, as exact integers."""
+  """Computes squared distances as exact integers."""
   a, b = (x.reshape(len(x), -1).astype(np.int64) for x in (samples, images))
   return np.stack([((x - b) ** 2).sum(axis=1) for x in a])
 
@@ -25,7 +25,7 @@ def test_agrees_with_brute_force_to_the_last_bit(num_images, shape):
 
 
 def test_distances_that_differ_by_one_unit_are_told_apart():
-  """Products of near 2e8, of which float32 would know no unit."""
+  """Products are near 2e8, where float32 cannot represent single units."""
   images = np.full((400, 32, 32, 3), 255, np.uint8)
   images[:, 0, 0, 0] = 253
   images[300, 0, 0, 0] = 254
@@ -66,5 +66,5 @@ def test_images_of_a_hundred_thousand_values_do_not_overflow():
   np.zeros((5, 8, 9, 1), np.uint8), np.zeros((0, 8, 8, 1), np.uint8),
 ])  # fmt: skip
 def test_what_cannot_be_compared_is_refused(images):
-  with pytest.raises(ValueError, match='no image of'):
+  with pytest.raises(ValueError, match='samples and images must be'):
     nearest_neighbours(np.zeros((2, 8, 8, 1), np.uint8), images)

@@ -3,4 +3,4 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def cheap(plain_convolutions):
-  """These tests are about networks, not about how a convolution is done."""
+  """Uses plain convolutions: these tests are about networks, not lowerings."""

@@ -26,7 +26,7 @@ def normal(*shape, seed=0, dtype='float32'):
   return jnp.asarray(x, dtype)
 
 
-# Compiled as a whole: eagerly, each operation would be compiled by itself.
+# Under jit: eagerly, each operation would be compiled separately.
 @functools.partial(jax.jit, static_argnames='axis_name')
 def discriminate(kernel, x, axis_name=None):
   layer = MinibatchDiscrimination(*kernel.shape[1:], axis_name)
@@ -113,7 +113,7 @@ def test_discrimination_starts_with_rows_as_large_as_the_features():
   kernel = variables['params'].pop('kernel')
   assert kernel.shape == (50, 30, 20)
   assert not variables['params']
-  # Of 30,000 weights: the standard deviation is known to 0.4 %.
+  # From 30,000 weights, the standard deviation is known to 0.4 %.
   assert_allclose(kernel.std() * np.sqrt(50), 1.0, atol=0.02)
 
 
@@ -225,7 +225,7 @@ def test_virtual_batch_norm_by_hand():
 def test_virtual_batch_norm_is_the_batch_norm_of_the_reference_and_the_row(
   space,
 ):
-  """An example's pixels weigh as much as those of one of the reference."""
+  """An example weighs as much as one of the reference batch."""
   with jax.enable_x64(True):
     x = 3 + 2 * normal(4, *space, 5, dtype='float64')
     reference = normal(6, *space, 5, seed=1, dtype='float64')
@@ -269,7 +269,7 @@ def test_virtual_batch_norm_may_stand_under_a_gradient_penalty():
 
 
 def test_virtual_batch_norm_of_a_large_mean():
-  """Here mean squares have no digit left of the variance."""
+  """The mean squares retain no digit of the variance here."""
   x, reference = normal(4, 3), normal(6, 3, seed=1)
   expected = normalise(x, reference)
   # In float32, 1e4 + x is x to within 5e-4.

@@ -71,7 +71,7 @@ def test_parameter_count_at_full_width():
 
 @SIZES
 def test_no_layer_is_dead(size, strides):
-  """The defects of the notebook: a norm and a convolution without effect."""
+  """The notebook has a norm and a convolution without effect."""
   classifier, variables, image = build(size, strides, rate=0.0, rows=16)
   params = variables.pop('params')
 
@@ -86,7 +86,7 @@ def test_no_layer_is_dead(size, strides):
   for path, g in jax.tree_util.tree_leaves_with_path(gradients):
     name = jax.tree_util.keystr(path)
     if "['bias']" in name and any(f"['conv{i}']" in name for i in range(2, 7)):
-      continue  # the BatchNorm that follows takes a convolution's bias away
+      continue  # the following BatchNorm cancels a convolution's bias
     assert abs(g).max() > 1e-6, name
 
 

@@ -10,7 +10,7 @@ from tests.models.keys import KEY
 
 
 def shapes_of(image_shape, **kwargs):
-  """Of three images and the variables."""
+  """Returns the shapes of three images and of the variables."""
   generator = DeconvGenerator(image_shape, **kwargs)
   return jax.eval_shape(
     lambda: generator.init_with_output(KEY, jnp.zeros((3, 100)), train=False)
@@ -98,7 +98,7 @@ def variables_of(discriminator, shape=(32, 32, 1)):
 
 
 def test_the_dcgans_generator():
-  """512 channels at 4x4, 256 at 8x8, 128 at 16x16, all from N(0, 0.02^2)."""
+  """It has 512 channels at 4x4, 256 at 8x8, 128 at 16x16, from N(0, 0.02^2)."""
   _, variables = shapes_of((32, 32, 1), size_mult=128)
   assert {name: k.shape for name, k in kernels(variables).items()} == {
     'dense': (100, 4 * 4 * 512),
@@ -114,14 +114,14 @@ def test_the_dcgans_generator():
 
 
 def check_normal(all_kernels, stddev):
-  """Mean and deviation of each kernel, to four of the estimates' own."""
+  """Checks each kernel's mean and deviation to four standard errors."""
   for kernel in map(np.asarray, all_kernels.values()):
     assert abs(kernel.mean()) < 4 * stddev / kernel.size**0.5
     assert abs(kernel.std() / stddev - 1) < 4 / (2 * kernel.size) ** 0.5
 
 
 def test_the_dcgans_discriminator():
-  """64 channels at 16x16, 128 at 8x8, 256 at 4x4."""
+  """It has 64 channels at 16x16, 128 at 8x8, 256 at 4x4."""
   variables = jax.eval_shape(lambda: variables_of(ConvDiscriminator(64)))
   assert {name: k.shape for name, k in kernels(variables).items()} == {
     'conv1': (5, 5, 1, 64),
@@ -150,7 +150,7 @@ def test_discriminators_without_batch_norm(normalization):
   image = jax.random.normal(KEY, (5, 8, 8, 3))
   logits = discriminator.apply(variables, image, train=False)
   assert logits.shape == (5,)
-  # Each row's logit is its own.
+  # A row's logit does not depend on the others.
   alone = discriminator.apply(variables, image[:1], train=False)
   assert_allclose(logits[:1], alone, atol=1e-6)
 

@@ -74,7 +74,7 @@ def test_dropout_drops_its_share_and_keeps_the_scale(rate):
   assert_allclose(np.unique(out), [0, 1 / kept], rtol=1e-6)
   deviation = (rate * (1 - rate) / out.size) ** 0.5
   assert abs((out == 0).mean() - rate) < 4 * deviation
-  assert len({row.tobytes() for row in out}) == 50  # every row its own mask
+  assert len({row.tobytes() for row in out}) == 50  # each row has its own mask
 
 
 def test_dropout_is_off_at_test_time():
@@ -102,7 +102,7 @@ def gaussian_noise(x, *, stddev=0.5, axis_name=None, train=True):
 def test_gaussian_noise_has_its_deviation():
   noise = np.ravel(gaussian_noise(jnp.full((50, 200), 3.0))) - 3.0
   assert stats.kstest(noise / 0.5, 'norm').pvalue > 1e-3
-  # Four deviations of the mean and of the deviation of 10,000 draws.
+  # Four standard errors of the mean and the deviation of 10,000 draws.
   assert abs(noise.mean()) < 4 * 0.5 / 100
   assert abs(noise.std() - 0.5) < 4 * 0.5 / 100 / 2**0.5
 
@@ -120,13 +120,13 @@ def test_a_rows_noise_depends_on_its_place_only():
   two = jax.pmap(
     lambda x: gaussian_noise(x, axis_name='batch'), axis_name='batch'
   )(x.reshape(2, 4, 5))
-  # Not to the bit: a fused x + stddev * noise is rounded once, not twice.
+  # It is not equal to the bit: a fused x + stddev * noise is rounded once.
   assert_allclose(two.reshape(8, 5), one, atol=1e-6)
 
 
 @pytest.mark.parametrize('layer', [Dropout(0.5), GaussianNoise(0.5)])
 def test_pieces_have_the_noise_of_the_whole(layer):
-  """As gradient accumulation passes them, whichever rows a piece has."""
+  """Gradient accumulation passes chunks, which may have any rows."""
   x = jnp.arange(40.0).reshape(8, 5)
 
   def noisy(x, **rows):
@@ -140,21 +140,21 @@ def test_pieces_have_the_noise_of_the_whole(layer):
 
 @pytest.mark.parametrize('train_scale', [True, False])
 def test_weight_norm_starts_from_the_data(train_scale):
-  """Salimans and Kingma 2016, equations 5 and 6: mean 0 and variance 1."""
+  """Mean 0 and variance 1: Salimans and Kingma 2016, equations 5 and 6."""
   x = 7.0 + 3.0 * jax.random.normal(KEY, (40, 6))
   layer = WeightNormDense(9, from_data=True, train_scale=train_scale)
   y, variables = layer.init_with_output(KEY, x)
   assert_allclose(y.mean(axis=0), 0, atol=1e-5)
   assert_allclose(y.var(axis=0), 1, atol=1e-5)
   assert_allclose(layer.apply(variables, x), y, atol=1e-5)
-  # The data act at the start only.
+  # The data matter at initialisation only.
   other = layer.apply(variables, x[:1] + 1.0)
   assert_allclose(other, layer.apply(variables, x + 1.0)[:1], atol=1e-5)
   assert abs(other).max() > 0.1
 
 
 def test_weight_norm_without_data():
-  """Directions from N(0, 0.1^2), scale 1, bias 0; only directions count."""
+  """Directions are from N(0, 0.1^2), the scale is 1, the bias 0."""
   x = jax.random.normal(KEY, (40, 60))
   layer = WeightNormDense(90)
   y, variables = layer.init_with_output(KEY, x)
@@ -163,7 +163,7 @@ def test_weight_norm_without_data():
   )
   assert_array_equal(scale, np.ones(90))
   assert_array_equal(bias, np.zeros(90))
-  # Four deviations of the estimate from 5,400 weights: 4 / sqrt(2 * 5400).
+  # Four standard errors from 5,400 weights: 4 / sqrt(2 * 5400).
   assert_allclose(direction.std(), 0.1, rtol=0.039)
   assert_allclose(y, x @ (direction / np.linalg.norm(direction, axis=0)),
                   atol=1e-5)  # fmt: skip

@@ -53,7 +53,7 @@ def test_the_discriminator_by_hand():
 
 
 def test_sizes_at_28_pixels():
-  """100 -> 128 -> 784 and 784 -> 128 -> 1."""
+  """The layers are 100 -> 128 -> 784 and 784 -> 128 -> 1."""
   g = shapes(MLPGenerator((28, 28, 1)), (1, 100))
   d = shapes(MLPDiscriminator(), (1, 28, 28, 1))
   assert count(g) == 101 * 128 + 129 * 784
@@ -85,7 +85,7 @@ def test_the_softplus_generator_by_hand():
 
 
 def test_sizes_of_the_papers_networks():
-  """Salimans et al. 2016, with the scales that are trained and no others."""
+  """They are those of Salimans et al. 2016, with only the trained scales."""
   g = shapes(SoftplusGenerator((28, 28, 1)), (1, 100))
   d = shapes(NoisyClassifier(10), (1, 28, 28, 1))
   assert count(g) == (101 * 500) + (501 * 500) + (502 * 784)
@@ -144,7 +144,7 @@ def test_noise_acts_at_every_layer_with_draws_of_its_own():
   noise = [layers['noise0'] - image.reshape(100, 60)] + [
     layers[f'noise{i}'] - np.maximum(layers[f'dense{i}'], 0) for i in (1, 2)
   ]
-  # Four deviations of the estimate from 6,000 draws: 4 / sqrt(2 * 6000).
+  # Four standard errors from 6,000 draws: 4 / sqrt(2 * 6000).
   assert_allclose([x.std() for x in noise], [0.3, 0.5, 0.5], rtol=0.037)
   correlations = np.corrcoef([np.ravel(x) for x in noise])
   assert abs(correlations[np.triu_indices(3, 1)]).max() < 4 / 6000**0.5

@@ -1,4 +1,4 @@
-"""Parameter counts of the papers' networks, by hand, and what they refuse."""
+"""Parameter counts of the papers' networks, by hand, and their errors."""
 
 import itertools
 
@@ -24,7 +24,7 @@ def image(size, channels=3):
 
 
 def conv(size, before, after):
-  """With a bias."""
+  """Counts the parameters of a convolution with a bias."""
   return size * size * before * after + after
 
 
@@ -61,7 +61,7 @@ def test_sngans_networks_at_64_pixels():
 
 
 def test_r3gans_networks():
-  """Of three stages, 16x16 pixels: 8, 16 and 16 channels."""
+  """Three stages for 16x16 pixels have 8, 16 and 16 channels."""
 
   def block(c):
     return c * 2 * c + 9 * 4 * 2 * c + 2 * c * c + 2 * 2 * c
@@ -76,7 +76,7 @@ def test_r3gans_networks():
 
 
 def test_r3gans_residual_blocks_start_as_nothing():
-  """So G starts linear in z, and D in the image."""
+  """Hence G is initially linear in z, and D in the image."""
   g = R3GANGenerator((8, 8, 1), (8, 8), (2, 2), group_width=4)
   z = jax.random.normal(jax.random.key(0), (3, 5))
   variables = g.init(jax.random.key(1), z, train=False)
@@ -93,7 +93,7 @@ def test_r3gans_residual_blocks_start_as_nothing():
 
 
 def test_r3gans_initial_deviations():
-  """1 / sqrt(fan-in); in a block times sqrt(2 / 1.04) L^(-1/4)."""
+  """They are 1 / sqrt(fan-in), in a block times sqrt(2 / 1.04) L^(-1/4)."""
   d = R3GANDiscriminator((64, 64), (2, 1), group_width=16)
   params = d.init(jax.random.key(0), image(8), train=False)['params']
   gain = (2 / 1.04) ** 0.5 * 3**-0.25
@@ -126,7 +126,7 @@ def test_r3gans_initial_deviations():
     (
       R3GANGenerator((8, 8, 1), (8, 12), (1, 1)),
       jnp.zeros((1, 5)),
-      '24 channels of a residual block are no multiple of group_width = 16',
+      '24 channels of a residual block are not a multiple of group_width = 16',
     ),
   ],
 )

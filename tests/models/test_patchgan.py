@@ -14,7 +14,7 @@ NORMALIZATIONS = pytest.mark.parametrize(
 
 
 def shapes(discriminator, size, channels=3):
-  """Of the logits and the variables."""
+  """Returns the shapes of the logits and of the variables."""
   image = jnp.zeros((2, *size, channels))
   return jax.eval_shape(
     lambda: discriminator.init_with_output(KEY, image, train=False)
@@ -26,7 +26,7 @@ def shapes(discriminator, size, channels=3):
   [(3, 'instance', 2_764_737), (6, 'batch', 2_768_705)],
 )
 def test_parameter_counts_of_the_authors_code(channels, normalization, count):
-  """`basic` of junyanz/pytorch-CycleGAN-and-pix2pix."""
+  """The counts are of `basic` in junyanz/pytorch-CycleGAN-and-pix2pix."""
   discriminator = PatchDiscriminator(64, normalization=normalization)
   logits, variables = shapes(discriminator, (256, 256), channels)
   assert logits.shape == (2, 30, 30)
@@ -55,7 +55,7 @@ def test_the_layers(patch_size, sides, widths, normalization):
   assert [params[name]['kernel'].shape for name in names] == [
     (side, side, *pair) for pair in zip([3, *widths], [*widths, 1], strict=True)
   ]
-  # Only BatchNorm has parameters, and with it a convolution needs no bias.
+  # Only BatchNorm has parameters; it makes a convolution's bias redundant.
   batch = normalization == 'batch'
   norms = {f'norm{i + 1}' for i in range(1, len(widths)) if batch}
   assert set(params) == {*names, *norms}
@@ -69,7 +69,7 @@ def test_a_logit_sees_its_patch_and_no_pixel_more(patch_size):
   discriminator = PatchDiscriminator(1, patch_size, 'none')
   size = patch_size + 2 ** (PATCH_SIZES[patch_size] + 3)
   _, variables = shapes(discriminator, (size, size), channels=1)
-  # Positive everywhere, so that nothing cancels.
+  # All weights are positive, so that nothing cancels.
   variables = jax.tree.map(lambda x: jnp.full(x.shape, 0.1), variables)
 
   @jax.jit
@@ -80,7 +80,7 @@ def test_a_logit_sees_its_patch_and_no_pixel_more(patch_size):
 
   seen = np.asarray(pixel_gradient(jnp.ones((1, size, size, 1))) > 0)[0, ..., 0]
   rows, columns = np.nonzero(seen)
-  assert min(*rows, *columns) > 0  # not cut off at an edge
+  assert min(*rows, *columns) > 0  # not clipped at an edge
   assert max(*rows, *columns) < size - 1
   assert np.ptp(rows) + 1 == np.ptp(columns) + 1 == patch_size
   assert len(rows) == patch_size**2
@@ -95,7 +95,7 @@ def test_the_activations_between_the_layers(normalization):
   discriminator = PatchDiscriminator(4, 34, normalization)
   image = images()
   variables = jax.jit(lambda: discriminator.init(KEY, image, train=True))()
-  # Large enough to see, and biases that are not 0.
+  # The effects are large enough to see, and the biases are not 0.
   params = jax.tree.map(lambda x: 5 * x + 0.1, variables['params'])
   logits, _ = discriminator.apply(
     variables | {'params': params}, image, train=True, mutable=['batch_stats']
@@ -136,7 +136,7 @@ def test_kernels_are_drawn_as_the_authors_do():
   image = jnp.zeros((1, 32, 32, 3))
   variables = jax.jit(lambda: discriminator.init(KEY, image, train=False))()
   for name, layer in variables['params'].items():
-    if 'kernel' in layer:  # to four of the estimate's own deviations
+    if 'kernel' in layer:  # to four standard errors
       kernel = np.asarray(layer['kernel'])
       tolerance = 4 / (2 * kernel.size) ** 0.5
       assert_allclose(kernel.std(), 0.02, rtol=tolerance, err_msg=name)

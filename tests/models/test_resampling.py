@@ -7,7 +7,7 @@ from gan_jax.models.resampling import downsample, upsample
 
 
 def full(x, axis_taps):
-  """A separable filter on one image, zeros beyond the edges, by numpy."""
+  """Applies a separable filter to one image, with zero padding, by numpy."""
   for axis in (0, 1):
     x = np.apply_along_axis(lambda r: np.convolve(r, axis_taps), axis, x)
   return x
@@ -28,7 +28,7 @@ def test_doubling_is_nearest_neighbours_filtered():
 def test_halving_is_the_filter_and_the_mean_of_four():
   x = image(6, 8)
   smooth = full(x, [0.25, 0.5, 0.25])[1:-1, 1:-1]
-  # The filter's zeros are beyond the edge of the image, the mean's are not.
+  # The filter is padded with zeros at the image's edge, the mean is not.
   wide = full(x, [0.125, 0.375, 0.375, 0.125])
   want = wide[2:-1:2, 2:-1:2]
   got = downsample(jnp.asarray(x[None, ..., None], 'float32'))

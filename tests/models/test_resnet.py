@@ -10,7 +10,7 @@ from tests.models.keys import KEY
 
 
 def shapes(generator, size):
-  """Of the output and the variables."""
+  """Returns the shapes of the output and of the variables."""
   image = jnp.zeros((1, *size, 3))
   return jax.eval_shape(
     lambda: generator.init_with_output(KEY, image, train=False)
@@ -18,7 +18,7 @@ def shapes(generator, size):
 
 
 def build(size=(8, 12), rows=2, num_blocks=1):
-  """A generator whose biases are not 0."""
+  """Builds a generator whose biases are not 0."""
   generator = ResNetGenerator(3, 2, num_blocks)
   image = jax.random.normal(KEY, (rows, *size, 1))
   variables = jax.jit(lambda: generator.init(KEY, image, train=False))()
@@ -29,7 +29,7 @@ def build(size=(8, 12), rows=2, num_blocks=1):
   ('num_blocks', 'count'), [(9, 11_378_179), (6, 7_837_699)]
 )
 def test_parameter_counts_of_the_authors_code(num_blocks, count):
-  """junyanz/pytorch-CycleGAN-and-pix2pix: resnet_9blocks, resnet_6blocks."""
+  """They are resnet_9blocks and _6blocks in pytorch-CycleGAN-and-pix2pix."""
   output, variables = shapes(ResNetGenerator(3, 64, num_blocks), (256, 256))
   assert output.shape == (1, 256, 256, 3)
   assert set(variables) == {'params'}
@@ -62,7 +62,7 @@ def test_the_layers_by_hand(num_blocks):
     return conv(np.pad(x, pads, mode='reflect'), name, 1, 'VALID')
 
   def up(x, name):
-    """The transpose of a stride-2 convolution padded by one pixel."""
+    """Transposes a stride-2 convolution padded by one pixel."""
     dilated = np.zeros((len(x), 2 * x.shape[1], 2 * x.shape[2], x.shape[3]))
     dilated[:, ::2, ::2] = x
     return conv(jnp.asarray(dilated, x.dtype), name, 1, ((1, 1), (1, 1)))
@@ -93,7 +93,7 @@ def test_kernels_are_drawn_as_the_authors_do():
   image = jnp.zeros((1, 8, 8, 3))
   variables = jax.jit(lambda: generator.init(KEY, image, train=False))()
   for name, layer in variables['params'].items():
-    # To four of the estimate's own deviations.
+    # The tolerance is four standard errors.
     kernel = np.asarray(layer['kernel'])
     tolerance = 4 / (2 * kernel.size) ** 0.5
     assert_allclose(kernel.std(), 0.02, rtol=tolerance, err_msg=name)
@@ -118,7 +118,7 @@ def test_sizes_that_cannot_be_translated(size):
 
 
 def gradients_of(remat):
-  """Parameters, and the function to the gradients of a loss of two blocks."""
+  """Returns parameters, and a function to the gradients of two blocks' loss."""
   x = np.random.default_rng(0).normal(size=(1, 8, 8, 1)).astype(np.float32)
   network = ResNetGenerator(channels=1, width=1, num_blocks=2, remat=remat)
   params = jax.jit(lambda: network.init(KEY, x, train=True))()
@@ -136,7 +136,7 @@ def test_each_block_stands_in_a_remat(remat, count):
 
 @pytest.mark.systems
 def test_blocks_that_are_computed_anew_change_nothing_else():
-  """The same parameters and gradients."""
+  """Parameters and gradients are the same."""
   found = []
   for remat in (False, True):
     params, gradients = gradients_of(remat)

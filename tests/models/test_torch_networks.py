@@ -1,7 +1,7 @@
-"""PyTorch as a second oracle of the networks that papers use, in float64.
+"""PyTorch, in float64, is a second oracle for the papers' networks.
 
-Written from the papers' descriptions with PyTorch's own layers; weights are
-carried over by name.
+They are written from the papers' descriptions with PyTorch's own layers;
+weights are copied by name.
 """
 
 import jax
@@ -26,7 +26,7 @@ WIDTHS, BLOCKS, GROUP, K, E = (8, 16, 16), (1, 2, 1), 4, 3, 6
 
 
 def as_torch(tree):
-  """The leaves as tensors that want a gradient."""
+  """Converts the leaves to tensors that require gradients."""
   return jax.tree.map(
     lambda x: torch.tensor(np.asarray(x), requires_grad=True), tree
   )
@@ -37,7 +37,7 @@ def channels_first(x):
 
 
 def conv(x, kernel, groups=1, padding=0):
-  """A kernel [h, w, C, D] on images [B, C, H, W]."""
+  """Convolves images [B, C, H, W] with a kernel [h, w, C, D]."""
   return functional.conv2d(
     x, kernel.permute(3, 2, 0, 1), groups=groups, padding=padding
   )
@@ -169,7 +169,7 @@ LABEL = np.array([0, 2, 1])
 
 
 def moved(variables):
-  """Weights in float64, none of them at a special value such as 0."""
+  """Moves weights, in float64, away from special values such as 0."""
   leaves, tree = jax.tree.flatten(variables)
   rng = np.random.default_rng(0)
   return tree.unflatten(
@@ -178,9 +178,9 @@ def moved(variables):
 
 
 def same(ours, theirs):
-  """Each leaf of a pytree, relative to its largest number.
+  """Compares each leaf of a pytree, relative to its largest number.
 
-  Biases that BatchNorm takes away again have gradients of rounding alone.
+  Biases that BatchNorm cancels have gradients from rounding alone.
   """
   jax.tree.map(
     lambda a, b: assert_allclose(
@@ -193,7 +193,7 @@ def same(ours, theirs):
 
 @pytest.mark.parametrize('name', GENERATORS)
 def test_the_generator(name):
-  """Images, and the gradients of a function of them."""
+  """Images, and the gradients of a function of them, agree."""
   module, peer = GENERATORS[name]
   rng = np.random.default_rng(1)
   with jax.enable_x64(True):
@@ -221,7 +221,7 @@ def test_the_generator(name):
 
 @pytest.mark.parametrize('name', DISCRIMINATORS)
 def test_the_discriminator(name):
-  """Logits, their gradient by the image, and R1's by the parameters."""
+  """Logits, their image gradient, and R1's parameter gradient agree."""
   module, peer, size = DISCRIMINATORS[name]
   with jax.enable_x64(True):
     image = np.random.default_rng(2).normal(size=(3, size, size, 3))
@@ -243,7 +243,7 @@ def test_the_discriminator(name):
     logits = peer(p, channels_first(x), LABEL)
     (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     (0.5 * slope.square().sum((1, 2, 3))).mean().backward()
-    # What adds to every logit alike is in no slope.
+    # A constant added to every logit does not change the input gradient.
     by_params = jax.tree.map(
       lambda x: np.zeros(x.shape) if x.grad is None else x.grad.numpy(), p
     )

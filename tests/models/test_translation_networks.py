@@ -1,4 +1,4 @@
-"""Options of the networks that translate images."""
+"""Options of the translation networks."""
 
 import flax.linen as nn
 import jax
@@ -70,7 +70,7 @@ def test_a_kernel_on_doubled_images_is_a_convolution_of_these():
 
 @HOW
 def test_only_transposed_convolutions_draw_a_grid(how):
-  """On a map that is the same everywhere, away from the edges."""
+  """The map is constant; edges are left out."""
 
   class Net(nn.Module):
     @nn.compact
@@ -87,7 +87,7 @@ def test_only_transposed_convolutions_draw_a_grid(how):
 
 
 def test_the_parameter_counts_of_cuts_authors():
-  """Their logs: 11.378 M in G, 0.560 M in the heads, 2.765 M in D."""
+  """Their logs say 11.378 M in G, 0.560 M in the heads, 2.765 M in D."""
   blurs = {'downsampling': 'blur'}
   g = ResNetGenerator(3, 64, 9, upsampling='blur', **blurs)
   assert count(g, (256, 256)) == 11_378_179
@@ -109,7 +109,7 @@ def test_the_parameter_counts_of_cuts_authors():
 
 
 def test_features_are_those_on_the_way_to_the_image():
-  """And a layer beyond the encoder is refused."""
+  """A layer beyond the encoder is refused."""
   g = ResNetGenerator(3, 2, 1, downsampling='blur', upsampling='blur')
   x = image(1, 8, 8, 3)
   variables = g.init(KEY, x, train=False)
@@ -119,7 +119,7 @@ def test_features_are_those_on_the_way_to_the_image():
   )
   assert last.shape == (1, 2, 2, 8)
   with pytest.raises(
-    InputError, match='last block is layer 12, and layer 13 of'
+    InputError, match='last block is layer 12, so it has no features'
   ):
     g.apply(variables, x, train=False, layers=(13,))
 

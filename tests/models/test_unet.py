@@ -24,7 +24,7 @@ def build(size, width=4):
 
 
 def shapes(generator, size, channels=3):
-  """Of the output and the variables."""
+  """Returns the shapes of the output and of the variables."""
   image = jnp.zeros((1, *size, channels))
   return jax.eval_shape(
     lambda: generator.init_with_output(KEY, image, train=False)
@@ -35,7 +35,7 @@ def shapes(generator, size, channels=3):
   ('size', 'count'), [(256, 54_413_955), (128, 41_828_995), (64, 29_244_035)]
 )
 def test_parameter_counts_of_the_authors_code(size, count):
-  """junyanz/pytorch-CycleGAN-and-pix2pix: unet_256, unet_128; 64 likewise."""
+  """They are unet_256 and _128 in pytorch-CycleGAN-and-pix2pix; 64 follows."""
   output, variables = shapes(UNetGenerator(3, 64), (size, size))
   assert output.shape == (1, size, size, 3)
   assert sum(x.size for x in jax.tree.leaves(variables['params'])) == count
@@ -56,7 +56,7 @@ def test_the_layers(size, num_levels, levels):
   assert output.shape == (1, *size, 1)
   params = variables['params']
   every = range(1, levels + 1)
-  # No normalisation on the first layer, the innermost and the last.
+  # The first layer, the innermost and the last are not normalised.
   norms = {f'down_norm{i}' for i in every if 1 < i < levels}
   norms |= {f'up_norm{i}' for i in every if i > 1}
   convs = {f'{way}{i}' for way in ('down', 'up') for i in every}
@@ -68,7 +68,7 @@ def test_the_layers(size, num_levels, levels):
 def test_kernels_are_drawn_as_the_authors_do():
   _, variables, _ = build(16, width=8)
   for name, layer in variables['params'].items():
-    if 'kernel' in layer:  # to four of the estimate's own deviations
+    if 'kernel' in layer:  # to four standard errors
       kernel = np.asarray(layer['kernel'])
       tolerance = 4 / (2 * kernel.size) ** 0.5
       assert_allclose(kernel.std(), 0.02, rtol=tolerance, err_msg=name)
@@ -121,7 +121,7 @@ def test_the_activations_between_the_layers():
   assert 0.5 < abs(output).max() <= 1
 
 
-# Of the patch that a pixel of the output sees through the outer skips.
+# Receptive fields of an output pixel through the outer skips.
 SIDES = (0, 6, 14, 30)
 
 
@@ -129,7 +129,7 @@ SIDES = (0, 6, 14, 30)
 @pytest.mark.parametrize('level', [1, 2, 3])
 def test_skips_carry_details_past_the_inner_path(level):
   generator, variables, image = build(64, width=2)
-  # Positive everywhere, so that nothing cancels.
+  # All weights are positive, so that nothing cancels.
   params = jax.tree.map(abs, variables['params'])
   name = f'up{level}'
 
@@ -145,7 +145,7 @@ def test_skips_carry_details_past_the_inner_path(level):
     return jax.grad(pixel)(abs(image))[0]
 
   def side(inner, skip):
-    """Of the patch, by the factors of the two halves of the kernel."""
+    """Measures the patch, given the factors of the kernel's two halves."""
     half = params[name]['kernel'].shape[2] // 2
     gradient = pixel_gradient(jnp.repeat(jnp.array([inner, skip]), half))
     seen = np.asarray(gradient > 0).all(axis=-1)
@@ -171,13 +171,13 @@ def test_dropout_acts_in_three_blocks():
   ]
   assert [len(x[0]) for x in outputs] == [2, 4, 8, 16]
   for x in outputs[:3]:
-    # Four deviations of the share that is dropped.
+    # Four standard deviations of the dropped share.
     assert abs((x == 0).mean() - 0.5) < 4 * (0.25 / x.size) ** 0.5
   assert (outputs[3] != 0).all()
 
 
 def test_the_batch_is_split_for_dropout_though_batch_norm_is_not_synchronised():
-  """Masks are of the global rows, statistics of each replica's."""
+  """Masks depend on global rows, statistics on each replica's."""
   generator, variables, image = build(4)
   split = UNetGenerator(3, 4)
 
@@ -260,7 +260,7 @@ def test_sizes_that_cannot_be_halved_so_often(size, num_levels, message):
 
 
 def gradients_of(remat, image):
-  """Variables, and the function to the gradients and the statistics."""
+  """Returns variables, and a function to gradients and statistics."""
   network = UNetGenerator(1, 2, remat=remat)
   rngs = {'params': KEY, 'noise': NOISE_KEY}
   variables = jax.jit(lambda: network.init(rngs, image, train=True))()
@@ -287,7 +287,7 @@ def test_each_level_stands_in_a_remat(remat, count):
 
 @pytest.mark.systems
 def test_levels_that_are_computed_anew_change_nothing_else():
-  """The same parameters, dropout, statistics and gradients."""
+  """Parameters, dropout, statistics and gradients are the same."""
   found = []
   for remat in (False, True):
     image = jax.random.normal(KEY, (2, 16, 16, 1))

@@ -12,7 +12,7 @@ from gan_jax.ops.convolution import conv, conv_transpose
 from tests.tiers import in_systems
 
 DIMENSIONS = ('NHWC', 'HWIO', 'NHWC')
-# Channels in and out on both sides of the choices that the CPU forms make.
+# Channels in and out, on both sides of the thresholds between CPU forms.
 CHANNELS = [(3, 2), (17, 3), (3, 17), (17, 18)]
 PADDINGS = ['SAME', 'VALID', ((1, 2), (0, 3))]
 
@@ -45,7 +45,7 @@ def arrays(image_size, kernel_size, channels=(3, 4), dtype='float64'):
 
 
 def derivatives(function, strides, padding):
-  """The value, both gradients, and the gradients of a function of those."""
+  """Returns value, both gradients, and the gradients of a function of those."""
 
   def loss(x, kernel):
     return jnp.sin(function(x, kernel, strides, padding)).sum()
@@ -71,7 +71,7 @@ def assert_equals(ours, reference, x, kernel, strides, padding, tolerance):
   for a, e in zip(actual, expected, strict=True):
     assert a.shape == e.shape
     assert a.dtype == e.dtype
-    # Relative to the largest element: each is a sum of terms of that size.
+    # Errors are relative to the largest element: all are sums of such terms.
     scale = float(jnp.abs(e).max())
     np.testing.assert_allclose(a, e, rtol=0, atol=tolerance * scale)
 
@@ -213,7 +213,7 @@ def test_no_input_is_dilated_on_the_cpu(ours, reference, channels, stride):
 
 
 def batched_products(function, stride, size, channels):
-  """What those of the CPU's value and gradients sum over; and the program."""
+  """Returns the contracted axes of the CPU's batched products; the program."""
   x, kernel = arrays(size, (3, 3), channels, 'float32')
 
   def loss(x, kernel):
@@ -229,7 +229,7 @@ def batched_products(function, stride, size, channels):
 def test_few_pixels_take_the_kernel_as_it_lies(ours, reference, stride):
   del reference
   sums, text = batched_products(ours, stride, (2, 2), (16, 40))
-  # The kernel's second axis is summed over, its third, and none of it.
+  # The value and the two gradients contract the kernel's axis 1, 2, and none.
   assert sorted(sums) == ['[1] x [1]', '[2] x [1]', '[2] x [2]']
   assert 'stablehlo.convolution' not in text
   moved = re.findall(r'stablehlo\.(?:transpose|reverse) .*', text)
@@ -263,7 +263,7 @@ def test_few_pixels_are_those_of_the_smaller_map(ours, reference):
 
 
 def convolutions(function, x, kernel, platform):
-  """The convolutions of a lowered program, without the values' names."""
+  """Returns a lowered program's convolutions, without the values' names."""
   lowered = (
     jax.jit(function).trace(x, kernel).lower(lowering_platforms=(platform,))
   )
@@ -297,7 +297,7 @@ def test_gradients_are_one_convolution_each_elsewhere(
     return convolutions(jax.grad(loss, (0, 1)), x, kernel, platform)
 
   actual, expected = gradients(ours), gradients(reference)
-  assert len(actual) == len(expected) == 3  # the value's, and two
+  assert len(actual) == len(expected) == 3  # the value and two gradients
 
   def dilations(lines):
     keys = ('stride', 'lhs_dilate', 'rhs_dilate')
@@ -308,7 +308,7 @@ def test_gradients_are_one_convolution_each_elsewhere(
 
   if ours is conv:
     assert dilations(actual) == dilations(expected)
-  else:  # for the kernel, lax dilates the image and we the output's windows
+  else:  # for the kernel, lax dilates the image; we dilate the windows
     once = [line for line in actual if 'lhs_dilate = [2, 2]' in line]
     assert len(once) == 1
 

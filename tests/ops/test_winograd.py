@@ -59,7 +59,7 @@ def test_all_three_forms_equal_laxs(size, strides):
 
 @pytest.mark.parametrize(('most', 'parts'), [(2, 3), (3, 2), (4, 2), (5, 2)])
 def test_many_images_are_worked_on_some_at_a_time(monkeypatch, most, parts):
-  """In the largest number that divides the batch."""
+  """The number at a time is the largest that divides the batch."""
   monkeypatch.setattr(winograd, '_MANY_ROWS', 4 * 4 * most)
   monkeypatch.setattr(winograd, '_CACHE_BYTES', 1)
   rng = np.random.default_rng(0)
@@ -68,13 +68,13 @@ def test_many_images_are_worked_on_some_at_a_time(monkeypatch, most, parts):
     x = jnp.asarray(rng.normal(size=(6, 16, 16, 3)))
     kernel = jnp.asarray(rng.normal(size=(5, 5, 3, 2)))
     made = lowerings.lax_conv(x, kernel, geometry)
-    small = x[:, ::2, ::2]  # 4 x 4 tiles, too, of the transposed one's output
+    small = x[:, ::2, ::2]  # the transposed one's output has 4 x 4 tiles too
     for ours, plain, a, b in (
       (winograd.conv, lowerings.lax_conv, x, kernel),
       (winograd.conv_transpose, lowerings.lax_conv_transpose, small, kernel),
       (winograd.kernel_gradient, lowerings.lax_kernel_gradient, x, made),
     ):
-      jitted = jax.jit(functools.partial(ours, geometry=geometry))  # anew
+      jitted = jax.jit(functools.partial(ours, geometry=geometry))  # not cached
       assert f'tensor<{parts}x{6 // parts}x' in jitted.lower(a, b).as_text()
       expected = plain(a, b, geometry)
       scale = float(jnp.abs(expected).max())
@@ -119,9 +119,9 @@ def test_rounds_as_the_plain_forms_do(size, stride, channels, dtype, tolerance):
 
 
 def products(function, *args):
-  """How many products of matrices and convolutions the CPU's program has.
+  """Counts the CPU program's minimal-filtering products and convolutions.
 
-  Minimal filtering has batches of products, along two axes.
+  Minimal filtering has products with two batch axes.
   """
   text = jax.jit(function).lower(*args).as_text()
   count = text.count('stablehlo.dot_general')
@@ -137,7 +137,7 @@ def products(function, *args):
   ('function', 'size', 'stride', 'count'),
   [
     (conv, 3, 1, 16),
-    (conv, 5, 2, 16),  # 49, of which those of the same outputs are joined
+    (conv, 5, 2, 16),  # 49, with those for the same outputs joined
     (conv, 3, 2, 16),
     (conv_transpose, 3, 1, 16),
     (conv_transpose, 5, 2, 16),

@@ -221,6 +221,18 @@ def test_without_a_checkpoint_the_report_says_why(program, tmp_path, capsys):
   assert capsys.readouterr().err == ''
 
 
+def test_data_json_has_the_training_images_deviation(program, tmp_path):
+  images = program.data.dataset.train.image[:, 1:7, 2:6]  # as they were
+  expected = (images / 255.0).std(axis=0).mean()
+  open_run(program, tmp_path)
+  assert_allclose(
+    RunDirectory(tmp_path).read_data()['std'], expected, rtol=1e-6
+  )
+  assert_allclose(
+    run_report.read_run(RunDirectory(tmp_path)).data['std'], expected, rtol=1e-6
+  )
+
+
 @pytest.mark.parametrize(
   ('file', 'content', 'message'),
   [

@@ -211,19 +211,25 @@ def test_health_says_what_is_wrong_and_what_was_looked_at(tmp_path):
   run = make_run(tmp_path)
   said = written(run, tmp_path).text['Health']
   assert said == (
-    "Nothing is wrong with gradient norms and the samples' diversity, as far "
-    "as 3 reports show. Not in the reports: D's win rate.\n"
+    'No fault found by these checks, of the later half of 3 reports: the '
+    "samples' deviation (samples_std 0.200; the data's is not known); gradient "
+    'norms (d_grad_norm 1). They do not see what the samples look like. Not '
+    "known: D's win rate; how often D sees an image.\n"
   )
-  won = [line | {'d_win_rate': 1.0} for line in run.reports]
-  said = written(run._replace(reports=won), tmp_path).text['Health']
-  assert said.startswith('D tells real from fake 100% of the time')
-  other = run._replace(reports=won, d_may_win=True)
-  assert 'Nothing is wrong' in written(other, tmp_path).text['Health']
+  reports = [line | {'d_win_rate': 1.0} for line in run.reports * 2]
+  won = run._replace(reports=reports, data={'std': 0.35})
+  said = written(won, tmp_path).text['Health']
+  assert said.startswith('D is far ahead of G: it tells real from generated in')
+  other = won._replace(d_may_win=True)
+  assert 'No fault found' in written(other, tmp_path).text['Health']
   few = run._replace(reports=run.reports[:2])
   assert 'Too few reports' in written(few, tmp_path).text['Health']
+  ended = few._replace(divergence='g_loss is nan at step 5')
+  said = written(ended, tmp_path).text['Health']
+  assert said.startswith('The run has diverged and ended: g_loss is nan')
   silent = [{'step': i, 'epoch': 1.0, 'd_loss': 1.0} for i in range(3)]
   said = written(run._replace(reports=silent), tmp_path).text['Health']
-  assert said.startswith('There is nothing to tell by. Not in the reports: D')
+  assert said.startswith("There is nothing to tell by. Not known: D's win")
 
 
 def test_samples_are_held_against_the_datas_deviation(tmp_path):
@@ -232,6 +238,10 @@ def test_samples_are_held_against_the_datas_deviation(tmp_path):
   page = written(run, tmp_path)
   assert "the data's is 0.500" in page.text['Health']
   assert "dashed: the data's, 0.500" in page.text['Curves']
+  insights(tmp_path, data={'num': 9, 'to_train': 2.0})
+  page = written(run._replace(data={'std': 0.75}), tmp_path)
+  assert "the data's is 0.750" in page.text['Health']
+  assert "dashed: the data's, 0.750" in page.text['Curves']
 
 
 def test_a_closer_look(tmp_path):

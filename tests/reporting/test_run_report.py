@@ -24,6 +24,17 @@ def test_a_report_follows_the_run(
   assert 'step 6,' in page
 
 
+def test_the_report_says_that_the_run_has_diverged(
+  toy_config, tiny_dataset, tmp_path, monkeypatch
+):
+  monkeypatch.setattr(run_report, '_FIRST_SECONDS', 0.0)
+  monkeypatch.setattr(loop, 'all_finite', lambda state: int(state.step) < 4)
+  with pytest.raises(loop.Diverged):
+    loop.train(toy_config, tmp_path, dataset=tiny_dataset)
+  page = (tmp_path / 'report.html').read_text()
+  assert 'has diverged and ended: a weight is not finite at step 4' in page
+
+
 def test_a_run_of_less_than_a_minute_does_not_wait_for_one(
   toy_config, tiny_dataset, tmp_path
 ):

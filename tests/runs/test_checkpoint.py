@@ -53,7 +53,7 @@ def folder(tmp_path):
   for step in (10, 20, 30):
     progress = {'sums': {'d_loss': step / 3}, 'count': step}
     checkpoints.save(state_at(step, scale=step), progress)
-    progress['count'] = -1  # what the caller does later must not matter
+    progress['count'] = -1  # later changes by the caller must not matter
   checkpoints.close()
   return path
 
@@ -105,7 +105,7 @@ def test_no_directory_means_no_checkpoint(tmp_path, template):
   'part', ['', 'generator', *in_systems('step', 'discriminator')]
 )
 def test_every_flipped_bit_is_noticed_or_harmless(folder, template, part):
-  """No file of a checkpoint can change what is restored without an error."""
+  """No flipped bit in a checkpoint's files restores a wrong state silently."""
   want = state_at(30, scale=30)
   noticed = []
   within = (folder / '30' / part).glob('**/*' if part else '*')
@@ -222,7 +222,7 @@ def test_a_damaged_generator_falls_back_to_the_one_before(
 def test_the_generator_of_another_checkpoint_is_refused(
   folder, template, generator_alone, alone
 ):
-  """Whole by itself, with its hash or without: the seal is over the parts."""
+  """It is intact, with or without its hash, but the seal covers all parts."""
   shutil.rmtree(folder / '30' / 'generator')
   shutil.copytree(folder / '20' / 'generator', folder / '30' / 'generator')
   template = generator_alone if alone else template
@@ -262,7 +262,7 @@ def test_all_finite():
 
 
 def other_structure(template):
-  """What a later version may want: one weight more, and one less."""
+  """Returns the template of a later version: one weight more, and one less."""
   params = template.discriminator.params
   return template.replace(
     discriminator=template.discriminator.replace(params={'v': params['w']})
@@ -270,7 +270,7 @@ def other_structure(template):
 
 
 def forget_structures(folder):
-  """Checkpoints as version 0.1.0 wrote them."""
+  """Converts checkpoints to those of version 0.1.0."""
   for path in folder.glob('*/_CHECKPOINT_METADATA'):
     metadata = json.loads(path.read_text())
     saved = metadata['custom_metadata']
@@ -309,7 +309,7 @@ def test_a_structure_that_was_not_saved_is_damage(folder, template):
 
 
 def failing(monkeypatch, errors):
-  """Makes orbax's readings fail with these, and then succeed."""
+  """Makes orbax's reads fail with these errors, and then succeed."""
   load, left = stored_state.ocp.load_checkpointables, list(errors)
 
   def read(*args):
@@ -368,7 +368,7 @@ def test_a_damaged_checkpoint_is_told_in_a_line(folder, template):
 
 
 def held():
-  """Threads and open files of this process."""
+  """Counts the threads and open files of this process."""
   return threading.active_count(), len(os.listdir('/proc/self/fd'))
 
 

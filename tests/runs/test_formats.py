@@ -1,4 +1,4 @@
-"""Files of older and newer versions, as plain dicts."""
+"""Migration of files of older and newer versions, as plain dicts."""
 
 import ast
 import json
@@ -27,7 +27,7 @@ from tests.changes import changed
 
 
 def stored(config, number=1):
-  """The contents of a config.json of that format; of 1 as 0.1.0 wrote them."""
+  """Returns the contents of a config.json of a format; 0.1.0 wrote format 1."""
   flat = dict(flatten(config))
   if number < 3:
     for path in [k for k in flat if '_schedule.' in k or '.ema.' in k]:
@@ -69,7 +69,7 @@ def stored(config, number=1):
 
 
 def nested(flat):
-  """Flat values as a config.json has them."""
+  """Nests flat values as in a config.json."""
   whole = {}
   for path, value in flat.items():
     *groups, name = path.split('.')
@@ -81,7 +81,7 @@ def nested(flat):
 
 
 def as_before(config, number):
-  """Its values, where keys that came later mean "as before"."""
+  """Returns its values, with later keys at their `was`."""
   flat = dict(flatten(config))
   rows = resolve(options(config.system), flat)
   return {k: rows[k].was if rows[k].since > number else flat[k] for k in rows}
@@ -127,7 +127,7 @@ def test_keys_that_a_variant_does_not_have_any_more(changes):
 
 
 def test_an_epoch_was_a_batch_a_step():
-  """A run is as long as it was, whatever the number of images."""
+  """A run keeps its length, whatever the number of images."""
   old = stored(gan(**{'loss.n_critic': 5}))
   exact = migrated(old, steps_per_epoch=860)
   assert (exact.train.num_epochs, exact.train.num_steps) == (20, None)
@@ -193,7 +193,7 @@ def test_steps_per_epoch_of_old_data(steps, turns, now):
 
 
 def test_a_run_of_several_turns(tmp_path):
-  """Its files as 0.1.0 wrote them, and after it has gone on."""
+  """Reads its files as 0.1.0 wrote them, and after it has continued."""
   directory = RunDirectory(tmp_path)
   old = stored(gan(**{'loss.n_critic': 2}))
   directory.config.write_text(json.dumps(old))
@@ -241,7 +241,7 @@ def test_what_cannot_be_read_names_both_versions(change, message):
 
 
 def test_a_key_that_comes_later(monkeypatch, toy_run, tiny_dataset):
-  """A row of a table is all that it takes: old runs mean what they meant."""
+  """It needs only a row in a table: old runs keep their meaning."""
   later = formats.current() + 1
   row = key(7, integer(0), 'a trial', since=later, was=0)
   monkeypatch.setitem(toy.OPTIONS, 'model.trial', row)
@@ -264,7 +264,7 @@ def test_a_key_that_comes_later(monkeypatch, toy_run, tiny_dataset):
 
 
 def with_a_new_leaf(monkeypatch):
-  """The toy, as a later version has it: its state has a leaf more."""
+  """The toy of a later version, whose state has one more leaf."""
 
   def make(*args):
     system = toy.make_system(*args)
@@ -302,7 +302,7 @@ def test_a_leaf_that_comes_later(monkeypatch, toy_run, tiny_dataset):
   same = after.replace(generator=before.generator, extra={})
   assert fingerprints(same) == fingerprints(before)
   assert restore.load_generator(toy_run).state.generator is not None
-  # It goes on, and its checkpoints have the leaf from then on.
+  # It continues, and its checkpoints have the leaf from then on.
   config = toy.get_config()
   config.train.num_steps = 10
   loop.train(config, toy_run, dataset=tiny_dataset)
@@ -312,22 +312,22 @@ def test_a_leaf_that_comes_later(monkeypatch, toy_run, tiny_dataset):
 
 
 def test_a_leaf_that_is_lost_is_not_made_anew(monkeypatch, toy_run):
-  """What came with an older format than the checkpoint's should be there."""
+  """A leaf that is older than the checkpoint's format must be there."""
   with_a_new_leaf(monkeypatch)
   monkeypatch.setitem(formats.ADDED_LEAVES, r'.*/x', formats.current())
   with pytest.raises(OtherStructure, match=r'/x: \(absent\) -> float32'):
     restore.load_run(toy_run)
 
 
-# The keys of each system's configs by format, and what means "as before".
+# The keys of each system's configs by format, and their `was`.
 KEYS = json.loads(pathlib.Path(__file__).with_name('formats.json').read_text())
 
 
 def test_a_table_changes_with_its_format_only():
-  """A key that comes, goes or means another default needs a new format.
+  """A key that is added, is removed or changes its `was` needs a new format.
 
-  formats.json holds the keys of each format, and what means "as before". A row
-  whose `since` is one higher is all right: it is added there with a release.
+  formats.json holds the keys of each format, with their `was`. A row whose
+  `since` is one higher is allowed: a release adds it there.
   """
   latest = max(map(int, KEYS))
   known = KEYS[str(latest)]
@@ -342,7 +342,7 @@ def test_a_table_changes_with_its_format_only():
 
 
 def test_the_keys_of_format_2():
-  """A config of all keys that it had, and no other, is today's base."""
+  """A config with exactly the keys of format 2 is read as today's base."""
   for name, rows in KEYS['2'].items():
     flat = {k: ast.literal_eval(v) for k, v in rows.items() if ' ' not in k}
     for row, value in rows.items():

@@ -62,7 +62,7 @@ def test_colours_survive_an_animation(tmp_path):
   save_animation(tmp_path / 'a.webp', frames)
   read, _ = zip(*frames_of(tmp_path / 'a.webp'), strict=True)
   assert_array_equal(np.stack(read), frames)
-  few = frames[:, :7, :7]  # no more colours than a GIF frame has
+  few = frames[:, :7, :7]  # not more colours than a GIF frame can have
   save_animation(tmp_path / 'a.gif', few)
   read, _ = zip(*frames_of(tmp_path / 'a.gif'), strict=True)
   assert_array_equal(np.stack(read), few)

@@ -83,7 +83,7 @@ def test_names_are_fit_for_paths_and_tell_keys_apart(config):
   assert run.name == (
     'model.generator.hidden=_5__6_-model.discriminator.hidden=_4__-seed=0'
   )
-  with pytest.raises(InputError, match='directories of one name'):
+  with pytest.raises(InputError, match='two runs would have the same dir'):
     plan_runs(config, {'data.data_dir': ['a/b', 'a_b']}, [0])
 
 
@@ -166,7 +166,7 @@ def test_a_part_of_a_sweep():
   whole = {'a': [1, 2, 3], 'b': [4, 5]}
   assert narrowed(whole, {'a': [3]}) == {'a': [3], 'b': [4, 5]}
   assert narrowed(whole, {}) == whole
-  with pytest.raises(InputError, match='a=7 is no part of this sweep, which'):
+  with pytest.raises(InputError, match='a=7 is not in this sweep, which'):
     narrowed(whole, {'a': [7]})
   with pytest.raises(InputError, match="unknown key of this sweep 'c'"):
     narrowed(whole, {'c': [1]})

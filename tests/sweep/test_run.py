@@ -37,7 +37,7 @@ def config():
 
 @pytest.fixture(scope='module')
 def done(dataset, tmp_path_factory):
-  """A sweep of two seeds, in turn: its folder and its end."""
+  """A sweep of two seeds, one after the other: its folder and its result."""
   folder = tmp_path_factory.mktemp('sweep')
   result = sweep(
     config(), str(folder), seeds=[0, 1], vary=VARY, mode='turn', dataset=dataset
@@ -51,7 +51,7 @@ def copied(done, tmp_path):
 
 
 def table(folder):
-  """The lines of table.md's table, by column."""
+  """Parses the rows of table.md, by column."""
   lines = [
     [part.strip() for part in line.split('|')[1:-1]]
     for line in (folder / 'table.md').read_text().splitlines()
@@ -93,7 +93,7 @@ def test_the_table_has_what_the_runs_found(done, dataset):
   ]
   assert {row['n'] for row in rows} == {'2'}
   assert {row['steps'] for row in rows} == {'2'}
-  # Of two values the deviation is half their distance times the root of 2.
+  # The deviation of two values is their distance over the square root of 2.
   assert rows[0]['mean ± std'] == f'{mean:.2%} ± {half * 2**0.5:.2%}'
   for raw, single, ensemble in ((False, *rows[:2]), (True, *rows[2:])):
     each = [probabilities(folder, name, dataset, raw) for name in NAMES]
@@ -107,7 +107,7 @@ def test_the_table_has_what_the_runs_found(done, dataset):
 
 
 def test_finished_runs_are_not_repeated(done, dataset, copied, monkeypatch):
-  monkeypatch.setattr(loop, 'advance', None)  # whoever trains fails
+  monkeypatch.setattr(loop, 'advance', None)  # training would fail
   again = sweep(
     config(), str(copied), seeds=[0, 1], vary=VARY, mode='turn', dataset=dataset
   )
@@ -190,7 +190,7 @@ def test_a_part_of_a_protocol_shows_the_whole(dataset, copied):
     ({}, {'seeds': None}, 'seeds must be different'),
     ({}, {'mode': 'both'}, "unknown mode 'both'"),
     ({'parallel': 'auto'}, {'mode': 'vmap'}, 'need one device'),
-    # 40 images: what no schema knows.
+    # 40 images: a value that no schema can refuse.
     ({}, {'vary': {'data.num_labels': [20, 15]}}, 'num_labels=15-seed=0: '),
     ({}, {'vary': {'data.batch_size': [6, 41]}}, 'batch_size=41-seed=0: '),
     ({}, {'vary': {'model.z_dim': [1, -1]}}, 'z_dim=-1-seed=0: '),
@@ -213,7 +213,7 @@ def test_bad_input_is_refused_before_any_run(
 
 
 def stopping(advance, step):
-  """As `advance`, with a signal when `step` has been done."""
+  """Wraps `advance` to send a signal after `step`."""
 
   def interrupted(*args):
     for item in advance(*args):
@@ -272,7 +272,7 @@ def test_auto_takes_lanes_where_there_are_no_convolutions(
   assert groups == [(2, True)]
   groups.clear()
   devices = config()
-  devices.parallel = 'auto'  # the tests have two
+  devices.parallel = 'auto'  # the tests run with two devices
   sweep(devices, str(tmp_path), seeds=[0, 1], dataset=dataset)
   assert groups == [(1, False)] * 2
   groups.clear()

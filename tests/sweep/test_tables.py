@@ -15,7 +15,7 @@ from gan_jax.sweep.tables import (
 )
 
 LABEL = np.array([0, 1, 1, 0])
-# Wrong on images 3, on 2, and on 1 and 3; their mean is wrong on 3 alone.
+# Wrong on image 3, on 2, and on 1 and 3; their mean is wrong on 3 alone.
 FIRST = np.array([[0.9, 0.1], [0.4, 0.6], [0.3, 0.7], [0.4, 0.6]])
 SECOND = np.array([[0.6, 0.4], [0.1, 0.9], [0.6, 0.4], [0.6, 0.4]])
 THIRD = np.array([[0.7, 0.3], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
@@ -47,7 +47,7 @@ def test_the_deviation_is_that_of_a_sample():
 def test_an_ensemble_is_the_mean_of_probabilities():
   # Means of class 0: 0.733, 0.433, 0.367, 0.367.
   assert ensemble_error([FIRST, SECOND, THIRD], LABEL) == 0.25
-  # 0.9 for 1 beats twice 0.6 for 0: no majority of votes.
+  # 0.9 for 1 beats twice 0.6 for 0: it is not a majority vote.
   sure = np.array([[0.1, 0.9]])
   unsure = np.array([[0.6, 0.4]])
   assert ensemble_error([sure, unsure, unsure], np.array([1])) == 0.0

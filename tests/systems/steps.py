@@ -1,4 +1,4 @@
-"""What the tests of the systems share: a step, and its parts by hand."""
+"""Helpers of the systems' tests: steps, and networks applied by hand."""
 
 import functools
 
@@ -20,7 +20,7 @@ close = functools.partial(
 
 
 def plain_config(name):
-  """A smoke config with plain gradient descent: steps are easy to predict."""
+  """Returns a smoke config with plain SGD, whose steps are easy to predict."""
   config = load_config(str(ROOT / f'configs/{name}.py:smoke'))
   config.parallel = 'jit'
   config.data.batch_size = 6
@@ -28,7 +28,7 @@ def plain_config(name):
 
 
 def convolve(config, normalization, width=2):
-  """Small DCGANs in place of the MLPs."""
+  """Replaces a config's MLPs by small DCGANs."""
   config.model.discriminator = ConfigDict(
     {
       'name': 'conv',
@@ -51,14 +51,14 @@ def batch_of(program):
 
 
 def one_step(program, *, step=0, purpose='train', batch=None):
-  """The first state, the next one and the metrics."""
+  """Takes one step; returns the states before and after, and the metrics."""
   state = init_state(program).replace(step=jnp.int32(step))
   run = jax.jit(program.system.train_step)
   return state, *run(state, batch or batch_of(program), program.key(purpose))
 
 
 def train(config, dataset, mode, num_steps):
-  """The state and the metrics after some steps."""
+  """Returns the state and the metrics after some steps."""
   config.parallel = mode
   program = build(config, dataset)
   for step, state, metrics in advance(program, init_state(program), 0):
@@ -67,7 +67,7 @@ def train(config, dataset, mode, num_steps):
 
 
 def by_hand(program, player):
-  """(params, model state, inputs) -> (outputs, new statistics), in training."""
+  """Returns (params, model state, inputs) -> (outputs, new statistics)."""
   network = program.system.networks[player].module
 
   def apply(params, model_state, x):

@@ -34,7 +34,7 @@ def config():
 
 
 def test_d_judges_with_the_label_and_g_makes_of_it(config, tiny_dataset):
-  """All by hand: an embedding beside z, and the features times an embedding."""
+  """Checks, by hand, G's embedding concatenated to z, and D's projection."""
   config.model.embedding_dim = 5
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(program)
@@ -88,7 +88,7 @@ def test_d_judges_with_the_label_and_g_makes_of_it(config, tiny_dataset):
 
 
 def test_batch_norm_of_a_class():
-  """Normalised over the batch, then each row by its class's scale and shift."""
+  """Each row gets its class's scale and shift after the normalisation."""
   layer = ConditionalBatchNorm(3)
   x = jax.random.normal(jax.random.key(0), (6, 2, 2, 4))
   label = jnp.array([0, 1, 2, 2, 1, 0])
@@ -130,7 +130,7 @@ def test_the_label_matters_to_both_networks(
     latents = Latents(z, label)
     return program.system.sampler.generate(g, latents)['samples']
 
-  # Scales and shifts start alike: move them.
+  # Scales and shifts start equal for all classes: change them.
   g = state.generator.weights
   g = g._replace(params=jax.tree.map(
     lambda p: p + 0.3 * jax.random.normal(jax.random.key(1), p.shape), g.params
@@ -192,7 +192,7 @@ def test_labels_stay_labels_in_bfloat16(config, tiny_dataset):
 
 
 def test_the_grid_does_not_change_the_scores(config, tiny_dataset):
-  """Each of its columns has a class; what is scored has those of the data."""
+  """Each column shows one class; scored samples follow the data's classes."""
   scores, grids = [], []
   for columns in (3, 2):
     config.log.grid = (2, columns)
@@ -225,7 +225,7 @@ def test_two_devices_are_one(config, tiny_dataset, mode):
     ({'data.num_labels': 9}, r'labels of all images.* set it to None'),
     (
       {'model.conditioning': 'batch_norm_projection'},
-      r'BatchNorm, which mlp has none of; set it to concat_projection',
+      r'needs BatchNorm, .* mlp does not have; set it to concat_projection',
     ),
   ],
 )
@@ -242,7 +242,7 @@ def test_one_class_is_none(config, tiny_dataset):
   }
   dataset = tiny_dataset._replace(**parts, num_classes=1)
   with pytest.raises(
-    InputError, match='two classes or more, and the data have 1'
+    InputError, match='at least two classes, but the data have 1'
   ):
     build(config, dataset)
 

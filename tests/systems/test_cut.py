@@ -1,4 +1,4 @@
-"""CUT's losses beside PyTorch's, and properties of its step."""
+"""CUT's losses against PyTorch's, and properties of its step."""
 
 import re
 
@@ -35,7 +35,7 @@ def parts_of(config):
 
 
 def inputs_by_hand(parts, num=2, size=16, seed=0):
-  """Rows of a batch, and what G takes of them, with known places."""
+  """Returns rows of a batch, and G's inputs with known patch locations."""
   rng = np.random.default_rng(seed)
   source, target = rng.uniform(-1, 1, (2, num, size, size, 3))
   key = jax.random.key(7)
@@ -44,7 +44,7 @@ def inputs_by_hand(parts, num=2, size=16, seed=0):
 
 
 def places_of(parts, inputs, size):
-  """The places of the patches in each layer's map, as `embed` draws them."""
+  """Returns the patch locations in each layer's map, as `embed` draws them."""
   sides = [size + 6, *[size] * 6, *[size // 2] * 4]
   return [
     np.asarray(
@@ -62,9 +62,9 @@ def places_of(parts, inputs, size):
 @pytest.mark.systems
 @pytest.mark.parametrize('options', [FAST, SLOW], ids=['fast', 'slow'])
 def test_a_step_is_that_of_pytorch(options):
-  """In float64, with the authors' layers and their form of the loss.
+  """Compares in float64 with the authors' layers and form of the loss.
 
-  D moves, then G and the heads on the new D, both by plain descent.
+  D is updated, then G and the heads against the new D, both by plain SGD.
   """
   from tests.systems import torch_cut  # in the systems' tier only
 
@@ -152,7 +152,7 @@ def test_places_differ_and_are_each_their_own():
 
 
 def test_the_keys_get_no_gradient():
-  """The input's features are constants: only the outputs' are pulled."""
+  """The input's features are constants: only the output's get gradients."""
   parts, state = parts_of(config_of(**FAST))
   rows, inputs = inputs_by_hand(parts)
 
@@ -173,7 +173,7 @@ def test_the_keys_get_no_gradient():
   [
     (
       {'model.heads.layers': (0, 99)},
-      'block is layer 13, and layer 99 of it',
+      'block is layer 13, so it has no features of layer 99',
     ),
     ({'model.generator.name': 'unet'}, 'must be one of: resnet'),
     (

@@ -30,7 +30,7 @@ RATE = 0.01
 
 @pytest.fixture
 def config():
-  """A smoke config with plain gradient descent, two rows a step."""
+  """A smoke config with plain SGD and two rows per step."""
   config = load_config(str(ROOT / 'configs/facades_cyclegan.py:smoke'))
   config.parallel = 'jit'
   config.data.batch_size = 2
@@ -49,9 +49,9 @@ def batch_of(program, step=0):
 def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(
   config, small, monkeypatch
 ):
-  """Both generators on the old D; then both D on what the pools return.
+  """Both generators meet the old D; then both D meet fakes from the pools.
 
-  With networks that compile in no time, and with the real ones.
+  It runs with tiny networks, which compile fast, and with the real ones.
   """
   if small:
     put_in_place(monkeypatch)
@@ -92,7 +92,7 @@ def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(
 
   @jax.jit
   def by_hand(old, real, key):
-    """The losses, both players' parameters, the pools; what D saw of what."""
+    """Returns the losses, both players' parameters, the pools, D's fakes."""
     g_params, d_params = old.generator.params, old.discriminator.params
     fakes = {
       'a': make(g_params, 'b2a', real['b']),
@@ -168,14 +168,14 @@ def test_cycle_and_identity_cost_nothing_for_identity_generators(
 @pytest.mark.systems
 @pytest.mark.usefixtures('plain_convolutions')
 def test_batch_norms_statistics_are_of_one_pass_over_data(config):
-  """A generator's of its own source, a discriminator's of its own domain."""
+  """A generator's come from its source, a discriminator's from its domain."""
   config.model.generator.normalization = 'batch'
   config.model.discriminator.normalization = 'batch'
   program = build(config, made_up.two_domains(config.data))
   batch = batch_of(program)
   old, new, _ = one_step(program, batch=batch)
   networks = program.system.networks
-  # The generators move first, so that all passes are of the old parameters.
+  # The generators are updated first, so all passes use the old parameters.
   for player, kind, names in (
     ('generator', 'generator', {'a2b': 'a', 'b2a': 'b'}),
     ('discriminator', 'discriminator', {'a': 'a', 'b': 'b'}),
@@ -227,7 +227,7 @@ def test_the_pools_are_saved_and_restored(config, tmp_path):
 
 @pytest.mark.systems
 def test_resume_equals_uninterrupted(config, tmp_path, capsys):
-  """From step 4 on, when eight images have gone through pools of three."""
+  """It resumes at step 4, when eight images have gone through pools of 3."""
   dataset = made_up.two_domains(config.data)
   config.checkpoint.save_every_steps = 4
   config.log.report_every_steps, config.log.tensorboard = 8, False

@@ -60,9 +60,9 @@ def test_one_players_update_leaves_the_other_untouched(
 def test_each_update_of_d_has_its_rows_and_the_rate_of_the_training_step(
   config, tiny_dataset
 ):
-  """Then G answers, with the samples of D's last turn, the D that came of it.
+  """Then G is updated against the new D, on the samples of D's last update.
 
-  All by hand: two updates of D, on every other row, and one of G.
+  The test computes two updates of D, on every other row, and one of G by hand.
   """
   config.loss.n_critic = 2
   for player in config.optimizer.values():
@@ -140,7 +140,7 @@ def test_batch_norm_sees_data_or_samples_and_keeps_statistics_of_data(
 
 @pytest.mark.usefixtures('plain_convolutions')
 def test_the_generator_meets_data_and_samples_apart(config, tiny_dataset):
-  """G's step on the new D by hand, where BatchNorm looks at the batch."""
+  """Computes G's step against a new D with BatchNorm by hand."""
   convolve(config, 'batch')
   # A loss that looks at the data, too.
   config = changed(config, {'loss.adversarial.name': 'relativistic'})
@@ -172,7 +172,7 @@ def test_the_generator_meets_data_and_samples_apart(config, tiny_dataset):
 
 @pytest.mark.usefixtures('plain_convolutions')
 def test_spectral_norms_become_one(config, tiny_dataset):
-  """After 100 steps of power iteration D is the D of kernels / their norms."""
+  """After 100 power iterations, D equals D with kernels over their norms."""
   convolve(config, 'spectral')
   for player in config.optimizer.values():
     player.learning_rate = 0.0
@@ -301,7 +301,7 @@ def test_samples_come_from_the_averaged_generator(config, tiny_dataset):
 
 
 def test_g_answers_on_a_batch_of_its_own(config, tiny_dataset):
-  """R3GAN's order: three batches a step, one of them G's, with a new z."""
+  """R3GAN's order: three batches a step, the last one G's, with new latents."""
   config.loss.n_critic, config.loss.g_batch = 2, 'fresh'
   config = changed(config, {'loss.adversarial.name': 'relativistic'})
   program = build(config, tiny_dataset)
@@ -361,7 +361,7 @@ def test_lecam_by_hand(config, tiny_dataset):
 
 
 def test_lecam_counts_the_updates_of_d(config, tiny_dataset):
-  """Corrected for their start, averages are the mean of what they have seen."""
+  """With debiasing, the averages are the mean of all logits so far."""
   config.loss.lambda_lecam, config.loss.lecam_decay = 0.5, 0.999
   config.loss.n_critic = 2
   program = build(config, tiny_dataset)
@@ -390,7 +390,7 @@ def test_lecam_counts_the_updates_of_d(config, tiny_dataset):
 def test_the_weight_of_a_penalty_changes(
   config, tiny_dataset, weight, schedule, metric
 ):
-  """From nothing to 3 at step 4: at step 2 a cosine is half-way."""
+  """It rises from 0 to 3 at step 4: at step 2 a cosine is half-way."""
   group = f'loss.{schedule}'
   config = changed(
     config,

@@ -23,7 +23,7 @@ from tests.systems.steps import (
 
 @pytest.fixture
 def config():
-  """Without noise, too."""
+  """A smoke config with plain SGD, without noise."""
   config = plain_config('mnist_ssgan')
   config.data.num_labels = 6
   config.model.discriminator.input_noise = 0.0
@@ -32,7 +32,7 @@ def config():
 
 
 def fakes(program, state, purpose):
-  """(parameters of G) -> the samples of step 0 for that purpose, statistics."""
+  """Returns (G's parameters) -> (a purpose's samples of step 0, statistics)."""
   key = jax.random.fold_in(program.key('train'), 0)
   z = program.system.sampler.draw(key_for(key, purpose), 6).z
   assert 0 <= z.min() < z.max() <= 1
@@ -97,7 +97,7 @@ def test_each_stream_enters_one_term(config, tiny_dataset, stream, term):
 
 
 def test_the_discriminators_step_by_hand(config, tiny_dataset):
-  """-log p(y|x) on labels; D(x) = sum exp / (sum exp + 1) on the others."""
+  """The loss is -log p(y|x) on labels; else D(x) = sum exp / (sum exp + 1)."""
   config.loss.unlabelled_weight = 0.5
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(program)
@@ -136,7 +136,7 @@ def test_the_discriminators_step_by_hand(config, tiny_dataset):
 
 
 def test_the_generators_step_by_hand(config, tiny_dataset):
-  """The squared distance of the new D's mean features, on z of its own."""
+  """The loss is the squared distance of the new D's mean features."""
   program = build(config, tiny_dataset)
   old, new, metrics = one_step(program)
   generate = fakes(program, old, 'z_for_g')
@@ -234,7 +234,7 @@ def test_the_start_is_a_function_of_seed_and_data(config, tiny_dataset):
 
 
 def test_logits_start_with_mean_0_and_variance_1(config, tiny_dataset):
-  """On the `init_rows` first rows of a stream of their own."""
+  """They do on the first `init_rows` rows of a separate stream."""
   program = build(config, tiny_dataset)
   assert program.system.init_rows == 20
   rows = {'init': Stream('all', 20)}

@@ -19,7 +19,7 @@ from tests.tiers import in_systems
 
 @pytest.fixture
 def config():
-  """A smoke config with plain gradient descent, two rows a step."""
+  """A smoke config with plain SGD and two rows per step."""
   config = load_config(str(ROOT / 'configs/facades_pix2pix.py:smoke'))
   config.parallel, config.data.batch_size = 'jit', 2
   return with_sgd(config, RATE)
@@ -41,7 +41,7 @@ CROSS_ENTROPY = (
   lambda real, fake: jax.nn.softplus(-real) + jax.nn.softplus(fake),
   lambda fake: jax.nn.softplus(-fake),
 )
-SQUARES = (  # as the authors have them, without a factor of 1/2
+SQUARES = (  # the authors' form, without a factor of 1/2
   lambda real, fake: (real - 1.0) ** 2 + fake**2,
   lambda fake: (fake - 1.0) ** 2,
 )
@@ -61,9 +61,9 @@ LEAST_SQUARES = {
   [('a2b', {}, CROSS_ENTROPY), ('b2a', LEAST_SQUARES, SQUARES)],
 )
 def test_the_step_by_hand(config, direction, changes, game, small, monkeypatch):
-  """One fake; D, halved; then G on the new D, held to its target by L1.
+  """D's halved loss and G's loss with L1, against the new D, use one fake.
 
-  With networks that compile in no time, and with the real ones.
+  It runs with tiny networks, which compile fast, and with the real ones.
   """
   if small:
     put_in_place(monkeypatch)
@@ -164,7 +164,7 @@ def test_dropout_is_the_noise_at_test(config, dropout):
 @pytest.mark.usefixtures('plain_convolutions')
 @pytest.mark.parametrize('statistics', ['instance', 'bn'])
 def test_what_an_image_is_normalised_with_at_test(config, statistics):
-  """Its own statistics, or the running ones; never those of its neighbours."""
+  """It uses its own or running statistics, never those of other images."""
   config.model.test_dropout = False
   config.model.test_statistics = statistics
   program = program_of(config)
@@ -226,5 +226,5 @@ def test_two_devices_do_what_one_does(config):
 
 def test_unaligned_images_are_refused(config):
   dataset = made_up.two_domains(config.data)._replace(aligned=False)
-  with pytest.raises(InputError, match='not aligned; choose system cyclegan'):
+  with pytest.raises(InputError, match='unpaired; choose system cyclegan'):
     build(config, dataset)

@@ -49,13 +49,13 @@ def test_uniform_ways_are_straight():
 
 
 def test_normal_ways_keep_to_the_sphere():
-  """Equal steps of the angle, at the radius of both ends."""
+  """Slerp takes equal steps of the angle, at the radius of both ends."""
   a, b = np.array([3.0, 0.0, 0.0]), np.array([0.0, 0.0, 3.0])
   for t in (0.25, 0.5, 0.9):
     angle = t * np.pi / 2
     want = [3 * np.cos(angle), 0, 3 * np.sin(angle)]
     assert_allclose(slerp(a, b, t), want, atol=1e-6)
-  # Half way between 0 and 120 degrees, which a straight way would halve.
+  # Half-way between 0 and 120 degrees, where lerp would halve the radius.
   c = np.array([-1.5, 0.0, 1.5 * 3**0.5])
   assert_allclose(slerp(a, c, 0.5), [1.5, 0, 1.5 * 3**0.5], atol=1e-6)
 
@@ -75,7 +75,7 @@ def test_parallel_ends_are_joined_by_a_straight_way(scale):
 
 
 def test_opposite_ends_give_nothing_wild():
-  """Every way round the sphere is as good: it need only stay inside."""
+  """The great circle is not unique: the path need only stay inside the ball."""
   a = np.array([1.0, 2.0], np.float32)
   for t in (0.1, 0.5, 0.8):
     assert np.linalg.norm(slerp(a, -a, t)) < 1.01 * np.linalg.norm(a)

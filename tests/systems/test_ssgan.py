@@ -15,7 +15,7 @@ from tests.tiers import in_systems
 
 @pytest.fixture
 def config(smoke_config):
-  """No dropout, plain gradient descent: steps are easy to predict."""
+  """A smoke config with plain SGD and no dropout: steps are easy to predict."""
   smoke_config.model.discriminator.dropout_rate = 0.0
   smoke_config.data.num_labels = None
   smoke_config.data.num_validation = 3
@@ -170,7 +170,7 @@ def test_the_average_classifies_when_it_is_on(config, tiny_dataset):
 @pytest.mark.parametrize('num_labels', [None, 3])
 @pytest.mark.systems
 def test_two_devices_agree_with_one(config, tiny_dataset, num_labels):
-  """Raw gradients (the first SGD step) and the state after five, to 1e-5."""
+  """Compares raw gradients (the first SGD step) and the state after five."""
   config.data.num_labels = num_labels
   states = {}
   for mode in ('jit', 'pmap'):

@@ -64,7 +64,7 @@ def test_adam_follows_its_equations():
 
 
 def test_eps_root_is_inside_the_square_root():
-  """The first step's corrected averages are the gradient and its square."""
+  """In the first step, the debiased moments are the gradient and its square."""
   opt = optimizer(name='adam', learning_rate=1.0, eps=0.5, eps_root=7.0)
   new, _ = update_player(player(opt), opt, quadratic, jnp.int32(0))
   want = [3 - 3 / ((9 + 7) ** 0.5 + 0.5), -4 + 4 / ((16 + 7) ** 0.5 + 0.5)]
@@ -116,10 +116,10 @@ def test_the_average_starts_from_a_copy():
   )
 
 
-# Of 1 - decay^t with a decay of 0.999, float32 keeps four digits at first.
+# float32 has only four digits of 1 - 0.999^t at first.
 @pytest.mark.parametrize(('decay', 'rtol'), [(0.75, 1e-6), (0.999, 1e-4)])
 def test_the_average_is_debiased(decay, rtol):
-  """sum_i (1 - d) d^(t - i) p_i / (1 - d^t): the start has no share in it."""
+  """It is sum_i (1 - d) d^(t - i) p_i / (1 - d^t), excluding the start."""
   opt = optimizer(ema={'name': 'debiased', 'decay': decay})
   state = player(opt)
   params, seen = [], []
@@ -163,7 +163,7 @@ def test_gradients_and_metrics_are_averaged_over_replicas():
 
 
 def test_adams_b2_changes_with_the_step():
-  """As PyTorch's users change `betas`: corrected by the b2 of the step."""
+  """It equals changing `betas` in PyTorch: the step's b2 debiases."""
   schedule = {
     'name': 'linear', 'unit': 'steps', 'warmup': 0, 'hold': 0, 'length': 2,
     'final': 0.5,
@@ -180,7 +180,7 @@ def test_adams_b2_changes_with_the_step():
   assert_allclose(state.params['w'], w, rtol=1e-6)
 
 
-# The share of the new weights at step t, for a batch of 4.
+# Share of the new weights in the average at step t, for a batch of 4.
 SHARES = {
   'debiased': ({'decay': 0.75}, lambda t: 0.25 / (1 - 0.75 ** (t + 1))),
   'warmup': ({'decay': 0.75}, lambda t: 1 - min(0.75, (1 + t) / (10 + t))),
@@ -193,7 +193,7 @@ SHARES = {
 
 
 def averages(opt, num_steps=4):
-  """The weights after each step, and the average of them."""
+  """Returns the weights and their average after each step."""
   state = player(opt)
   params = [np.asarray(state.params['w'], 'float64')]
   for t in range(num_steps):
@@ -213,7 +213,7 @@ def test_each_average(name):
 
 
 def test_a_half_life_that_grows_from_nothing():
-  """At step 0 the average is the weights; at 2 their half-life is a batch."""
+  """At step 0 the average is the weights; at 2 the half-life is one batch."""
   schedule = {
     'name': 'linear', 'unit': 'steps', 'warmup': 0, 'hold': 0, 'length': 2,
     'final': 4.0,
@@ -263,7 +263,7 @@ def test_what_is_frozen_stays_to_the_bit(name):
 
 
 def test_a_frozen_gradient_is_not_computed():
-  """Two products for the one weight that learns, where three are for two."""
+  """Training one weight takes two products, and training two takes three."""
   weights = {x: {'kernel': jnp.ones((8, 8))} for x in ('conv1', 'conv2')}
 
   def loss(params):

@@ -1,4 +1,4 @@
-"""Augmentation of what D sees, in every system that has it."""
+"""Augmentation of D's inputs, in every system that has it."""
 
 import jax
 import jax.numpy as jnp
@@ -28,9 +28,9 @@ POLICY = 'translation,cutout'
 
 @pytest.mark.systems
 def test_both_players_see_all_images_augmented(tiny_dataset):
-  """D's losses and penalties, then G's, by hand; G looks anew.
+  """Computes D's and G's losses by hand; G's update draws a new augmentation.
 
-  The penalties are of the gradient at the images before they are augmented.
+  The penalties differentiate with respect to the images before augmentation.
   """
   config = changed(
     plain_config('mnist_gan'),
@@ -97,7 +97,7 @@ NAMES = [
 @pytest.mark.parametrize('name', NAMES)
 @pytest.mark.usefixtures('plain_convolutions')
 def test_augmentation_that_never_acts_changes_nothing(name):
-  """And one that always does changes both players' gradients."""
+  """Augmentation that always acts changes both players' gradients."""
 
   def step(**changes):
     config, dataset = tiny(name)
@@ -125,7 +125,7 @@ def test_augmentation_that_never_acts_changes_nothing(name):
 @pytest.mark.systems
 @pytest.mark.usefixtures('plain_convolutions')
 def test_the_two_images_of_a_pair_are_moved_alike():
-  """D of pix2pix sees the same part of both, else it could not compare them."""
+  """pix2pix's D sees the same part of both, since it compares them."""
   config, dataset = tiny('facades_pix2pix')
   config = changed(config, {'augment.policy': 'translation'})
   program = build(config, dataset)
@@ -137,7 +137,7 @@ def test_the_two_images_of_a_pair_are_moved_alike():
 
 
 def test_a_probability_that_rises(tiny_dataset):
-  """From 0 at the start to 1 at step 4."""
+  """The probability rises from 0 at the start to 1 at step 4."""
   config = changed(
     plain_config('mnist_gan'),
     {

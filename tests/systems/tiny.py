@@ -1,7 +1,7 @@
-"""Networks of two dense layers on pixels, in place of those of the translators.
+"""Stand-ins for the translation networks: two dense layers on pixels.
 
-A system on them compiles in no time, which is enough to see what it does with
-its networks and what is done with its translations.
+Systems compile fast with them. That is enough to test how a system uses its
+networks, and how its translations are used.
 """
 
 import flax.linen as nn
@@ -12,7 +12,7 @@ from gan_jax.systems.parts import translation
 
 
 class _Network(nn.Module):
-  """The fields of all of them."""
+  """Fields that all of them share."""
 
   width: int
   normalization: str
@@ -59,7 +59,7 @@ class _PatchDiscriminator(_Network):
 
 
 def put_in_place(patch):
-  """Until the patch is undone, and for systems that are made from now on."""
+  """Patches them in, for systems built before the patch is undone."""
   patch.setitem(translation.GENERATORS, 'resnet', _ResNetGenerator)
   patch.setitem(translation.GENERATORS, 'unet', _UNetGenerator)
   patch.setattr(translation, 'PatchDiscriminator', _PatchDiscriminator)

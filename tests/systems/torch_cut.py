@@ -1,7 +1,8 @@
-"""CUT in PyTorch, for small networks, as its authors describe and lay it out.
+"""CUT in PyTorch, for small networks, following the authors' code.
 
-An nn.Sequential by hand: paddings, normalisations and activations count as
-layers. Parameters are those of `gan_jax.systems.cut`, by name, in float64.
+It writes out their nn.Sequential, in which paddings, normalisations and
+activations count as layers. Parameters are those of `gan_jax.systems.cut`, by
+name, in float64.
 """
 
 import jax
@@ -17,7 +18,7 @@ def conv(x, p, **options):
 
 
 def down(x):
-  """Downsample of the authors: [1, 2, 1], reflected edges, stride 2."""
+  """Applies the authors' Downsample: [1, 2, 1], reflected edges, stride 2."""
   taps = torch.tensor([1.0, 2.0, 1.0], dtype=x.dtype)
   kernel = torch.outer(taps, taps) / 16
   kernel = kernel.expand(x.shape[1], 1, 3, 3)
@@ -26,7 +27,7 @@ def down(x):
 
 
 def up(x):
-  """Upsample of the authors: [1, 3, 3, 1], replicated edges."""
+  """Applies the authors' Upsample: [1, 3, 3, 1], replicated edges."""
   taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype)
   kernel = 4 * torch.outer(taps, taps) / 64
   kernel = kernel.expand(x.shape[1], 1, 4, 4)
@@ -42,7 +43,7 @@ def reflect(x, pad):
 
 
 def generator(p, x):
-  """The outputs of all layers, the last one the image."""
+  """Returns the outputs of all layers; the last one is the image."""
   outputs = []
 
   def add(x):
@@ -88,7 +89,7 @@ def heads(p, patches):
 
 
 def patch_nce(q, k):
-  """PatchNCELoss of the authors: the positive first, the diagonal at -10."""
+  """Computes the authors' PatchNCELoss: positive first, diagonal at -10."""
   k = k.detach()
   positive = (q * k).sum(-1, keepdim=True)
   negative = torch.bmm(q, k.transpose(1, 2))
@@ -109,7 +110,7 @@ def losses(
   params, d_params, source, target, *, places, mirrored, layers, identity,
   lambda_nce, num_strided,
 ):  # fmt: skip
-  """The values and the gradients of both players."""
+  """Returns the losses and the gradients of both players."""
   params, d_params = (
     jax.tree.map(lambda x: torch.tensor(x, requires_grad=True), tree)
     for tree in (params, d_params)

@@ -1,6 +1,7 @@
-"""A class-conditional GAN in one file: what a new system costs.
+"""Class-conditional GAN in one file, as an example of a new system.
 
-Affine maps beside an embedding of the class, which is part of the latents.
+Its networks are affine maps, with an embedding of the class, which is part of
+the latents.
 """
 
 import functools
@@ -99,7 +100,7 @@ def make_system(config, spec, axis_name=None):
   optimizers = update.make_optimizers(config, spec)
   parts.g_optimizer, parts.d_optimizer = optimizers
 
-  def interpolate(a, b, t):  # from class to class half way
+  def interpolate(a, b, t):  # the class changes half-way
     label = jnp.where(t < 0.5, a.label, b.label)
     return Latents(parts.prior.interpolate(a.z, b.z, t), label)
 

@@ -1,4 +1,4 @@
-"""What is to be the same however a config is carried out."""
+"""Assertions that a config's results do not depend on how it is run."""
 
 import jax
 from numpy.testing import assert_allclose, assert_array_equal
@@ -7,7 +7,7 @@ from gan_jax.runs.program import advance, build, init_state
 
 
 def states(config, dataset, num_steps, start=0, state=None):
-  """The states after each step, and their metrics."""
+  """Returns the states after each step, and their metrics."""
   program = build(config, dataset)
   state = init_state(program) if state is None else state
   found = []
@@ -18,7 +18,7 @@ def states(config, dataset, num_steps, start=0, state=None):
 
 
 def assert_resumes_to_the_bit(config, dataset, num_steps=3, start=1):
-  """From the host's copy of a state, whatever is not in it is forgotten."""
+  """Resumes from the host's copy of a state, which must hold everything."""
   whole = states(config, dataset, num_steps)
   state = whole[start - 1][0]
   rest = states(config, dataset, num_steps, start=start, state=state)
@@ -27,7 +27,7 @@ def assert_resumes_to_the_bit(config, dataset, num_steps=3, start=1):
 
 
 def assert_bfloat16_is_near_float32(config, dataset, num_steps=1):
-  """The losses, and only to roundings; the state is float32 throughout."""
+  """Losses agree up to rounding; the state is float32 throughout."""
   exact = states(config, dataset, num_steps)[-1]
   config.dtype = 'bfloat16'
   state, metrics = states(config, dataset, num_steps)[-1]

@@ -1,4 +1,4 @@
-"""Gradients of pieces of a batch, averaged, are the batch's."""
+"""Gradient accumulation: microbatches' mean gradient is the batch's."""
 
 import jax
 import numpy as np
@@ -23,7 +23,7 @@ def assert_pieces_are_the_whole(config, dataset, num, mode='jit'):
     lambda a, b: np.abs(a - b).max(), whole[0].discriminator.params, start
   )
   assert max(jax.tree.leaves(moved)) > 1e-3
-  # Sums in another order, of gradients that plain descent does not rescale.
+  # Sums in another order; SGD does not rescale the gradients.
   jax.tree.map(
     lambda a, b: assert_allclose(a, b, rtol=1e-5, atol=2e-6), pieces, whole
   )
@@ -95,5 +95,5 @@ def test_a_relativistic_average_does_too(name):
 def test_rows_that_do_not_divide():
   config, dataset = tiny('mnist_gan')
   config.train.num_microbatches = 3
-  with pytest.raises(InputError, match='4 rows of a device do not divide by'):
+  with pytest.raises(InputError, match='4 rows of a device are not divisible'):
     build(config, dataset)

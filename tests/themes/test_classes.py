@@ -1,4 +1,4 @@
-"""A run with classes, through the commands that make or judge images."""
+"""A class-conditional run, in the commands that generate or score images."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Networks that compute in bfloat16, and all else in float32."""
+"""Networks in bfloat16, and everything else in float32."""
 
 import re
 
@@ -27,7 +27,7 @@ EACH = pytest.mark.parametrize('name', CASES)
 
 
 def step_of(name, dtype):
-  """A program, and the arguments of its step but for the state."""
+  """Returns a program, and the arguments of its step except the state."""
   config, dataset = tiny(name)
   config.dtype = dtype
   program = build(config, dataset)
@@ -40,7 +40,7 @@ def step_of(name, dtype):
 
 
 def products(name, dtype):
-  """The types of what is multiplied, in the program for a TPU."""
+  """Returns the dtypes of the products' operands, in the program for a TPU."""
   program, args = step_of(name, dtype)
   state = state_shapes(program.system, program.data.spec)
   traced = jax.jit(program.system.train_step).trace(state, *args)
@@ -78,7 +78,7 @@ def test_the_state_and_the_losses_are_float32(name):
 @pytest.mark.systems
 @EACH
 def test_the_losses_are_those_of_float32_up_to_roundings(name):
-  """To bfloat16's 8 bits."""
+  """They agree to bfloat16's 8 bits."""
   results = {}
   for dtype in ('float32', 'bfloat16'):
     program, args = step_of(name, dtype)

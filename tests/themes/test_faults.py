@@ -1,4 +1,4 @@
-"""What a start meets in a run directory that is not as it was left."""
+"""Starts in run directories that have been damaged or edited."""
 
 import errno
 import fcntl
@@ -28,7 +28,7 @@ def run(toy_run):
 
 @pytest.fixture
 def resume(toy_config, tiny_dataset, run):
-  """Goes on with the run, to ten steps."""
+  """Resumes the run, up to step 10."""
 
   def go_on(num_steps=10, **log):
     toy_config.train.num_steps = num_steps
@@ -46,7 +46,7 @@ def contents(folder):
   }
 
 
-# Checkpoints that are gone.
+# Missing checkpoints.
 
 
 @pytest.mark.parametrize('num_steps', [8, 10])
@@ -69,7 +69,7 @@ def test_so_is_one_that_had_some(run, resume):
 
 
 def test_a_kill_before_the_first_checkpoint_is_no_loss(run, resume):
-  """Its line is written before it is committed."""
+  """A checkpoint's line is written before the checkpoint is committed."""
   shutil.rmtree(run / 'checkpoints')
   (run / 'result.json').unlink()
   lines = (run / 'metrics.jsonl').read_text().splitlines(keepends=True)
@@ -77,7 +77,7 @@ def test_a_kill_before_the_first_checkpoint_is_no_loss(run, resume):
   assert resume(8)['steps'] == 8
 
 
-# Files beside the checkpoints.
+# Files other than the checkpoints.
 
 
 def program_is_started(tmp_path, monkeypatch, name):
@@ -185,14 +185,14 @@ def test_what_is_missed_follows_the_starts():
   sessions = [
     {'from_step': 0, 'report_every_steps': 3},
     {'from_step': 7, 'report_every_steps': 2},
-    {'from_step': 9},  # of version 0.1.0, which does not say
+    {'from_step': 9},  # of version 0.1.0, which does not record it
   ]
   lost = Record([], sessions).lost(5, 14)
   assert [step for step, what in lost if what == 'report'] == [3, 6, 8]
   assert [step for step, what in lost if what == 'checkpoint'] == [5, 10, 14]
 
 
-# What a start refuses before it makes anything.
+# Starts that are refused before they write anything.
 
 
 @pytest.mark.parametrize('number', [errno.ENOSYS, errno.ENOLCK])
@@ -215,7 +215,7 @@ def test_a_home_folder_is_meant_by_a_tilde(tmp_path, monkeypatch):
 
 
 def test_a_name_that_no_file_can_have(toy_config, tiny_dataset):
-  with pytest.raises(InputError, match='holds a NUL'):
+  with pytest.raises(InputError, match='contains a NUL'):
     loop.train(toy_config, 'a\0b', dataset=tiny_dataset)
 
 
@@ -229,10 +229,10 @@ def test_images_that_cannot_fit_are_refused(toy_config, tiny_dataset, tmp_path):
 def test_a_state_that_cannot_fit_is_refused(
   toy_config, tiny_dataset, tmp_path, monkeypatch
 ):
-  """By shape arithmetic: the first layer's weights, Adam's two, the average."""
+  """The shapes tell: the first layer's weights, Adam's moments, the average."""
   monkeypatch.setattr(memory, 'host_bytes', lambda: 2**34)
   toy_config.model.z_dim = 10**8
-  with pytest.raises(InputError, match=r'would take 95\.4 GiB .* are 16\.0'):
+  with pytest.raises(InputError, match=r'would take 95\.4 GiB .* only 16\.0'):
     loop.train(toy_config, tmp_path / 'run', dataset=tiny_dataset)
   assert not (tmp_path / 'run').exists()
 

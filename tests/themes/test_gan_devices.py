@@ -57,7 +57,7 @@ def test_two_devices_agree_with_one(
 
 @pytest.mark.systems
 def test_batch_norm_on_each_device_alone(config, tiny_dataset):
-  """Other steps than together, and statistics that are the devices' mean."""
+  """It changes the steps, and stores the mean of the devices' statistics."""
   convolve(config, 'batch')
   together, _ = train(config, tiny_dataset, 'pmap', 1)
   config.model.sync_batch_norm = False
@@ -84,5 +84,5 @@ def test_batch_norm_on_each_device_alone(config, tiny_dataset):
 def test_a_turns_rows_must_divide_by_the_devices(config, tiny_dataset):
   config.data.batch_size, config.loss.n_critic = 3, 2
   config.parallel = 'pmap'
-  with pytest.raises(InputError, match='3 rows does not divide by 2 devices'):
+  with pytest.raises(InputError, match='3 rows is not divisible by 2 devices'):
     build(config, tiny_dataset)

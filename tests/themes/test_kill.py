@@ -1,4 +1,4 @@
-"""Real training processes, killed; `python -m tests.kills` is the long form."""
+"""Kills of real training processes; `python -m tests.kills` has more."""
 
 import shutil
 import signal
@@ -56,7 +56,7 @@ def test_a_signal_saves_and_stops(tmp_path, signum):
 
 
 def test_a_fine_tuned_run_outlives_its_source(tmp_path):
-  """Killed, without the run that it started from, gone on with, verified."""
+  """It is killed, resumed and verified after its source run is removed."""
 
   def command(*args):
     return [sys.executable, '-m', 'gan_jax', *map(str, args)]

@@ -1,7 +1,7 @@
-"""The GAN's networks, each with each way of conditioning, at smallest sizes.
+"""The GAN's networks with each kind of conditioning, at minimal sizes.
 
-Each resumes to the bit, computes on two devices what it computes on one, and
-works in bfloat16; those of the papers are exported and verified.
+Each resumes to the bit, gives the same results on two devices as on one, and
+works in bfloat16; the papers' networks are exported and verified.
 """
 
 import jax
@@ -27,7 +27,7 @@ CASES = [
   (network, conditioning)
   for network in CONFIGS
   for conditioning in CONDITIONINGS
-  # It has no BatchNorm, and refuses.
+  # It has no BatchNorm, and is refused.
   if (network, conditioning) != ('r3gan', 'batch_norm_projection')
 ]
 EACH = pytest.mark.parametrize(('network', 'conditioning'), CASES)
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.systems
 
 
 def config_of(network, conditioning):
-  """The smoke config, plain gradient descent, and made-up images."""
+  """Returns a smoke config with plain SGD and random images."""
   config, dataset = tiny(CONFIGS[network])
   config = with_sgd(config, 1e-3)
   return changed(config, {'model.conditioning': conditioning}), dataset
@@ -53,7 +53,7 @@ def test_two_devices_are_one(network, conditioning):
   one = states(config, dataset, 2)
   config.parallel = 'pmap'
   two = states(config, dataset, 2)
-  # A gradient of 1e-3: that of a bias before BatchNorm is rounding alone.
+  # Gradients above 1e-3: a bias before BatchNorm has only rounding errors.
   jax.tree.map(
     lambda a, b: assert_allclose(a, b, rtol=1e-4, atol=1e-6), two, one
   )

@@ -1,6 +1,6 @@
 """Runs of version 0.1.0, which every later version must be able to use.
 
-They are in tests/old_runs, smoke runs of eight steps, without their pictures,
+tests/old_runs holds them: smoke runs of eight steps, without their images,
 curves and earlier checkpoints.
 """
 
@@ -38,7 +38,7 @@ def run(request, tmp_path):
 
 @pytest.fixture
 def run_with_data(run):
-  """Where its data are; the digits are everywhere."""
+  """A run whose data are available; the digits always are."""
   name = RunDirectory(run).read_config().data.name
   base = pathlib.Path(os.environ.get('TFDS_DATA_DIR', 'unset'))
   if name in NEEDS and not (base / NEEDS[name]).is_dir():
@@ -54,7 +54,7 @@ def read(path):
 
 
 def test_the_checkpoints_are_what_was_recorded(run):
-  """To the bit, on any machine: nothing is computed."""
+  """They match to the bit on any machine, since nothing is computed."""
   opened = restore.load_run(run)
   assert opened.step == 8
   hashes = fingerprints(jax.device_get(opened.state))
@@ -99,7 +99,7 @@ def test_scores_and_reports(run_with_data, command, tmp_path):
 
 @pytest.mark.systems
 def test_it_goes_on(run_with_data, command):
-  """From step 6 where that is there, else from 8; by its own config."""
+  """It resumes at step 6 if there is a checkpoint, else at 8."""
   run = run_with_data
   recorded = {
     line['step']: line for line in RunDirectory(run).lines() if 'epoch' in line
@@ -124,18 +124,18 @@ def test_it_goes_on(run_with_data, command):
 
 @pytest.mark.systems
 def test_it_is_verified(run_with_data):
-  """Identical where the bits are; elsewhere what differs is named."""
+  """It is identical, or the differences of the environment are named."""
   verdict = verify(run_with_data)
   if verdict.finding is not None:
     assert re.match(r'step \d: ', verdict.finding)
-    # The code at least is another; other processors are named too.
+    # At least the code differs; another processor is also named.
     assert any(cause.startswith('code_sha256') for cause in verdict.causes)
 
 
 @pytest.mark.parametrize('run', ['digits_ssgan'], indirect=True)
 @pytest.mark.systems
 def test_a_leaf_changed_by_a_thousandth_is_caught(run):
-  """Saved with hashes of its own, so that it is no damage to the checkpoint."""
+  """The changed state is saved with its own hashes, hence not as damaged."""
   opened = restore.load_run(run)
   params = opened.state.generator.params
   leaves, tree = jax.tree.flatten(params)

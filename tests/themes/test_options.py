@@ -1,8 +1,8 @@
-"""Options of the GAN's step, in pairs: each works with each other one.
+"""Pairwise test of the options of the GAN's step.
 
-Six configs hold all four settings (off, on) of every two options. Each resumes
-to the bit, computes on two devices and in pieces what it computes on one, and
-works in bfloat16.
+Six configs cover all four settings (off, on) of every two options. Each resumes
+to the bit, gives the same results on two devices and in microbatches as on one,
+and works in bfloat16.
 """
 
 import itertools
@@ -69,7 +69,7 @@ ROWS = [[x for x, on in TRIPLES.items() if row in on] for row in range(6)]
 
 
 def config_of(row):
-  """The smallest GAN with a row's options, and made-up images."""
+  """Returns the smallest GAN with a row's options and random images."""
   config, dataset = tiny('mnist_gan')
   config.data.batch_size = 8
   config.model.z_dim = 4

@@ -1,10 +1,10 @@
-"""How many operations the compiled steps have: what compiling and loading take.
+"""Number of operations in the compiled steps, which sets compile and load time.
 
-XLA compiles each to code of its own, and its CPU runtime compares those at the
-top of a program with one another. The bounds are 1.3 times what there were on
-one processor, by `python -m tests.program_size`; on another, XLA makes up to a
-sixth more. With operations for each product of a convolution there would be two
-to five times as many.
+XLA compiles each operation separately, and its CPU runtime compares those at
+the top of a program with one another. The bounds are 1.3 times the counts on
+one processor, by `python -m tests.program_size`; on another, XLA emits up to a
+sixth more. With separate operations for each product of a convolution there
+would be two to five times as many.
 """
 
 import jax

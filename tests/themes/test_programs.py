@@ -1,4 +1,4 @@
-"""What the compiled step of every config does, and does not do."""
+"""Operations in the compiled step of every config."""
 
 import re
 
@@ -55,7 +55,7 @@ def test_nor_at_full_size_where_other_forms_are_chosen(name):
   text = lowered.as_text()
   assert 'batching_dims = [0, 1] x [0, 1]' in text  # minimal filtering
   assert not re.search(r'lhs_dilate = \[(?!1, 1\])', text)
-  # XLA runs others fast at the top of a program only.
+  # XLA runs others fast only at the top level of a program.
   orders = re.findall(
     r'stablehlo.convolution.*dim_numbers = (.*), window', text
   )
@@ -63,12 +63,12 @@ def test_nor_at_full_size_where_other_forms_are_chosen(name):
 
 
 def test_networks_passes_are_shared_by_the_two_losses():
-  """Simultaneous play: one pass of G, two of D, and what differentiates them.
+  """Simultaneous play takes one pass of G, two of D, and their gradients.
 
-  A layer's pass, its kernel's gradient and its input's gradient cost the same.
-  G: those three, but for the gradient of z. D: the pass and the kernels'
-  gradients on data and on samples; the inputs' gradients on data and on samples
-  for D's loss, but for the images', and on samples for G's.
+  A layer's forward pass, kernel gradient and input gradient cost the same. G
+  needs all three, except the gradient of z. D needs the forward pass and kernel
+  gradients on data and samples; the input gradients on data and samples for D's
+  loss, except those of the images; and those on samples for G's.
   """
   program = program_of(CONFIGS[0].with_name('svhn_ssgan.py'))
   state = state_shapes(program.system, program.data.spec)

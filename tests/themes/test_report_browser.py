@@ -1,4 +1,4 @@
-"""The report in a real browser, as a file, without a network."""
+"""The report in a real browser, opened as a file, without a network."""
 
 import importlib.util
 import json
@@ -33,12 +33,12 @@ def browser():
 
 @pytest.fixture
 def evil(trained, tmp_path):
-  """A finished run whose directory has a name that wants to be markup."""
+  """A finished run whose directory's name contains markup."""
   return shutil.copytree(trained, tmp_path / EVIL)
 
 
 def requests(browser):
-  """What was asked for since the last call, without embedded data."""
+  """Returns the requests since the last call, except for embedded data."""
   messages = (
     json.loads(entry['message'])['message']
     for entry in browser.get_log('performance')
@@ -129,7 +129,7 @@ def test_runs_side_by_side_work_by_themselves(
 
 @pytest.mark.slow
 def test_a_script_that_is_not_the_pages_own_is_not_run(browser, command, evil):
-  """The policy holds, should escaping ever fail."""
+  """The content security policy protects if escaping ever fails."""
   command('report', f'--workdir={evil}', '--noinsights')
   page = evil / 'report.html'
   alive = (

@@ -1,6 +1,6 @@
-"""A system that nobody else knows of, with labels in its latents.
+"""A new system in one file, with labels in its latents.
 
-All that can be done with a run works with it, and no other file mentions it.
+Every command works with it, and no other file mentions it.
 """
 
 import json
@@ -43,7 +43,7 @@ def config():
 
 @pytest.fixture(scope='module')
 def args(tmp_path_factory):
-  """Its config file on the command line."""
+  """The command-line flag of its config file."""
   path = tmp_path_factory.mktemp('config') / 'mine.py'
   path.write_text(
     'from gan_jax.systems import base, sized\n'
@@ -139,7 +139,7 @@ def test_it_is_described(config):
 
 
 class Wrapped(nn.Module):
-  """What a network is put into: to count, to quantise, to move it."""
+  """A wrapper module around a network, e.g. to count or quantise."""
 
   inner: nn.Module
 
@@ -150,7 +150,7 @@ class Wrapped(nn.Module):
 
 @pytest.mark.parametrize('discriminator', ['mlp', 'conv'])
 def test_a_wrapped_network_is_checked_alike(monkeypatch, discriminator):
-  """By what its `Network` says, not by its class."""
+  """Checks use its `Network`'s fields, not its module's class."""
   for kind in (networks.GENERATORS, networks.DISCRIMINATORS):
     for name, found in kind.items():
 
@@ -167,6 +167,6 @@ def test_a_wrapped_network_is_checked_alike(monkeypatch, discriminator):
     config.model.discriminator.normalization = 'batch'
     config.loss.r1_gamma = 1.0
     with pytest.raises(
-      InputError, match='BatchNorm lets all images of a batch'
+      InputError, match='with BatchNorm each logit depends on all images'
     ):
       build(config)

@@ -1,4 +1,4 @@
-"""Real training processes that are given too little, or just enough."""
+"""Real training processes with too few resources, or just enough."""
 
 import os
 import pathlib
@@ -36,12 +36,12 @@ def train(workdir, *args, config='tests/toy.py', **limits):
 @pytest.mark.parametrize(
   ('limits', 'message'),
   [
-    ({'FSIZE': 1000}, 'File too large; raise the limit of file sizes'),
-    ({'NOFILE': 36}, 'Too many open files; raise the limit of open files'),
+    ({'FSIZE': 1000}, 'File too large; raise the limit on file sizes'),
+    ({'NOFILE': 36}, 'Too many open files; raise the limit on open files'),
   ],
 )
 def test_what_is_too_little_is_told_in_a_line(tmp_path, limits, message):
-  """And is not taken for a full memory of the device."""
+  """It is not reported as a device out of memory."""
   workdir = tmp_path / 'run'
   process = train(workdir, '--config.train.num_steps=1000', **limits)
   _, err = process.communicate(timeout=120)
@@ -52,7 +52,7 @@ def test_what_is_too_little_is_told_in_a_line(tmp_path, limits, message):
 
 
 def held(process):
-  """Threads and open files of a process; None once it has ended."""
+  """Counts the threads and open files of a process; None once it has ended."""
   try:
     folder = pathlib.Path(f'/proc/{process.pid}')
     return len(os.listdir(folder / 'task')), len(os.listdir(folder / 'fd'))
@@ -61,7 +61,7 @@ def held(process):
 
 
 def tenth_and_last(process, count, total):
-  """What a process holds after ten of its saves or runs, and near the end."""
+  """Returns a process's counts after ten saves or runs, and near the end."""
   tenth = last = None
   while process.poll() is None:
     now, number = held(process), count()

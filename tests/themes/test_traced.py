@@ -1,4 +1,4 @@
-"""Every config, traced: its step runs in the systems' tier only.
+"""Traces of every config's step, which only the systems' tier runs.
 
 The fast tier has one config of each system.
 """
@@ -22,7 +22,7 @@ def batch_of(program):
   return jax.eval_shape(lambda: jax.tree.map(in_range, batch))
 
 
-# One of each system.
+# One config of each system.
 FAST = (
   'digits_supervised', 'facades_cut', 'facades_cyclegan', 'facades_pix2pix',
   'mnist_gan', 'mnist_ssgan', 'svhn_ssgan',
@@ -38,7 +38,7 @@ FAST = (
   ids=lambda path: path.stem,
 )
 def test_a_step_keeps_the_state_as_it_is_and_tells_the_losses(path):
-  """Shapes and dtypes alone."""
+  """It compares shapes and dtypes only."""
   program = program_of(path)
   system = program.system
   old = state_shapes(system, program.data.spec)

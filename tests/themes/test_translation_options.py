@@ -1,7 +1,7 @@
-"""Networks and losses of the systems that translate, chosen by name.
+"""Networks and losses of the translation systems, chosen by name.
 
-Each resumes to the bit, computes on two devices what it computes on one, and
-works in bfloat16; CUT is translated with, exported and verified.
+Each resumes to the bit, gives the same results on two devices as on one, and
+works in bfloat16; a CUT run translates, is exported and is verified.
 """
 
 import jax
@@ -68,7 +68,7 @@ pytestmark = pytest.mark.systems
 
 
 def config_of(case):
-  """The smoke config, plain gradient descent, and made-up images."""
+  """Returns a smoke config with plain SGD and random images."""
   name, changes = CASES[case]
   config, dataset = tiny(name)
   return changed(with_sgd(config, 1e-3), changes), dataset
@@ -98,7 +98,7 @@ def test_two_devices_are_one(case):
       gaps = jax.tree.map(lambda x, y: abs(x - y).max(), a, b)
       return max(jax.tree.leaves(gaps))
 
-    # A factor of two would be half of it, or as much.
+    # An error by a factor of two would exceed the tolerance.
     assert largest(second, by_two) < 0.01 * largest(first, second)
 
 

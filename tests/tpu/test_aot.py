@@ -252,7 +252,7 @@ def test_a_step_is_compiled_for_a_slice():
   ('topology', 'batch_size', 'message'),
   [
     ('v5e:3x5', 8, 'the compiler refuses v5e:3x5'),
-    ('v5e:2x2', 6, '6 rows does not divide by the 4 devices'),
+    ('v5e:2x2', 6, '6 rows is not divisible by the 4 devices'),
   ],
 )
 def test_what_the_slice_cannot_do(topology, batch_size, message):

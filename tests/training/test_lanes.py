@@ -205,6 +205,8 @@ def test_a_lane_that_diverges_does_not_lose_the_others(
   assert hashes([first, third]) == hashes(together[1][::2])
   assert not (tmp_path / 'lane1/result.json').exists()
   assert restore.load_run(tmp_path / 'lane1').step == 2
+  ends = [RunDirectory(p).record().divergence for p in places(tmp_path)]
+  assert ends == [None, str(second), None]
 
 
 def test_weights_that_are_not_finite_are_never_saved(

@@ -283,6 +283,9 @@ def test_divergence_stops_the_run_and_names_step_and_metric(
   ):
     loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
   assert not (tmp_path / 'run/result.json').exists()
+  (line,) = read_lines(tmp_path / 'run/metrics.jsonl')
+  assert line['step'] == 1
+  assert line['diverged'].startswith('g_grad_norm is inf at step 1')
 
 
 def test_the_last_good_checkpoint_stays_usable(
@@ -301,8 +304,12 @@ def test_the_last_good_checkpoint_stays_usable(
     with pytest.raises(Diverged, match='g_loss is nan at step 5') as error:
       loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
   assert str(error.value).endswith(str(tmp_path / 'run/checkpoints/4'))
+  directory = RunDirectory(tmp_path / 'run')
+  assert directory.record().divergence == 'g_loss is nan at step 5'
   result = loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
   assert result['sha256'] == reference[1]['sha256']
+  assert directory.record().divergence is None
+  assert comparable(directory.path) == comparable(reference[0])
 
 
 def test_a_weight_that_is_not_finite_is_never_saved(
@@ -312,6 +319,8 @@ def test_a_weight_that_is_not_finite_is_never_saved(
   with pytest.raises(Diverged, match='weight is not finite at step 4') as error:
     loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
   assert str(error.value).endswith(str(tmp_path / 'run/checkpoints/2'))
+  *_, line = read_lines(tmp_path / 'run/metrics.jsonl')
+  assert line == {'step': 4, 'diverged': 'a weight is not finite at step 4'}
   assert not (tmp_path / 'run/checkpoints/4').exists()
 
 

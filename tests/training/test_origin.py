@@ -271,7 +271,7 @@ def test_where_a_run_started_is_lost(toy_run, tiny_dataset, tmp_path):
     ('a\nb', 'names no run'),
     ('nowhere', 'nowhere is not a run directory'),
     ('{run}@7', "unknown checkpoint '7'; choose one of"),
-    ('{run}@best', 'chose no best checkpoint'),
+    ('{run}@best', 'has no best checkpoint'),
     ('{run}:critic', 'is not a run directory'),
   ],
 )

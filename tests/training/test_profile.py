@@ -30,8 +30,7 @@ def test_whole_dispatches_that_contain_the_steps_are_traced(
       yield step, 'state', 'metrics'
 
   passed = profiled(
-    dispatches(), ProfiledSteps(4, 5), tmp_path, start=0,
-    steps_per_dispatch=chunk,
+    dispatches(), ProfiledSteps(4, 5, tmp_path), 0, chunk
   )  # fmt: skip
   steps = [next(passed)[0] for _ in range(10 // chunk)]
   assert steps == [*range(chunk, 11, chunk)]
@@ -46,8 +45,7 @@ def test_a_training_that_ends_within_ends_the_trace(monkeypatch, tmp_path):
   )
   monkeypatch.setattr(profile.jax.profiler, 'stop_trace', running.pop)
   passed = profiled(
-    iter([(1, 0, 0)]), ProfiledSteps(1, 3), tmp_path, start=0,
-    steps_per_dispatch=1,
+    iter([(1, 0, 0)]), ProfiledSteps(1, 3, tmp_path), 0, 1
   )  # fmt: skip
   next(passed)
   assert running
@@ -55,15 +53,15 @@ def test_a_training_that_ends_within_ends_the_trace(monkeypatch, tmp_path):
   assert not running
 
 
-def test_steps_that_cannot_be():
-  assert parse_steps('10-15') == (10, 15)
+def test_steps_that_cannot_be(tmp_path):
+  assert parse_steps('10-15', tmp_path) == (10, 15, tmp_path)
   for text in ('10', '10-', 'a-b', '5-15-20'):
     with pytest.raises(InputError, match='want a range such as 10-15'):
-      parse_steps(text)
-  ProfiledSteps(9, 12).check(8, 12)
+      parse_steps(text, tmp_path)
+  ProfiledSteps(9, 12, tmp_path).check(8, 12)
   for steps in ((8, 12), (9, 13), (0, 1), (12, 11)):
     with pytest.raises(InputError, match=r'trains steps 9-12; choose'):
-      ProfiledSteps(*steps).check(8, 12)
+      ProfiledSteps(*steps, tmp_path).check(8, 12)
 
 
 def test_a_run_with_a_trace_and_a_tracker(
@@ -78,7 +76,7 @@ def test_a_run_with_a_trace_and_a_tracker(
 
   result = loop.train(
     toy_config, tmp_path / 'run', dataset=tiny_dataset, writers=[writer],
-    profile=ProfiledSteps(3, 4),
+    profile=ProfiledSteps(3, 4, tmp_path / 'run/profile'),
   )  # fmt: skip
   assert result['sha256'] == toy_reference[1]['sha256']
   assert [(step, *pictures) for step, _, pictures in told] == [

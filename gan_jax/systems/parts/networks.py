@@ -1,7 +1,4 @@
-"""The networks of the systems without labels of their own, by name.
-
-A network is a row of `GENERATORS` or `DISCRIMINATORS`, and its config keys.
-"""
+"""Networks of the system `gan`, by name, and their config keys."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -39,25 +36,25 @@ _BLOCKS = key(
   (2, 2, 2, 2), integers(1), 'residual blocks of each stage', since=3
 )
 _GROUP_WIDTH = key(
-  16, integer(1), 'channels of a group of the 3x3 convolutions', since=3
+  16, integer(1), 'channels per group of the 3x3 convolutions', since=3
 )
 OPTIONS = {
   'model.conditioning': key(
     'none',
     one_of('none', 'concat_projection', 'batch_norm_projection'),
-    "how the class enters: beside z, or as BatchNorm's scale and shift, and in "
-    'D by projection; none: not at all',
+    'class conditioning: the embedding concatenated to z, or conditional '
+    'BatchNorm, and in D by projection; none: unconditional',
     since=3,
   ),
   'model.embedding_dim': key(
     None,
     optional(integer(1)),
-    'dimension of the class beside z (concat_projection), and in r3gan of what '
-    'D ends in; None: z_dim',
+    "dimension of G's class embedding (concat_projection), and of D's in "
+    'r3gan; None: z_dim',
     since=3,
   ),
   'model.sync_batch_norm': key(
-    True, boolean, "whether BatchNorm's statistics are over all devices"
+    True, boolean, 'whether BatchNorm statistics are reduced over all devices'
   ),
   'model.generator': Variants(
     'mlp',
@@ -77,7 +74,7 @@ OPTIONS = {
           since=3,
         ),
         'spectral': key(
-          False, boolean, 'whether weights have spectral norm 1', since=3
+          False, boolean, 'whether weights are spectrally normalised', since=3
         ),
       },
       'r3gan': {
@@ -139,15 +136,15 @@ OPTIONS = {
 
 
 class Kind(NamedTuple):
-  """A network's module, whose fields are named as its config keys.
+  """A network's module, whose fields have the names of its config keys.
 
   `num_classes` is a field of all discriminators, and of all generators with
   BatchNorm.
   """
 
   module: type[nn.Module]
-  # Whether it may have BatchNorm: then `axis_name` is a field, and what a key
-  # `normalization` says, if there is one, decides.
+  # Whether it can have BatchNorm. If so, it has a field `axis_name`, and the
+  # key `normalization`, if it has one, decides.
   may_have_batch_norm: bool
 
 
@@ -171,7 +168,7 @@ def _make(
   axis_name: str | None,
   *args: Any,
 ) -> tuple[nn.Module, bool]:
-  """The module that a config group names, and whether it has BatchNorm."""
+  """Builds a config group's module; also returns whether it has BatchNorm."""
   kind = kinds[group.name]
   settings = {key: value for key, value in group.items() if key != 'name'}
   if not kind.may_have_batch_norm:
@@ -183,12 +180,12 @@ def _make(
 def make_networks(
   config: ConfigDict, spec: DataSpec, axis_name: str | None
 ) -> tuple[Network, Network]:
-  """G and D as a config's group `model` describes them.
+  """Builds G and D from a config's group `model`.
 
-  With conditioning both take a label beside z or the image.
+  With conditioning both take a label as their second input.
 
   Raises:
-    InputError: classes, or labels, that conditioning needs and the data lack.
+    InputError: the data lack the classes or labels that conditioning needs.
   """
   model, num_classes = config.model, 0
   if model.conditioning != 'none':
@@ -202,7 +199,7 @@ def make_networks(
     label = (jnp.zeros(1, jnp.int32),)
     dim = model.embedding_dim or model.z_dim
     d = d.clone(num_classes=num_classes)
-    if model.discriminator.name == 'r3gan':  # its outputs are as many
+    if model.discriminator.name == 'r3gan':  # its number of outputs
       d = d.clone(embedding_dim=dim)
     if model.conditioning == 'concat_projection':
       g = ConcatenatedLabel(g, num_classes, dim)
@@ -210,9 +207,9 @@ def make_networks(
       g = g.clone(num_classes=num_classes)
     else:
       raise InputError(
-        'config.model.conditioning = batch_norm_projection makes the class '
-        f'the scale and shift of BatchNorm, which {model.generator.name} has '
-        'none of; set it to concat_projection'
+        'config.model.conditioning = batch_norm_projection needs BatchNorm, '
+        f'which the generator {model.generator.name} does not have; set it to '
+        'concat_projection'
       )
   z, image = jnp.zeros((1, model.z_dim)), jnp.zeros((1, *spec.image_shape))
   return (
@@ -222,11 +219,11 @@ def make_networks(
 
 
 def _check_classes(config: ConfigDict, spec: DataSpec) -> None:
-  """Raises InputError if there is nothing to condition on."""
+  """Raises InputError if the data lack classes or labels to condition on."""
   option = f'config.model.conditioning = {config.model.conditioning}'
   if spec.num_classes < 2:
     raise InputError(
-      f'{option} needs images of two classes or more, and the data have '
+      f'{option} needs at least two classes, but the data have '
       f'{spec.num_classes}; set it to none'
     )
   if config.data.num_labels is not None:

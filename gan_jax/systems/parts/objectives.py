@@ -1,4 +1,4 @@
-"""The adversarial losses, by the names that config files use."""
+"""Adversarial losses, by their names in config files."""
 
 import functools
 from collections.abc import Callable
@@ -37,7 +37,7 @@ LOSSES = {
 
 
 class Recipe(NamedTuple):
-  """Training recipe of a loss's paper, in words for docs/config.md."""
+  """Training recipe of a loss's paper, as text for docs/config.md."""
 
   penalty: str
   normalization: str
@@ -80,11 +80,11 @@ _SMOOTHED = ('minimax', 'non_saturating')
 
 
 def options(default: str) -> Table:
-  """The rows of `loss.adversarial`, by default the loss `default`."""
+  """Returns the rows of `loss.adversarial` with the given default loss."""
   smoothing = key(
     0.0,
     real(0.0, 0.5, exclusive=True),
-    'by how much the label of real images is less than 1 (one-sided)',
+    'one-sided label smoothing: the label of real images is 1 minus this',
   )
   choices = {
     name: {'label_smoothing': smoothing} if name in _SMOOTHED else {}
@@ -94,7 +94,7 @@ def options(default: str) -> Table:
 
 
 def make_losses(config, axis_name: str | None) -> tuple[Callable, Callable]:
-  """The losses of D and of G, functions of (real_logits, fake_logits)."""
+  """Returns D's and G's losses, functions of (real_logits, fake_logits)."""
   d_loss, g_loss = LOSSES[config.name]
   if config.name in _SMOOTHED:
     d_loss = functools.partial(d_loss, label_smoothing=config.label_smoothing)

@@ -1,4 +1,4 @@
-"""Patches of feature maps, at random places."""
+"""Random patches of feature maps."""
 
 import jax
 import jax.numpy as jnp
@@ -7,18 +7,18 @@ from gan_jax.core.types import Array, PRNGKey
 
 
 def sample_places(key: PRNGKey, size: tuple[int, int], num: int) -> Array:
-  """Draws different places in a map [H, W]: int32 [num], or all there are."""
+  """Draws distinct locations in a map [H, W]: int32 [min(num, HW)]."""
   height, width = size
   return jax.random.permutation(key, height * width)[:num]
 
 
 def take_patches(features: Array, keys: PRNGKey, num: int) -> Array:
-  """Takes the features at places of each image's own.
+  """Takes the features at random locations, drawn separately for each image.
 
   Args:
     features: a map [B, H, W, C].
-    keys: [B], from which the places follow.
-    num: P; all of the map if it has fewer.
+    keys: [B], random keys for the locations.
+    num: P, the number of locations; the whole map if it has fewer.
 
   Returns:
     [B, P, C].
@@ -30,11 +30,11 @@ def take_patches(features: Array, keys: PRNGKey, num: int) -> Array:
 
 
 def mirror(images: Array, which: Array | None) -> Array:
-  """Mirrors some of the images or maps [B, H, W, C].
+  """Mirrors some of the images or maps [B, H, W, C] horizontally.
 
   Args:
-    images: the images.
-    which: bool [B]; None: none of them.
+    images: the images or maps.
+    which: bool [B], whether to mirror each; None: none of them.
   """
   if which is None:
     return images

@@ -1,4 +1,4 @@
-"""Priors: distributions of a generator's latents z."""
+"""Priors: distributions of a generator's latent z."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -15,11 +15,12 @@ from gan_jax.systems.system import Latents, Sampler
 class Prior(NamedTuple):
   """A distribution of z, drawn row by row (see `gan_jax.core.rng`)."""
 
-  # (key, number of rows, axis_name=None): z [rows, z_dim]
+  # (key, number of rows, axis_name=None) -> z [rows, z_dim]
   sample: Callable[..., Array]
-  # (z, another, t in [0, 1]): a likely z on the way from one to the other
+  # (a, b, t in [0, 1]) -> z between a and b, likely under the prior
   interpolate: Callable[[Array, Array, Array], Array]
-  # (number of rows): NumPy's expression for as many z of a generator `rng`
+  # (number of rows) -> a NumPy expression that draws z with a random generator
+  # `rng`
   in_numpy: Callable[[int], str]
 
   def sampler(
@@ -27,12 +28,12 @@ class Prior(NamedTuple):
     generate: Callable[[Weights, Latents], dict[str, Array]],
     class_counts: Sequence[int] | None = None,
   ) -> Sampler:
-    """The sampler of a generator.
+    """Builds a generator's sampler.
 
     Args:
       generate: see `Sampler`.
-      class_counts: how many training images each class has, if the generator
-        has classes: labels are drawn in these proportions.
+      class_counts: number of training images of each class, for a
+        class-conditional generator; labels are drawn in these proportions.
     """
     if class_counts is None:
       return Sampler(
@@ -65,7 +66,7 @@ class Prior(NamedTuple):
 
 
 def normal_prior(z_dim: int) -> Prior:
-  """N(0, 1) for each coordinate; ways run over the sphere."""
+  """Builds the prior N(0, I), with spherical interpolation."""
 
   def sample(key: PRNGKey, num: int, axis_name: str | None = None) -> Array:
     return normal_rows(key, num, (z_dim,), axis_name)
@@ -77,7 +78,7 @@ def normal_prior(z_dim: int) -> Prior:
 
 
 def uniform_prior(z_dim: int, low: float, high: float) -> Prior:
-  """U(low, high) for each coordinate; ways are straight."""
+  """Builds the prior U(low, high)^z_dim, with linear interpolation."""
 
   def sample(key: PRNGKey, num: int, axis_name: str | None = None) -> Array:
     return uniform_rows(key, num, (z_dim,), low, high, axis_name)
@@ -92,7 +93,7 @@ def uniform_prior(z_dim: int, low: float, high: float) -> Prior:
 
 
 def slerp(a: Array, b: Array, t: Array) -> Array:
-  """Spherical interpolation of a and b [..., z_dim] at t in [0, 1].
+  """Interpolates spherically between a and b [..., z_dim] at t in [0, 1].
 
   References:
     White 2016, https://arxiv.org/abs/1609.04468, section 2.1.
@@ -103,7 +104,7 @@ def slerp(a: Array, b: Array, t: Array) -> Array:
 
   cosine = jnp.sum(unit(a) * unit(b), axis=-1, keepdims=True)
   angle = jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
-  parallel = jnp.sin(angle) < 1e-3  # arccos near ±1 is no better in float32
+  parallel = jnp.sin(angle) < 1e-3  # float32 accuracy of arccos near ±1
   sine = jnp.where(parallel, 1.0, jnp.sin(angle))
   on_arc = jnp.sin((1.0 - t) * angle) / sine * a + jnp.sin(t * angle) / sine * b
   return jnp.where(parallel, (1.0 - t) * a + t * b, on_arc)

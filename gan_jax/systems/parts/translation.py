@@ -1,4 +1,4 @@
-"""Networks of the systems that translate images, and their config keys."""
+"""Networks of the image-to-image translation systems, and their config keys."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -26,9 +26,9 @@ from gan_jax.systems.system import Network
 GENERATORS = {'unet': UNetGenerator, 'resnet': ResNetGenerator}
 _WIDTH = key(64, integer(1), 'channels of the first layer')
 
-DIRECTION = key('a2b', one_of('a2b', 'b2a'), 'from which domain to which')
+DIRECTION = key('a2b', one_of('a2b', 'b2a'), 'direction of the translation')
 SYNC_BATCH_NORM = key(
-  True, boolean, "whether BatchNorm's statistics are over all devices"
+  True, boolean, 'whether BatchNorm statistics are reduced over all devices'
 )
 
 
@@ -41,15 +41,15 @@ def options(
   initializer: str = 'normal',
   kinds: Sequence[str] = tuple(GENERATORS),
 ) -> Table:
-  """The rows of `model`, with a system's own defaults.
+  """Returns the rows of `model`, with a system's own defaults.
 
   Args:
-    generator: name of the default network.
-    normalization: of both networks, as
-    downsampling: and
-    upsampling: and
-    initializer: see the rows' meanings.
-    kinds: of GENERATORS, those that the system can have.
+    generator: name of the default generator.
+    normalization: default of both networks' normalisation.
+    downsampling: default of both networks' downsampling.
+    upsampling: default of the generator's upsampling.
+    initializer: default of the kernels' initialiser.
+    kinds: the names in GENERATORS that the system supports.
   """
   norm = key(
     normalization,
@@ -59,7 +59,7 @@ def options(
   down = key(
     downsampling,
     one_of('strided', 'blur'),
-    'how maps are halved; blur: anti-aliased, as in CUT',
+    'downsampling; blur: anti-aliased, as in CUT',
     since=4,
   )
   networks = _generators(norm._replace(since=4), down, upsampling)
@@ -67,11 +67,14 @@ def options(
     'model.initializer': key(
       initializer,
       one_of('normal', 'xavier', 'kaiming', 'orthogonal'),
-      'how kernels are drawn',
+      'initialiser of the kernels',
       since=4,
     ),
     'model.init_gain': key(
-      0.02, real(0.0), 'scale of the initial kernels; kaiming has none', since=4
+      0.02,
+      real(0.0),
+      'scale of the initial kernels; kaiming ignores it',
+      since=4,
     ),
     'model.generator': Variants(
       generator,
@@ -83,8 +86,8 @@ def options(
     'model.discriminator.patch_size': key(
       70,
       one_of(*PATCH_SIZES),
-      'side of what a logit sees, in pixels: 1 for PixelGAN, 16 to 286 for one '
-      'to five layers that halve the map',
+      "side of a logit's receptive field, in pixels: 1 for PixelGAN, 16 to 286 "
+      'for one to five downsampling layers',
     ),
     'model.discriminator.normalization': norm,
     'model.discriminator.downsampling': down,
@@ -92,7 +95,7 @@ def options(
 
 
 def _generators(norm: Key, down: Key, upsampling: str) -> dict[str, Table]:
-  """The rows of each generator."""
+  """Returns the rows of each generator."""
   shared = {
     'width': _WIDTH,
     'normalization': norm,
@@ -100,19 +103,20 @@ def _generators(norm: Key, down: Key, upsampling: str) -> dict[str, Table]:
     'upsampling': key(
       upsampling,
       one_of('transposed', 'resize', 'blur'),
-      'how maps are doubled; resize: nearest neighbours and a convolution; '
-      'blur: anti-aliased, as in CUT; neither leaves the grid of transposed '
-      'convolutions',
+      'upsampling; resize: nearest neighbours and a convolution; blur: '
+      'anti-aliased, as in CUT; both avoid the checkerboard artifacts of '
+      'transposed convolutions',
       since=4,
     ),
     'remat': key(
       False,
       boolean,
-      'whether levels or blocks are computed anew for gradients, not kept',
+      'whether the activations of levels or blocks are recomputed in the '
+      'backward pass (rematerialisation), which saves memory',
     ),
   }
   num_levels = key(
-    None, optional(integer(1)), 'of the U-Net; None: down to one pixel'
+    None, optional(integer(1)), 'levels of the U-Net; None: down to one pixel'
   )
   num_blocks = key(9, integer(1), 'residual blocks')
   return {
@@ -129,11 +133,11 @@ def make_generator(
   *,
   use_dropout: bool,
 ) -> Network:
-  """The network that translates images of a shape to some channels."""
+  """Builds a generator from a source shape to a number of channels."""
   group = config.model.generator.to_dict()
   name = group.pop('name')
   if name == 'unet':
-    # Fixed here, as images to translate may have other sizes.
+    # Fixed here, since images to translate may have other sizes.
     group['num_levels'] = count_levels(source[:2], group['num_levels'])
   group |= {'channels': channels, 'use_dropout': use_dropout}
   module = GENERATORS[name](**group, **_shared(config, axis_name))
@@ -144,7 +148,7 @@ def make_generator(
 def make_discriminator(
   config: ConfigDict, example: Array, axis_name: str | None
 ) -> Network:
-  """The network that judges patches of images like an example [1, H, W, C]."""
+  """Builds a PatchGAN for images with the shape of `example` [1, H, W, C]."""
   group = config.model.discriminator
   module = PatchDiscriminator(**group, **_shared(config, axis_name))
   uses_batch = group.normalization == 'batch'
@@ -161,7 +165,7 @@ def _shared(config: ConfigDict, axis_name: str | None) -> dict[str, Any]:
 
 
 def side_multiple(config: ConfigDict, generator: Network) -> int:
-  """The number of which the sides of images to translate must be multiples."""
+  """Returns the number that the sides of input images must be multiples of."""
   group = config.model.generator
   if group.name == 'unet':
     size = generator.example[0].shape[1:3]

@@ -1,4 +1,4 @@
-"""Views: differentiable augmentation of all that a discriminator sees."""
+"""Views: differentiable augmentation of a discriminator's inputs."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -25,23 +25,23 @@ OPTIONS = {
   'augment.policy': key(
     None,
     optional(some_of(*augment.OPERATIONS)),
-    'differentiable augmentation of all that D sees, real and generated, such '
-    'as color,translation; None: none',
+    "differentiable augmentation of D's inputs, real and generated, such as "
+    'color,translation; None: none',
     since=3,
   ),
   'augment.probability': key(
-    1.0, _PROBABILITY, 'with which each of its operations acts', since=3
+    1.0, _PROBABILITY, 'probability of each of its operations', since=3
   ),
   **schedule('augment.schedule', 'the probability', 1.0, _PROBABILITY),
 }
 
-# Of images [B, H, W, C], and a name of what they are, such as 'real': the
-# images as D sees them. What has the same name is seen through the same view.
+# (images [B, H, W, C], name such as 'real') -> augmented images. Images with
+# the same name get the same augmentation.
 See = Callable[[Array, str], Array]
 
 
 def unchanged(images: Array, name: str) -> Array:
-  """The view without augmentation."""
+  """Returns the images without augmentation."""
   del name
   return images
 
@@ -54,16 +54,16 @@ class View(NamedTuple):
   axis_name: str | None
 
   def rows(self, num: int) -> dict[str, Array]:
-    """Returns what `at` needs of `num` rows, to be split along with them."""
+    """Returns the entries of `at`'s `rows` for `num` rows of the batch."""
     return {'place': global_rows(num, self.axis_name)} if self.policy else {}
 
   def at(self, key: PRNGKey, rows: Mapping[str, Array], step: Array) -> See:
-    """The view of some rows at a step.
+    """Returns the view of some rows at a step.
 
     Args:
-      key: the same on every replica; another for each player's turn.
-      rows: with what `rows` gave of them.
-      step: of the training.
+      key: the same on every replica; different for each player's update.
+      rows: the rows, including the entries from the method `rows`.
+      step: the training step.
     """
     if not self.policy:
       return unchanged
@@ -82,7 +82,7 @@ class View(NamedTuple):
 def make_view(
   config: ConfigDict, spec: DataSpec | DomainSpec, axis_name: str | None
 ) -> View:
-  """The view that a config's group `augment` describes."""
+  """Builds the view that a config's group `augment` describes."""
   group = config.augment
   policy = tuple(group.policy.split(',')) if group.policy else ()
   units = Units(spec.steps_per_epoch, config.data.batch_size)

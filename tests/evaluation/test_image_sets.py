@@ -9,7 +9,7 @@ from PIL import Image
 
 from gan_jax.core.errors import InputError
 from gan_jax.data.image_files import resize
-from gan_jax.evaluation.folders import compare_folders
+from gan_jax.evaluation.image_sets import compare_folders
 
 
 @pytest.fixture(scope='session')
