@@ -1,6 +1,7 @@
 """Checks of docs/losses.md: its formulas, signatures, code and links."""
 
 import contextlib
+import functools
 import inspect
 import io
 import pathlib
@@ -17,25 +18,17 @@ from gan_jax import augment, ema, losses, penalties
 from gan_jax.config.table import all_rows
 from gan_jax.models import batch_layers
 from gan_jax.systems import SYSTEMS, options
+from tests import pages
+from tests.pages import public, without_annotations
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGE = (ROOT / 'docs/losses.md').read_text()
+table = functools.partial(pages.table, PAGE)
 PAIRS = [
   name.removesuffix('_generator_loss')
   for name in losses.__all__
   if name.endswith('_generator_loss')
 ]
-
-
-def table(first_header):
-  """Returns a table's rows by their first cell, without its backquotes."""
-  start = PAGE.index(f'| {first_header} |')
-  lines = PAGE[start:].partition('\n\n')[0].splitlines()
-  cells = [line.strip('| ').split(' | ') for line in lines[2:]]
-  names = [row[0].strip('`') for row in cells]
-  assert len(set(names)) == len(names)
-  assert {len(row) for row in cells} == {lines[0].count('|') - 1}
-  return dict(zip(names, cells, strict=True))
 
 
 def code(cell):
@@ -170,29 +163,6 @@ def test_only_two_optima_have_no_formula():
 
 
 # Everything else.
-
-
-def without_annotations(function):
-  signature = inspect.signature(function)
-  own = [
-    parameter.replace(annotation=parameter.empty)
-    for parameter in signature.parameters.values()
-    if parameter.name not in ('parent', 'name')  # every Flax module's
-  ]
-  return str(
-    signature.replace(parameters=own, return_annotation=signature.empty)
-  )
-
-
-def public(module):
-  """Lists the functions and classes that the module defines."""
-  return [
-    name
-    for name, value in vars(module).items()
-    if (inspect.isfunction(value) or inspect.isclass(value))
-    and value.__module__ == module.__name__
-    and not name.startswith('_')
-  ]
 
 
 IN_PAIRS = [
@@ -353,7 +323,7 @@ def ran():
   """The names that the page's Python code defines, and its output."""
   names, out = {}, io.StringIO()
   with contextlib.redirect_stdout(out):
-    for block in re.findall(r'```python\n(.*?)```', PAGE, re.DOTALL):
+    for block in pages.code_blocks(PAGE):
       exec(compile(block, 'docs/losses.md', 'exec'), names)
   return names, out.getvalue().splitlines()
 
@@ -395,15 +365,13 @@ def test_what_the_page_names_exists():
   assert sorted(modules) == ['experiments.plot_losses', 'tests.losses.accuracy']
   for module in modules:
     assert (ROOT / f'{module.replace(".", "/")}.py').is_file()
-  links = re.findall(r'\]\(((?!https:|#)[^)]+)\)', PAGE)
-  assert sorted(links) == ['../experiments/ring.py', 'losses.png']
+  links, headings = pages.links(PAGE)
+  assert links == [
+    '../experiments/ring.py', 'importing.md', 'losses.png'
+  ]  # fmt: skip
   for link in links:
     assert (ROOT / 'docs' / link).is_file()
-  headings = re.findall(r'^##+ (.*)$', PAGE, re.MULTILINE)
-  anchors = {
-    re.sub(r'[^\w ]', '', h).lower().replace(' ', '-') for h in headings
-  }
-  assert set(re.findall(r'\]\(#([^)]+)\)', PAGE)) == anchors
+  assert headings == pages.anchors(PAGE)
 
 
 def test_the_picture_is_small():

@@ -75,16 +75,26 @@ def define(values: cli.Flags) -> None:
     'Instead: time every form of a convolution, by shape.',
     flag_values=values,
   )
+  flags.DEFINE_bool(
+    'sampling',
+    False,
+    'Instead: time `gan-jax sample` of 50,000 digits against the generator.',
+    flag_values=values,
+  )
   cli.define_path(values, 'output', 'A JSON file for all figures.')
 
 
 def run(values: cli.Flags) -> int | None:
-  from experiments.benchmark import convolutions, measure
+  from experiments.benchmark import convolutions, measure, sampling
 
   peers = [peer for peer in values.peers if peer and peer != 'none']
   measure.check_peers(peers)
   if values.convolutions:
     for line in convolutions.table(values.rounds, pytorch='torch' in peers):
+      print(line, flush=True)
+    return
+  if values.sampling:
+    for line in sampling.table(values.rounds):
       print(line, flush=True)
     return
   options = {'rounds': values.rounds, 'seconds': values.seconds}

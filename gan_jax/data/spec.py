@@ -8,6 +8,8 @@ import numpy as np
 
 from gan_jax.config import Table
 
+SPLITS = ('train', 'validation', 'test')
+
 
 class DataSpec(NamedTuple):
   """Shape, number of classes and epoch length of labelled images."""
@@ -93,3 +95,22 @@ class Data(Protocol):
 
   def __str__(self) -> str:
     """Describes the data set in one line."""
+
+
+def split_sizes(data: Data) -> dict[str, list[int]]:
+  """Numbers of images by split: one of labelled images, two of two domains."""
+  splits = {name: getattr(data.dataset, name) for name in SPLITS}
+  return {
+    name: [len(x) for field, x in split._asdict().items() if field != 'label']
+    for name, split in splits.items()
+  }
+
+
+def are_split_sizes(values: Any) -> bool:
+  """Tells whether JSON gave back what `split_sizes` returns."""
+  return (
+    isinstance(values, dict)
+    and values.keys() == set(SPLITS)
+    and all(isinstance(sizes, list) for sizes in values.values())
+    and all(type(n) is int for sizes in values.values() for n in sizes)
+  )

@@ -10,6 +10,7 @@ from gan_jax.core.types import Array
 from gan_jax.data.batches import to_uint8
 from gan_jax.data.dataset import Examples, crop_to_native
 from gan_jax.evaluation.classification import make_error_rate, wilson_interval
+from gan_jax.evaluation.samples import labels_of_grid
 from gan_jax.evaluation.scoring import (
   QualityEvaluator,
   flat,
@@ -231,6 +232,6 @@ class Evaluator:
       return {}
     latents = system.sampler.draw(self._program.key('fixed samples'), num)
     if columns and system.sampler.num_classes:
-      label = np.arange(num) % columns % system.sampler.num_classes
-      latents = latents._replace(label=label.astype(np.int32))
+      label = labels_of_grid(num, columns, system.sampler.num_classes)
+      latents = latents._replace(label=label)
     return self._generate(state.generator.averaged, latents)

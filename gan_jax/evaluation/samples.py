@@ -69,6 +69,11 @@ def with_labels(rows: Latents, labels: Sequence[int]) -> Latents:
   return rows._replace(label=jnp.asarray(label))
 
 
+def labels_of_grid(num: int, columns: int, num_classes: int) -> np.ndarray:
+  """Returns the labels [num] of a grid in which each column has a class."""
+  return (np.arange(num) % columns % num_classes).astype(np.int32)
+
+
 def joined(parts: Sequence[Latents]) -> Latents:
   """Concatenates latents."""
   return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
@@ -115,8 +120,9 @@ def generate_batches(
   run: TrainedRun, rows: Latents, batch_size: int
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields the images of `generate`, at most `batch_size` at a time."""
-  function = jax.jit(run.system.sampler.generate)
+  function, convert = jax.jit(run.system.sampler.generate), jax.jit(to_uint8)
   weights = run.state.generator.averaged
+  rows = jax.tree.map(np.asarray, rows)  # slicing it costs less
   num = len(rows.z)
   bar = tqdm(
     total=num, desc='generating', unit='image', disable=not sys.stderr.isatty()
@@ -129,7 +135,7 @@ def generate_batches(
       count = min(batch_size, num - start)
       yield {
         name: crop_to_native(
-          np.asarray(to_uint8(panel))[:count], run.spec.native_size
+          np.asarray(convert(panel))[:count], run.spec.native_size
         )
         for name, panel in panels.items()
       }

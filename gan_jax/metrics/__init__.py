@@ -23,7 +23,11 @@ from gan_jax.metrics.distances import (
   frechet_distance,
   kernel_distance,
 )
-from gan_jax.metrics.diversity import pairwise_diversity, stddev_over_z
+from gan_jax.metrics.diversity import (
+  pairwise_diversity,
+  stddev_over_z,
+  stddev_within_classes,
+)
 from gan_jax.metrics.manifold import (
   DensityCoverage,
   PrecisionRecall,
@@ -49,4 +53,5 @@ __all__ = (
   'pairwise_diversity',
   'precision_recall',
   'stddev_over_z',
+  'stddev_within_classes',
 )

@@ -1,6 +1,7 @@
 """Section of a report on the networks, from what `reporting.insights` wrote.
 
     report/insights.json        figures
+    report/real.png             validation images, as many as a grid of samples
     report/neighbours_NAME.png  samples, each above its nearest training image
     report/interpolation_NAME.png
     report/classes_NAME.png     samples of each class above data of it
@@ -16,9 +17,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gan_jax.core.errors import InputError
+from gan_jax.data.spec import are_split_sizes
 from gan_jax.reporting import html
 from gan_jax.reporting.html import Html, element
 
+REAL = 'real.png'
 MAX_MATRIX = 20  # classes; of more, the commonest mistakes are listed
 # Samples whose median distance to training images is less than this share of
 # the held-out images' are suspicious: a copier's is near 0, and the samples of
@@ -60,6 +63,12 @@ def data_std(
     if isinstance(found.get('std'), float):
       return found['std']
   return None
+
+
+def num_images(insights: Mapping[str, Any]) -> dict[str, list[int]]:
+  """The numbers of images of each split; {} if they are not known."""
+  sizes = insights.get('num_images')
+  return sizes if are_split_sizes(sizes) else {}
 
 
 def closer_look(
@@ -106,7 +115,7 @@ def closer_look(
 def _note(insights: Mapping[str, Any], weights: str, last_step: int) -> Html:
   """Names the state that the insights are of."""
   note = f'At step {insights["step"]:,}, {weights} weights.'
-  if insights['step'] != last_step:
+  if insights['step'] < last_step:
     note += f' The run has come to step {last_step:,} since: write it anew.'
   return element('p', note, class_='faint')
 

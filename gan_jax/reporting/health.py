@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gan_jax.reporting.names import in_words
+
 # One report can be a fluke: a finding has lasted for so many in a row.
 LASTING = 3
 # D is far ahead at such a win rate in such a share of the later half. Alone it
@@ -148,7 +150,7 @@ def _is_win_rate(metric: str) -> bool:
 
 
 def _is_std(metric: str) -> bool:
-  return metric.endswith('_std')
+  return metric.endswith('_std') and '_kid' not in metric
 
 
 def _is_gradient_norm(metric: str) -> bool:
@@ -239,8 +241,8 @@ def _far_ahead(
       f'D is far ahead of G: it tells real from generated in '
       f'{np.median(later):.1%} of pairs, and in {wins.sum()} of the last '
       f'{len(later)} reports in {WIN_RATE_HIGH:.0%} or more (threshold: '
-      f"{SHARE_OF_REPORTS:.0%} of them); and {stds.metric}, the samples' "
-      f"deviation, is {std:.3f} where the data's is {facts.data_std:.3f} "
+      f'{SHARE_OF_REPORTS:.0%} of them); and {in_words(stds.metric)} '
+      f"is {std:.3f} where the data's is {facts.data_std:.3f} "
       f'(threshold: {bound:.3f}, {STD_BEHIND:.0%} of it), and does '
       f'not catch up.{_rates_apart(facts)} Try a lower learning rate of D'
       f'{"" if stds.fell(STD_FALLEN) else " or a higher one of G"}, R1 '
@@ -312,8 +314,8 @@ def _alike(
   )
   yield stds.finding(
     start,
-    f'The samples are too much alike {stds.since(start)}: {stds.metric}, their '
-    f'deviation over z, is {stds.values[-1]:.3f}, and {than} (threshold: '
+    f'The samples are too much alike {stds.since(start)}: '
+    f'{in_words(stds.metric)} is {stds.values[-1]:.3f}, and {than} (threshold: '
     f'{bound:.3f}), and it does not catch up. {advice}',
   )
 
@@ -324,7 +326,9 @@ def _gradients(norms: _Series) -> Iterator[Finding]:
     return
   usual = float(np.median(first))
   who = 'D' if norms.metric.startswith('d_') else 'G'
-  figures = f'{norms.metric} is {norms.values[-1]:.2g}, and was {usual:.2g}'
+  figures = (
+    f'{in_words(norms.metric)} is {norms.values[-1]:.2g}, and was {usual:.2g}'
+  )
   low = max(usual / GRADIENT_FACTOR, GRADIENT_SMALLEST)
   vanished = norms.lasting(lambda x: x < low)
   if vanished is not None:
@@ -401,9 +405,15 @@ def _figures_of(
   is_kind: Callable[[str], bool],
   form: str,
 ) -> str:
-  """The medians of the later half."""
-  found = [_Series(reports, x) for x in metrics_of(reports) if is_kind(x)]
-  return ', '.join(f'{x.metric} {np.median(x.later):{form}}' for x in found)
+  """Formats the medians of the later half, with names if they are several."""
+  found = {
+    in_words(x): f'{np.median(_Series(reports, x).later):{form}}'
+    for x in metrics_of(reports)
+    if is_kind(x)
+  }
+  if len(found) == 1:
+    return next(iter(found.values()))
+  return ', '.join(f'{name} {value}' for name, value in found.items())
 
 
 def _std_figures(reports: Sequence[Mapping[str, Any]], facts: Facts) -> str:

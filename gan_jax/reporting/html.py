@@ -9,13 +9,17 @@ script that is named by its hash.
 import base64
 import hashlib
 import html
+import io
 import pathlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import PIL.Image
+
 _HERE = pathlib.Path(__file__).parent
 _VOID = ('img', 'input', 'link', 'meta')
-_PNG = b'\x89PNG\r\n\x1a\n'
+MAX_EXACT_BYTES = 150_000  # of a picture that is embedded to the pixel
+MAX_SIDE = 1600  # pixels, of any other
 
 
 class Html(str):
@@ -57,17 +61,54 @@ def element(tag: str, *children: Any, **attributes: Any) -> Html:
   return Html(f'<{head}>{join(*children)}</{tag}>')
 
 
+def webp(data: bytes) -> tuple[bytes, bool] | None:
+  """A PNG file as WebP, which takes half of the bytes.
+
+  It is the same to the pixel if that takes no more than MAX_EXACT_BYTES.
+  Otherwise it is compressed with loss, and shrunk to MAX_SIDE.
+
+  Returns:
+    The WebP file, and whether it is exact; None if the PNG cannot be read.
+  """
+  try:
+    image = PIL.Image.open(io.BytesIO(data), formats=['PNG']).convert('RGB')
+  except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
+    return None
+  file = io.BytesIO()
+  if len(data) < 4 * MAX_EXACT_BYTES:  # more are not worth the time
+    image.save(file, 'WEBP', lossless=True, method=2)
+    if file.tell() <= MAX_EXACT_BYTES:
+      return file.getvalue(), True
+  file = io.BytesIO()
+  image.thumbnail((MAX_SIDE, MAX_SIDE))
+  image.save(file, 'WEBP', quality=80, method=2)
+  return file.getvalue(), False
+
+
 def picture(data: bytes, alt: str, class_: str | None = None) -> Html:
   """An embedded PNG or SVG file; a sentence in its place if it is neither."""
-  if data.startswith(_PNG):
-    kind = 'png'
-  elif data.startswith(b'<?xml'):
+  exact = True
+  if data.startswith(b'<?xml'):
     kind = 'svg+xml'
+  elif (converted := webp(data)) is not None:
+    kind = 'webp'
+    data, exact = converted
   else:
     return element('p', f'{alt}: this picture cannot be read.')
   code = base64.b64encode(data).decode()
-  source = f'data:image/{kind};base64,{code}'
-  return element('img', src=source, alt=alt, class_=class_)
+  return element(
+    'img',
+    src=f'data:image/{kind};base64,{code}',
+    alt=alt,
+    class_=class_,
+    title=None if exact else 'compressed with loss; the PNG file is exact',
+  )
+
+
+def command(line: str) -> Html:
+  """A command line, with a button that copies it where scripts run."""
+  button = element('button', 'copy', type='button', hidden=True)
+  return element('span', element('code', line), button, class_='command')
 
 
 def figure(shown: Html, *caption: Any, **attributes: Any) -> Html:
@@ -101,8 +142,18 @@ def section(name: str, title: str, *content: Any) -> tuple[str, str, Html]:
   return name, title, body
 
 
-def page(title: str, sections: Sequence[tuple[str, str, Html]]) -> str:
-  """A whole page, with links to its sections."""
+def page(
+  title: str,
+  sections: Sequence[tuple[str, str, Html]],
+  lead: Html | None = None,
+) -> str:
+  """A whole page, with links to its sections.
+
+  Args:
+    title: of the page, and its heading.
+    sections: what `section` returns.
+    lead: what stands above everything else.
+  """
   style, script = (
     Html((_HERE / f'report.{kind}').read_text()) for kind in ('css', 'js')
   )
@@ -129,7 +180,9 @@ def page(title: str, sections: Sequence[tuple[str, str, Html]]) -> str:
   )
   body = element(
     'body',
-    element('header', element('h1', title), element('nav', *links)),
+    element(
+      'header', element('h1', title), lead or Html(), element('nav', *links)
+    ),
     element('main', *(markup for _, _, markup in sections)),
     element('script', script),
   )

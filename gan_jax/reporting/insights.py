@@ -16,11 +16,13 @@ from gan_jax.data.batches import to_unit_range
 from gan_jax.data.dataset import Dataset, Examples, crop_to_native
 from gan_jax.data.domains import DomainData
 from gan_jax.data.labelled import LabelledData
+from gan_jax.data.spec import split_sizes
 from gan_jax.evaluation import samples
 from gan_jax.evaluation.classification import predicted_probabilities
 from gan_jax.evaluation.scoring import translation_evaluator
 from gan_jax.metrics.diversity import stddev_over_z
 from gan_jax.metrics.neighbours import nearest_neighbours
+from gan_jax.reporting.closer_look import REAL
 from gan_jax.runs import grids, restore
 
 _COLUMNS = 12  # of samples and their neighbours
@@ -51,8 +53,10 @@ def write_insights(
   found: dict[str, Any] = {
     'step': run.step,
     'weights': run.state.generator.which,
+    'num_images': split_sizes(data),
   }
   if run.system.sampler is not None:
+    save_real(run, data.dataset.validation, folder)
     found |= _look_at_samples(run, data.dataset, folder)
     if run.system.sampler.num_classes:
       found['classes'] = _look_at_classes(run, data.dataset, folder)
@@ -62,6 +66,31 @@ def write_insights(
   if run.system.translator is not None:
     found['translations'] = _look_at_translations(run, data, folder)
   write_json(folder / 'insights.json', found)
+
+
+def save_real(
+  run: restore.TrainedRun, examples: Examples, folder: pathlib.Path
+) -> None:
+  """Writes as many images as a report's grid of samples has, laid out alike."""
+  rows, columns = run.config.log.grid
+  num, num_classes = rows * columns, run.system.sampler.num_classes
+  if num_classes:
+    labels = samples.labels_of_grid(num, columns, num_classes)
+    image = _of_labels(examples, labels)
+  else:
+    image = _spread(examples.image, num)
+  image = crop_to_native(image, run.spec.native_size)
+  grids.save_png(folder / REAL, grids.grid(image, columns))
+
+
+def _of_labels(examples: Examples, labels: np.ndarray) -> np.ndarray:
+  """An image of each label in turn; black where a class has too few."""
+  image = np.zeros((len(labels), *examples.image.shape[1:]), np.uint8)
+  for label in np.unique(labels):
+    places = np.flatnonzero(labels == label)
+    found = examples.image[examples.label == label][: len(places)]
+    image[places[: len(found)]] = found
+  return image
 
 
 def _look_at_samples(

@@ -2,16 +2,30 @@
 
 import json
 import pathlib
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gan_jax.core.files import write_text
 from gan_jax.reporting import health, html, panels
-from gan_jax.reporting.closer_look import closer_look, data_std, read_insights
+from gan_jax.reporting.closer_look import (
+  REAL,
+  closer_look,
+  data_std,
+  num_images,
+  read_insights,
+)
+from gan_jax.reporting.history import MAX_POINTS
 from gan_jax.reporting.html import Html, element
+from gan_jax.reporting.names import named
 from gan_jax.runs.environment import environment_changes
 from gan_jax.systems.system import Panel
+
+_QUALITY = re.compile(
+  r'(validation|test)_.*(fid|kid|precision|recall|density|coverage|score|'
+  r'num_modes|modes_kl|class_accuracy)'
+)
 
 
 class Run(NamedTuple):
@@ -23,7 +37,11 @@ class Run(NamedTuple):
   data: Mapping[str, Any]  # data.json
   sessions: Sequence[Mapping[str, Any]]
   reports: Sequence[Mapping[str, Any]]  # of metrics.jsonl, at least one
-  hashes: Mapping[int, str]  # the state's sha256 at each checkpoint's step
+  hashes: Mapping[
+    int, str
+  ]  # the state's sha256 at the last checkpoints, by step
+  num_hashes: int  # of all checkpoints
+  seconds: float  # spent in steps
   result: Mapping[str, Any] | None  # result.json
   missing: str = 'they were not asked for'  # why there are no insights
   panels: Sequence[Panel] = ()  # of its system
@@ -41,22 +59,30 @@ def write_report(run: Run, output: pathlib.Path) -> None:
   insights = read_insights(folder)
   std = data_std(insights, run.data)
   parts = [
-    html.section('summary', 'Summary', _summary(run)),
+    html.section('summary', 'Summary', _summary(run, insights)),
     html.section('numbers', 'Final numbers', *_numbers(run)),
     html.section('health', 'Health', *_health(run, std)),
   ]
-  grids = panels.frames(run.path / 'samples')
+  grids = panels.frames(run.path)
   if grids:
-    shown = (panels.history(name, frames) for name, frames in grids.items())
+    real = folder / REAL
+    max_bytes = panels.MAX_HISTORY_BYTES / len(grids)
+    shown = (
+      panels.history(
+        name, frames, max_bytes, real.read_bytes() if real.is_file() else None
+      )
+      for name, frames in grids.items()
+    )
     parts.append(html.section('samples', 'Samples over training', *shown))
   drawn = panels.curves(run.reports, std, run.panels)
-  parts.append(html.section('curves', 'Curves', drawn))
+  parts.append(html.section('curves', 'Curves', _thinning(run), drawn))
   if insights:
     parts += closer_look(folder, insights, run.reports[-1]['step'])
   else:
     parts.append(_without_insights(run))
   parts.append(html.section('ran', 'What ran', *_what_ran(run)))
-  write_text(output, html.page(f'{run.name}: {_kind(run)}', parts))
+  title = f'{run.name}: {_kind(run)}'
+  write_text(output, html.page(title, parts, html.command(_again(run))))
 
 
 def write_comparison(runs: Sequence[Run], output: pathlib.Path) -> None:
@@ -66,7 +92,8 @@ def write_comparison(runs: Sequence[Run], output: pathlib.Path) -> None:
     InputError: as `write_report`.
   """
   names = [run.name for run in runs]
-  numbers = _side_by_side([_scalars(_result(run)) for run in runs])
+  rows = _side_by_side([_scalars(_result(run)) for run in runs])
+  numbers = [(named(name), *values) for name, *values in rows]
   states = [
     html.join(
       element('h3', run.name),
@@ -114,24 +141,94 @@ def _data(run: Run) -> str:
   )
 
 
-def _summary(run: Run) -> Html:
+def _again(run: Run) -> str:
+  """The command that repeats a run next to its directory."""
+  path = run.path.resolve()
+  again = path.with_name(f'{path.name}-again')
+  return _command('train', config=path, workdir=again)
+
+
+def _command(name: str, **paths: pathlib.Path) -> str:
+  flags = (f'--{flag}={shlex.quote(str(x))}' for flag, x in paths.items())
+  return ' '.join(('gan-jax', name, *flags))
+
+
+def _summary(run: Run, insights: Mapping[str, Any]) -> Html:
   last = run.reports[-1]
-  state = 'finished' if run.result is not None else 'not finished'
   rows = [
     ('system', run.config.get('system')),
     ('data', _data(run)),
+    *_images(run, insights),
+    ('augmentation', _augmentation(run.config)),
+    ('batch size', run.config.get('data.batch_size')),
+    ('steps per epoch', run.data.get('spec', {}).get('steps_per_epoch')),
     ('last report', f'step {last["step"]:,}, epoch {_number(last["epoch"])}'),
-    ('state', state),
+    ('state', 'not finished' if run.result is None else 'finished'),
+    *_times(run),
   ]
   if run.sessions:
     session = run.sessions[-1]
     device = f'{session.get("device_count")} x {session.get("device_kind")}'
     rows.append(('device', f'{device}, {session.get("processor")}'))
     rows.append(('sessions', len(run.sessions)))
+  rows += _quality(run)
   if run.hashes:
     step = max(run.hashes)
     rows.append((f'sha256 at step {step:,}', _code(run.hashes[step])))
-  return html.table(rows)
+  return html.table(row for row in rows if row[1] is not None)
+
+
+def _images(run: Run, insights: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+  """The sizes of the splits, as far as they are recorded."""
+  sizes = run.data.get('num_images') or num_images(insights)
+  counts = run.data.get('spec', {}).get('class_counts')
+  if not sizes and counts:  # of an earlier version
+    sizes = {'train': [sum(counts)]}
+  for split, numbers in sizes.items():
+    words = ' + '.join(f'{number:,}' for number in numbers)
+    yield f'{"training" if split == "train" else split} images', words
+  if (labels := run.config.get('data.num_labels')) is not None:
+    yield 'labels kept', f'{labels:,}'
+
+
+def _augmentation(config: Mapping[str, Any]) -> str | None:
+  """The policy; None of a system that augments nothing."""
+  if 'augment.policy' not in config:
+    return None
+  policy = config['augment.policy']
+  if policy is None:
+    return 'none'
+  words = f'{policy}, probability {config["augment.probability"]:g}'
+  schedule = config.get('augment.schedule.name', 'constant')
+  return words if schedule == 'constant' else f'{words}, {schedule}'
+
+
+def _times(run: Run) -> Iterator[tuple[str, str]]:
+  """The start of the first session, and the time of all steps."""
+  started = run.sessions[0].get('started') if run.sessions else None
+  if started is not None:
+    yield 'started', started
+  if run.seconds:
+    minutes, seconds = divmod(round(run.seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = (hours, 'h'), (minutes, 'min'), (seconds, 's')
+    words = [f'{number} {unit}' for number, unit in parts if number]
+    duration = ' '.join(words[:2]) or 'less than a second'
+    yield 'duration', f'{duration}, without reports and checkpoints'
+
+
+def _quality(run: Run) -> Iterator[tuple[Html, str]]:
+  """FID and the like, each as it was computed last."""
+  last = {}
+  for report in run.reports:
+    scores = {k: x for k, x in report.items() if _QUALITY.fullmatch(k)}
+    last |= {k: (x, f', step {report["step"]:,}') for k, x in scores.items()}
+  scores = run.result or {}
+  last |= {k: (x, '') for k, x in scores.items() if _QUALITY.fullmatch(k)}
+  for name, (value, when) in last.items():
+    yield named(name), f'{_number(value)}{when}'
+  if last:
+    yield 'features from', str(run.config.get('eval.extractor'))
 
 
 def _health(run: Run, std: float | None) -> list[Html]:
@@ -175,7 +272,20 @@ def _number(value: Any) -> str:
 def _numbers(run: Run) -> Iterator[Html]:
   if run.result is None:
     yield element('p', 'The run is not finished: these are its last report.')
-  yield html.table(_scalars(_result(run)).items())
+  rows = _scalars(_result(run)).items()
+  yield html.table((named(name), value) for name, value in rows)
+
+
+def _thinning(run: Run) -> Html:
+  """A note on what curves of many reports leave out."""
+  if len(run.reports) <= MAX_POINTS:
+    return Html()
+  note = (
+    f'Curves of more than {MAX_POINTS:,} reports are thinned: the steps are '
+    f'cut into {MAX_POINTS // 2 - 1} equal spans, and of each the least and '
+    'the greatest value are drawn.'
+  )
+  return element('p', note, class_='faint')
 
 
 def _side_by_side(
@@ -194,7 +304,7 @@ def _differing(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
 
 
 def _last_grids(run: Run) -> Iterator[tuple[str, int, pathlib.Path]]:
-  for name, frames in panels.frames(run.path / 'samples').items():
+  for name, frames in panels.frames(run.path).items():
     yield name, *frames[-1]
 
 
@@ -218,20 +328,20 @@ def _without_insights(run: Run) -> tuple[str, str, Html]:
     element(
       'p',
       'Where the data and a checkpoint are, this adds them: ',
-      _code('gan-jax report --workdir=DIR'),
+      html.command(_command('report', workdir=run.path.resolve())),
     ),
   )
 
 
 def _what_ran(run: Run) -> Iterator[Html]:
   yield element('h3', 'Do it again')
-  path = shlex.quote(str(run.path))
+  path = run.path.resolve()
   yield html.table(
-    (what, _code(f'gan-jax {command}'))
-    for what, command in (
-      ('elsewhere, from the start', f'train --config={path} --workdir=DIR'),
-      ('go on', f'train --workdir={path}'),
-      ('train it again and compare', f'verify --workdir={path}'),
+    (what, html.command(line))
+    for what, line in (
+      ('from the start, elsewhere', _again(run)),
+      ('go on', _command('train', workdir=path)),
+      ('train it again and compare', _command('verify', workdir=path)),
     )
   )
   yield element('h3', 'Config')
@@ -241,7 +351,11 @@ def _what_ran(run: Run) -> Iterator[Html]:
   if run.hashes:
     yield element('h3', "The state's sha256")
     rows = ((f'step {k:,}', _code(run.hashes[k])) for k in sorted(run.hashes))
-    yield _folded(f'at {len(run.hashes)} checkpoints', html.table(rows))
+    title = f'at {run.num_hashes:,} checkpoints'
+    if run.num_hashes > len(run.hashes):
+      title += f', the last {len(run.hashes)} here'
+    all_of_them = element('p', 'All are in ', _code(run.path / 'metrics.jsonl'))
+    yield _folded(title, html.join(html.table(rows), all_of_them))
   yield element('h3', 'Sessions')
   before: Mapping[str, Any] = {}
   for session in run.sessions:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from gan_jax import config as cfg
 from gan_jax.core.errors import InputError
 from gan_jax.reporting import insights, page
-from gan_jax.reporting.curves import read_reports
+from gan_jax.reporting.history import read_history
 from gan_jax.runs import restore
 from gan_jax.runs.directory import RunDirectory
 
@@ -25,19 +25,21 @@ def read_run(directory: RunDirectory) -> page.Run:
       report yet.
   """
   _, config, _, system = restore.open_system(directory.path)
-  record = directory.record()
+  history = read_history(directory)
   return page.Run(
     name=directory.path.resolve().name,
     path=directory.path,
     config=dict(cfg.flatten(config)),
     data=directory.read_data(),
     sessions=directory.sessions(),
-    reports=read_reports(directory),
-    hashes=record.hashes,
+    reports=history.reports,
+    hashes=history.hashes,
+    num_hashes=history.num_hashes,
+    seconds=history.seconds,
     result=directory.read_result() if directory.result.exists() else None,
     panels=system.panels,
     d_may_win=system.d_may_win,
-    divergence=record.divergence,
+    divergence=history.divergence,
   )
 
 

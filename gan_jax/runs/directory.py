@@ -16,6 +16,7 @@ executed. All paths in it are relative, so it can be moved.
 """
 
 import contextlib
+import datetime
 import errno
 import fcntl
 import json
@@ -31,6 +32,7 @@ from gan_jax import config as cfg
 from gan_jax.core import os_errors
 from gan_jax.core.errors import InputError
 from gan_jax.core.files import expand, write_json, write_text
+from gan_jax.data.spec import are_split_sizes
 from gan_jax.runs import formats
 from gan_jax.runs.environment import environment, environment_changes
 from gan_jax.runs.fingerprint import sha256_of_file
@@ -41,7 +43,7 @@ from gan_jax.systems import free_keys
 _LOCK = '.lock'
 # Files that a kill may leave before the directory is a run's: see `define`.
 _BEFORE_CONFIG = (_LOCK, 'init.npz', 'init.json', 'data.json')
-_OPTIONAL = {'format', 'num_skipped', 'std'}  # in data.json
+_OPTIONAL = {'format', 'num_images', 'num_skipped', 'std'}  # in data.json
 _ABSENT = (
   'every run writes it before its first step, so it was removed, or not '
   'copied; restore it'
@@ -119,8 +121,9 @@ class RunDirectory:
   def read_data(self) -> dict[str, Any]:
     """Reads data.json: {'spec': the data's spec as a dict, 'sha256': hashes}.
 
-    If files were skipped, it also has 'num_skipped', and for a G that draws
-    samples 'std', the deviation of the training images.
+    It also has 'num_images', the sizes of the splits, unless a version before
+    0.2.0 wrote it. If files were skipped, it has 'num_skipped', and for a G
+    that draws samples 'std', the deviation of the training images.
     """
     return formats.read_data(
       self._stored_data(), self._stored_config(), self.data, self.version()
@@ -130,20 +133,21 @@ class RunDirectory:
     data = self.read_json(self.data)
     good = data.keys() - _OPTIONAL == {'spec', 'sha256'}
     good = good and all(isinstance(data[x], dict) for x in ('spec', 'sha256'))
+    if 'num_images' in data:
+      good = good and are_split_sizes(data['num_images'])
     if not good:
       raise InputError(f'{self.data} is not the file that a run writes')
     return data
 
-  def lines(self) -> list[dict[str, Any]]:
-    """Reads metrics.jsonl; converts epochs to this version's count."""
-    lines = list(read_lines(self.metrics))
-    if not self.data.is_file():
-      return lines
-    steps_per_epoch = self.read_data()['spec']['steps_per_epoch']
-    for line in lines:
-      if 'epoch' in line:
+  def lines(self) -> Iterator[dict[str, Any]]:
+    """Reads metrics.jsonl line by line; converts epochs to this version."""
+    steps_per_epoch = None
+    if self.data.is_file():
+      steps_per_epoch = self.read_data()['spec']['steps_per_epoch']
+    for line in read_lines(self.metrics):
+      if 'epoch' in line and steps_per_epoch is not None:
         line['epoch'] = line['step'] / steps_per_epoch
-    return lines
+      yield line
 
   def read_result(self) -> dict[str, Any]:
     """Reads result.json; raises InputError if it is absent or incomplete."""
@@ -258,7 +262,7 @@ class RunDirectory:
 
   def record(self) -> Record:
     """Reads the run's record: its reports, checkpoints and starts."""
-    return Record(self.lines(), self.sessions())
+    return Record(list(self.lines()), self.sessions())
 
   def record_environment(
     self, step: int, parallel: str, report_every: int
@@ -276,6 +280,9 @@ class RunDirectory:
     edited = {'config_edited': True} if self._edited else {}
     sessions.append({
       'from_step': step,
+      'started': datetime.datetime.now(datetime.UTC).isoformat(
+        timespec='seconds'
+      ),
       **edited,
       'report_every_steps': report_every,
       'config_sha256': sha256_of_file(self.config),

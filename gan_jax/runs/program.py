@@ -20,7 +20,13 @@ from gan_jax.data.batches import read_ahead, to_unit_range
 from gan_jax.data.dataset import Dataset, crop_to_native
 from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.data.random_images import made_up, made_up_domains
-from gan_jax.data.spec import Data, DataSpec, DomainSpec, Stream
+from gan_jax.data.spec import (
+  Data,
+  DataSpec,
+  DomainSpec,
+  Stream,
+  split_sizes,
+)
 from gan_jax.devices import parallel
 from gan_jax.metrics.diversity import stddev_over_z
 from gan_jax.runs.checkpoint import abstract
@@ -104,7 +110,11 @@ class Program(NamedTuple):
   def describe_data(self) -> dict[str, Any]:
     """Returns the contents of a run's data.json."""
     hashes = data_fingerprints(self.data)
-    description = {'spec': self.data.spec._asdict(), 'sha256': hashes}
+    description = {
+      'spec': self.data.spec._asdict(),
+      'sha256': hashes,
+      'num_images': split_sizes(self.data),
+    }
     if self.data.dataset.num_skipped:
       description['num_skipped'] = self.data.dataset.num_skipped
     if self.system.sampler is not None:

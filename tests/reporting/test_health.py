@@ -76,7 +76,7 @@ def test_d_that_is_far_ahead_is_told_with_figures_and_learning_rates():
   for words in (
     'in 97.0% of pairs, and in 4 of the last 4 reports in 95% or more '
     '(threshold: 75% of them)',
-    "deviation, is 0.110 where the data's is 0.250 (threshold: 0.175, 70%",
+    "deviation over z is 0.110 where the data's is 0.250 (threshold: 0.175,",
     "D's learning rate is 20 times G's. Try a lower learning rate of D or a",
   ):
     assert words in first.sentence
@@ -271,19 +271,26 @@ def test_what_was_looked_at_has_its_figures():
   assert examine(lines, facts) == []
   assert looked_at(lines, facts) == (
     [
-      "D's win rate (d_win_rate 0.81)",
-      "the samples' deviation (samples_std 0.200; the data's is 0.250)",
-      'gradient norms (g_grad_norm 1)',
+      "D's win rate (0.81)",
+      "the samples' deviation (0.200; the data's is 0.250)",
+      'gradient norms (1)',
       'how often D sees an image (1,007 images, 4.0 times, not augmented)',
     ],
     [],
   )
   seen, lacking = looked_at(reports(g_grad_norm=[1.0], samples_std=[0.2]))
   assert seen == [
-    "the samples' deviation (samples_std 0.200; the data's is not known)",
-    'gradient norms (g_grad_norm 1)',
+    "the samples' deviation (0.200; the data's is not known)",
+    'gradient norms (1)',
   ]
   assert lacking == ["D's win rate", 'how often D sees an image']
+  seen, _ = looked_at(reports(g_grad_norm=[1.0], d_grad_norm=[2.0]))
+  assert seen == ['gradient norms (gradient norm of G 1, gradient norm of D 2)']
+
+
+def test_the_deviation_of_a_score_is_not_that_of_samples():
+  lines = reports(samples_std=[0.25] * 8, validation_kid_std=[0.01] * 8)
+  assert examine(lines, KNOWN) == []
 
 
 @pytest.mark.parametrize('name', STORED)

@@ -104,6 +104,38 @@ def test_samples_stand_above_their_neighbours(program, looked):
   assert (figures['num'], figures['identical']) == (24, 0)
 
 
+def test_real_images_are_laid_out_as_a_grid_of_samples(program, looked):
+  _, found, folder = looked
+  held_out = program.data.dataset.validation.image[:, 1:7, 2:6, 0]
+  grid = tiles(folder / 'real.png', 10, 2, (6, 4)).reshape(20, 6, 4)
+  assert_array_equal(grid[:13], held_out)
+  assert (grid[13:] == 255).all()  # there are no more
+  assert found['num_images'] == {
+    'train': [30],
+    'validation': [13],
+    'test': [12],
+  }
+
+
+def test_real_images_of_classes_stand_in_their_columns(program, tmp_path):
+  """As samples of a generator with classes do: a class in each column."""
+  run = open_run(program, tmp_path)
+  sampler = run.system.sampler._replace(num_classes=3)
+  config = run.config.copy_and_resolve_references()
+  config.log.grid = (2, 7)
+  system = run.system._replace(sampler=sampler)
+  run = run._replace(config=config, system=system)
+  examples = program.data.dataset.validation
+  insights.save_real(run, examples, tmp_path)
+  grid = tiles(tmp_path / 'real.png', 7, 2, (6, 4))
+  label = np.arange(7) % 3
+  for k, num in enumerate((6, 4, 4)):
+    found = examples.image[examples.label == k][:num, 1:7, 2:6, 0]
+    shown = grid[:, label == k].reshape(num, 6, 4)
+    assert_array_equal(shown[: len(found)], found)
+    assert (shown[len(found) :] == 0).all()
+
+
 def test_held_out_images_are_compared_alike(program, looked):
   _, found, _ = looked
   train = program.data.dataset.train.image
@@ -294,7 +326,7 @@ def test_translations_stand_in_rows(name, ways, third, tmp_path):
   found = json.loads((tmp_path / 'report/insights.json').read_text())
   columns = ['input', 'output', third]
   assert found['translations'] == dict.fromkeys(ways, columns)
-  assert found.keys() == {'step', 'weights', 'translations'}
+  assert found.keys() == {'step', 'weights', 'num_images', 'translations'}
   for way in ways:
     path = tmp_path / f'report/translation_{way}.png'
     grid = tiles(path, 3, 2, (16, 16))

@@ -6,6 +6,7 @@ import html.parser
 import io
 import json
 import re
+import shlex
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from PIL import Image
 from gan_jax.core.errors import InputError
 from gan_jax.reporting import panels
 from gan_jax.reporting.curves import Curve, panel_svg
-from gan_jax.reporting.html import Html, element, picture
+from gan_jax.reporting.html import Html, element, picture, webp
 from gan_jax.reporting.page import Run, write_comparison, write_report
 from gan_jax.runs.grids import save_png
 
@@ -98,6 +99,8 @@ def make_run(path, name='a run', **changes):
     ],
     reports=reports,
     hashes={2: 'hash-two', 6: 'hash-six'},
+    num_hashes=2,
+    seconds=0.06,
     result={'steps': 6, 'samples_std': 0.123456, 'sha256': {'state': 'x'}},
   )
   return run._replace(**changes)
@@ -127,6 +130,12 @@ def insights(path, **changes):
   (folder / 'insights.json').write_text(json.dumps(found))
 
 
+def embedded(attributes):
+  """The pixels of a picture in a page."""
+  code = attributes['src'].removeprefix('data:image/webp;base64,')
+  return np.asarray(Image.open(io.BytesIO(base64.b64decode(code))))
+
+
 def written(run, tmp_path):
   write_report(run, tmp_path / 'report.html')
   return Page(tmp_path / 'report.html')
@@ -143,8 +152,130 @@ def test_what_ran_stands_in_it(tmp_path):
                 'from step 4; changed: jax: 0.10.1 -> 0.10.2'):  # fmt: skip
     assert words in ran
   assert page.text['Final numbers'].split() == [
-    'steps', '6', 'samples_std', '0.1235'
+    'steps', '6', "samples'", 'deviation', 'over', 'z', '0.1235'
   ]  # fmt: skip
+
+
+def test_the_command_that_repeats_the_run_comes_first(tmp_path):
+  path = tmp_path / "it's a run"
+  insights(path)
+  page = written(make_run(path), tmp_path)
+  shown = [x for x in page.text[''].split('\n') if x]
+  title, heading, line, button, *_ = shown
+  assert title == heading == 'a run: gan on mnist'
+  assert shlex.split(line) == [
+    'gan-jax', 'train', f'--config={path}', f'--workdir={path}-again',
+  ]  # fmt: skip
+  assert button == 'copy'
+  assert all('hidden' in x for x in page.all('button'))  # without the script
+
+
+def test_no_command_leaves_a_directory_to_be_filled_in(tmp_path):
+  page = written(make_run(tmp_path), tmp_path)
+  text = '\n'.join(page.text.values())
+  assert not re.search(r'\bDIR\b', text)
+  commands = [x for x in text.split('\n') if x.startswith('gan-jax ')]
+  assert [x.split()[1] for x in commands] == [
+    'train', 'report', 'train', 'train', 'verify',
+  ]  # fmt: skip
+  assert all(str(tmp_path) in x for x in commands)
+
+
+def rows_of(page, section):
+  """A table's rows by their heads; each text is a line of its own."""
+  lines = page.text[section].split('\n')[:-1]
+  return dict(zip(lines[::2], lines[1::2], strict=True))
+
+
+def test_the_summary_says_what_was_trained_and_how_long(tmp_path):
+  run = make_run(
+    tmp_path,
+    config={
+      'system': 'gan', 'data.name': 'mnist', 'data.batch_size': 64,
+      'data.num_labels': 100, 'augment.policy': 'color,cutout',
+      'augment.probability': 0.5, 'augment.schedule.name': 'constant',
+    },
+    data={
+      'spec': {'steps_per_epoch': 859},
+      'num_images': {'train': [55000], 'validation': [5000], 'test': [10000]},
+    },
+    sessions=[
+      {'from_step': 0, 'started': '2030-01-02T03:04:05+00:00'},
+      {'from_step': 4, 'started': '2030-02-02T03:04:05+00:00'},
+    ],
+    seconds=3723.4,
+  )  # fmt: skip
+  rows = rows_of(written(run, tmp_path), 'Summary')
+  assert (
+    rows.items()
+    >= {
+      'training images': '55,000',
+      'validation images': '5,000',
+      'test images': '10,000',
+      'labels kept': '100',
+      'augmentation': 'color,cutout, probability 0.5',
+      'batch size': '64',
+      'steps per epoch': '859',
+      'started': '2030-01-02T03:04:05+00:00',
+      'duration': '1 h 2 min, without reports and checkpoints',
+      'sessions': '2',
+    }.items()
+  )
+  run = run._replace(
+    config={**run.config, 'augment.policy': None},
+    data={'num_images': {'train': [400, 398], 'test': [5, 6]}},
+    seconds=0.06,
+  )
+  rows = rows_of(written(run, tmp_path), 'Summary')
+  assert rows['training images'] == '400 + 398'
+  assert rows['augmentation'] == 'none'
+  assert rows['duration'].startswith('less than a second, ')
+
+
+def test_sizes_that_a_run_did_not_record(tmp_path):
+  """Those of an earlier version are counted anew with the insights."""
+  data = {'spec': {'class_counts': [40, 60]}}
+  run = make_run(tmp_path, data=data)
+  rows = rows_of(written(run, tmp_path), 'Summary')
+  assert rows['training images'] == '100'
+  assert 'test images' not in rows
+  assert 'started' not in rows
+  sizes = {'train': [100], 'validation': [20], 'test': [30]}
+  insights(tmp_path, num_images=sizes)
+  rows = rows_of(written(run, tmp_path), 'Summary')
+  assert rows['test images'] == '30'
+  insights(tmp_path, num_images={'train': 'many'})
+  assert 'test images' not in rows_of(written(run, tmp_path), 'Summary')
+
+
+def test_the_summary_has_the_last_quality(tmp_path):
+  run = make_run(tmp_path)
+  reports = [dict(line) for line in run.reports]
+  for line, fid in zip(reports, (30.0, 20.0), strict=False):  # not of the last
+    line |= {'validation_fid': fid, 'validation_kid': fid / 1000}
+  run = run._replace(
+    reports=reports,
+    config={**run.config, 'eval.extractor': 'runs/judge'},
+    result=None,
+  )
+  rows = rows_of(written(run, tmp_path), 'Summary')
+  assert rows['validation FID'] == '20, step 4'
+  assert rows['validation KID'] == '0.02, step 4'
+  assert rows['features from'] == 'runs/judge'
+  run = run._replace(result={'test_fid': 19.5, 'validation_fid': 18.0})
+  rows = rows_of(written(run, tmp_path), 'Summary')
+  assert (rows['test FID'], rows['validation FID']) == ('19.5', '18')
+  plain = rows_of(written(make_run(tmp_path), tmp_path), 'Summary')
+  assert 'features from' not in plain
+
+
+def test_of_many_hashes_the_last_are_shown(tmp_path):
+  page = written(make_run(tmp_path, num_hashes=100_000), tmp_path)
+  said = page.text['What ran']
+  assert 'at 100,000 checkpoints, the last 2 here' in said
+  assert str(tmp_path / 'metrics.jsonl') in said
+  few = written(make_run(tmp_path), tmp_path).text['What ran']
+  assert 'at 2 checkpoints\n' in few
 
 
 def test_a_run_that_is_not_finished_says_so(tmp_path):
@@ -152,7 +283,7 @@ def test_a_run_that_is_not_finished_says_so(tmp_path):
   assert 'not finished' in page.text['Summary']
   numbers = page.text['Final numbers']
   assert 'last report' in numbers
-  assert 'd_loss\n0.6667' in numbers
+  assert "D's loss\n0.6667" in numbers
 
 
 def test_grids_stand_on_a_slider_in_their_order(tmp_path):
@@ -166,30 +297,45 @@ def test_grids_stand_on_a_slider_in_their_order(tmp_path):
   frames = [x for x in page.all('img') if x['alt'].startswith('samples, step')]
   values = []
   for frame in frames:
-    code = frame['src'].removeprefix('data:image/png;base64,')
-    image = Image.open(io.BytesIO(base64.b64decode(code)))
-    values.append(np.asarray(image)[0, 0, 0])
+    values.append(embedded(frame)[0, 0, 0])
   assert values == [2, 4, 6]
   assert [x['alt'] for x in frames] == [f'samples, step {i}' for i in values]
   figures = page.all('figure')
   start = next(i for i, x in enumerate(figures) if 'hidden' in x)
-  assert ['hidden' in x for x in figures[start - 1 : start + 3]] == [
-    False, True, True, False,
+  assert ['hidden' in x for x in figures[start : start + 3]] == [
+    True, True, False,
   ]  # fmt: skip
+  assert [slider['value'] for slider in sliders] == ['0', '2']
+
+
+def test_real_images_stand_next_to_the_last_grid(tmp_path):
+  run = make_run(tmp_path)
+  insights(tmp_path)
+  shown = [
+    x for x in written(run, tmp_path).all('img') if 'next to' in x['alt']
+  ]
+  assert shown == []
+  grid(tmp_path / 'report/real.png', 99)
+  page = written(run, tmp_path)
+  alts = [x['alt'] for x in page.all('img')]
+  real = alts.index('real images next to samples')
+  assert alts[real - 1] == 'samples, step 6'
+  assert (embedded(page.all('img')[real]) == 99).all()
+  assert 'of the validation split' in page.text['Samples over training']
 
 
 @pytest.mark.parametrize('num', [1, 2, 3, 40, 41, 200, 1000])
 def test_long_histories_are_thinned(num):
-  kept = panels.thinned([1000] * num)
+  sizes, some = [1000] * num, 10**6
+  kept = panels.thinned_frames(sizes, some)
   assert len(kept) == min(num, panels.MAX_FRAMES)
   assert (kept[0], kept[-1]) == (0, num - 1)
   steps = np.diff(kept)
   assert (steps >= 1).all()
   assert np.ptp(steps) <= 1 if num > 1 else True
-  large = panels.thinned([panels.MAX_HISTORY_BYTES // 5] * num)
-  assert len(large) == min(num, 5)
-  huge = panels.thinned([2 * panels.MAX_HISTORY_BYTES] * num)
-  assert huge == [*dict.fromkeys([0, num - 1])]
+  assert len(panels.thinned_frames(sizes, 5500)) == min(num, 5)
+  least = panels.thinned_frames(sizes, 500)
+  assert least == [*dict.fromkeys([0, num - 1])]
 
 
 def test_metrics_of_a_kind_share_a_panel(tmp_path):
@@ -201,10 +347,45 @@ def test_metrics_of_a_kind_share_a_panel(tmp_path):
     'Deviation over z',
     'Gradient norms',
     'Time of a step',
-    'd_odd',
+    "D's odd",
   ]
-  assert 'epoch_seconds' not in page.text['Curves']
-  assert 'd_loss' in page.text['Curves']
+  assert 'epoch_seconds' not in page.source
+  # Their keys are where the pointer rests.
+  keys = [x['title'] for _, x in page.tags if 'title' in x]
+  assert keys.count('d_loss') == keys.count('d_odd') == 1
+
+
+def test_no_curve_is_drawn_twice(tmp_path):
+  run = make_run(tmp_path)
+  alone = [x | {'d_loss_adversarial': x['d_loss']} for x in run.reports]
+  page = written(run._replace(reports=alone), tmp_path)
+  plots = [x['alt'] for x in page.all('img') if x.get('class') == 'plot']
+  assert "D's loss" in plots
+  assert "Parts of D's loss" not in plots
+  same = "D's loss\nthe same values: \nD's adversarial loss\n"
+  assert same in page.text['Curves']
+  both = [x | {'d_loss_other': 1.0} for x in alone]
+  page = written(run._replace(reports=both), tmp_path)
+  plots = [x['alt'] for x in page.all('img') if x.get('class') == 'plot']
+  assert "Parts of D's loss" in plots
+  # Equal numbers of other things are no repetition.
+  wins = [x | {'d_win_rate': 0.5, 'validation_error': 0.5} for x in alone]
+  page = written(run._replace(reports=wins), tmp_path)
+  plots = [x['alt'] for x in page.all('img') if x.get('class') == 'plot']
+  assert {"D's win rate", 'Validation error'} <= set(plots)
+
+
+def test_what_differs_in_one_run_is_drawn_of_all(tmp_path):
+  """Side by side, a part repeats its loss only if it does in each run."""
+  run = make_run(tmp_path)
+  same = [x | {'d_loss_adversarial': x['d_loss']} for x in run.reports]
+  other = [x | {'d_loss_adversarial': 1.0} for x in run.reports]
+  for second, drawn in ((same, 0), (other, 1)):
+    pair = [run._replace(reports=x) for x in (same, second)]
+    write_comparison(pair, tmp_path / 'pair.html')
+    page = Page(tmp_path / 'pair.html')
+    alts = [x['alt'] for x in page.all('img')]
+    assert alts.count("D's adversarial loss") == drawn
 
 
 def test_health_says_what_is_wrong_and_what_was_looked_at(tmp_path):
@@ -212,8 +393,8 @@ def test_health_says_what_is_wrong_and_what_was_looked_at(tmp_path):
   said = written(run, tmp_path).text['Health']
   assert said == (
     'No fault found by these checks, of the later half of 3 reports: the '
-    "samples' deviation (samples_std 0.200; the data's is not known); gradient "
-    'norms (d_grad_norm 1). They do not see what the samples look like. Not '
+    "samples' deviation (0.200; the data's is not known); gradient "
+    'norms (1). They do not see what the samples look like. Not '
     "known: D's win rate; how often D sees an image.\n"
   )
   reports = [line | {'d_win_rate': 1.0} for line in run.reports * 2]
@@ -307,6 +488,14 @@ def test_translations_name_their_columns(tmp_path):
   text = written(make_run(tmp_path), tmp_path).text['Translations']
   assert 'input | output | target' in text
   assert 'The run has come to step 6 since' in text
+
+
+def test_insights_of_the_end_are_not_called_old(tmp_path):
+  """A run may end after its last report."""
+  for step, old in ((5, True), (6, False), (7, False)):
+    insights(tmp_path, step=step)
+    text = written(make_run(tmp_path), tmp_path).text['Is it memorising?']
+    assert ('write it anew' in text) == old
 
 
 def test_without_insights_it_says_why(tmp_path):
@@ -433,15 +622,15 @@ def test_runs_side_by_side(tmp_path):
   page = Page(tmp_path / 'compare.html')
   numbers = page.text['Final numbers'].split('\n')
   assert numbers == [
-    'one', 'two', 'steps', '6', '8', 'samples_std', '0.1235', 'test_error',
-    '0.03125', '',
+    'one', 'two', 'steps', '6', '8', "samples' deviation over z", '0.1235',
+    'test error', '0.03125', '',
   ]  # fmt: skip
   keys = page.text['Differing config keys'].split()
   assert keys == ['one', 'two', 'more', 'True', 'seed', '3', '4']
   plots = [x['alt'] for x in page.all('img') if x.get('class') == 'plot']
   assert plots == [
-    'g_loss', 'd_loss', 'samples_std', 'd_grad_norm', 'step_seconds', 'd_odd',
-    'd_only',
+    "G's loss", "D's loss", "samples' deviation over z", 'gradient norm of D',
+    'seconds per step', "D's odd", "D's only",
   ]  # fmt: skip
   grids = [x['alt'] for x in page.all('img') if x.get('class') == 'pixels']
   assert grids == ['samples of one', 'samples of two']
@@ -457,3 +646,27 @@ def test_elements_escape_what_is_no_markup():
   assert picture(b'GIF89a', '<x>') == (
     '<p>&lt;x&gt;: this picture cannot be read.</p>'
   )
+
+
+def test_pictures_are_exact_up_to_a_size():
+  rng = np.random.default_rng(0)
+
+  def shown(side):
+    noise = rng.integers(0, 256, (side, 3 * side, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, 'PNG')
+    data, exact = webp(file.getvalue())
+    return noise, np.asarray(Image.open(io.BytesIO(data))), exact, len(data)
+
+  noise, image, exact, size = shown(100)
+  np.testing.assert_array_equal(image, noise)
+  assert exact
+  noise, image, exact, size = shown(150)
+  assert not exact
+  assert image.shape == noise.shape
+  assert size < noise.size / 2
+  assert 1 < abs(image.astype(int) - noise).mean() < 60
+  noise, image, exact, _ = shown(600)
+  assert not exact
+  assert image.shape == (533, 1600, 3)
+  assert webp(b'\x89PNG\r\n\x1a\n') is None

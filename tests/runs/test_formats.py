@@ -208,7 +208,7 @@ def test_a_run_of_several_turns(tmp_path):
       'spec': {'steps_per_epoch': 5},
       'sha256': {},
     }
-    assert directory.lines() == [{'step': 11, 'epoch': 2.2}, lines[1]]
+    assert list(directory.lines()) == [{'step': 11, 'epoch': 2.2}, lines[1]]
     assert directory.config_of({'config': old}) == config
     directory.define(config, directory.read_data())
   now = json.loads(directory.config.read_text())['format']

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from gan_jax.core.errors import InputError
 from gan_jax.runs.events import EventFile, write_tensorboard
 from gan_jax.runs.metrics_log import MetricsLog, read_lines
 
@@ -39,6 +40,15 @@ def test_lines_come_back_exactly(directory):
   lines = list(read_lines(directory / 'metrics.jsonl'))
   assert [line['step'] for line in lines] == [1, 2, 3, 4]
   assert lines[0]['d_loss'] == 1 / 3
+
+
+def test_lines_are_read_one_by_one(directory):
+  with (directory / 'metrics.jsonl').open('a') as file:
+    file.write('damage\n{"step": 9}\n')
+  lines = read_lines(directory / 'metrics.jsonl')
+  assert [next(lines)['step'] for _ in range(4)] == [1, 2, 3, 4]
+  with pytest.raises(InputError, match='damaged in line 5'):
+    next(lines)
 
 
 def test_events_mirror_the_numbers_and_pictures(directory):

@@ -94,7 +94,7 @@ def test_scores_and_reports(run_with_data, command, tmp_path):
   command('report', f'--workdir={run}', f'--output={tmp_path}/report.html')
   page = (tmp_path / 'report.html').read_text()
   assert 'Translations' in page or 'Between samples' in page
-  assert f'gan-jax train --config={run} --workdir=DIR' in page
+  assert f'gan-jax train --config={run} --workdir={run}-again' in page
 
 
 @pytest.mark.systems

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shlex
 import shutil
 
 import pytest
@@ -84,6 +85,8 @@ def test_a_report_works_by_itself(browser, command, evil):
   assert broken_pictures(browser) == 0
 
   (slider,) = shown(browser, 'input[type=range]')
+  (frame,) = shown(browser, '.history figure')
+  assert frame.text == 'step 8'
   seen = []
   for key in (Keys.HOME, *3 * [Keys.ARROW_RIGHT], Keys.HOME):
     slider.send_keys(key)
@@ -99,15 +102,81 @@ def test_a_report_works_by_itself(browser, command, evil):
   assert requests(browser) == [page]
 
 
+def box(browser, selector):
+  """What a visible picture takes of the window, and the window's size."""
+  return browser.execute_script(
+    'const x = document.querySelector(arguments[0]).getBoundingClientRect();'
+    'return [x.width, x.height, innerWidth, innerHeight]',
+    selector,
+  )
+
+
 @pytest.mark.slow
-def test_a_phone_scrolls_one_way_only(browser, command, evil):
-  command('report', f'--workdir={evil}', '--noinsights')
-  browser.set_window_size(500, 900)
+def test_a_picture_is_enlarged_and_escape_closes_it(browser, command, evil):
+  from selenium.webdriver.common.keys import Keys
+
+  command('report', f'--workdir={evil}')
   browser.get((evil / 'report.html').as_uri())
+  buttons = shown(browser, 'figure > button.enlarge')
+  pictures = [x for x in shown(browser, 'figure img') if x.is_displayed()]
+  assert len(buttons) == len(pictures) > 5
+  assert shown(browser, 'dialog') == []
+  focused = browser.switch_to.active_element
+  real = 'img[alt="real images next to samples"]'
+  (picture,) = shown(browser, real)
+  button = picture.find_element('xpath', '..')
+  before = box(browser, real)
+  for key in (Keys.ENTER, Keys.SPACE):  # no mouse is needed
+    button.send_keys(key)
+    (large,) = shown(browser, 'dialog img')
+    source = picture.get_attribute('src')
+    assert large.get_attribute('src') == source
+    width, height, all_width, all_height = box(browser, 'dialog img')
+    assert before[0] < width <= all_width
+    assert height <= all_height
+    browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert shown(browser, 'dialog') == []
+    assert browser.switch_to.active_element == button != focused
+  button.click()
+  (close,) = shown(browser, 'dialog button')
+  close.click()
+  assert shown(browser, 'dialog') == []
+
+
+@pytest.mark.slow
+def test_the_command_is_copied(browser, command, evil):
+  command('report', f'--workdir={evil}', '--noinsights')
+  browser.get((evil / 'report.html').as_uri())
+  code = browser.find_element('css selector', 'header .command code').text
+  (button,) = shown(browser, 'header .command button')
+  assert shlex.split(code)[-1] == f'--workdir={evil}-again'
+  browser.execute_script(
+    'Object.defineProperty(navigator, "clipboard", {configurable: true, value: '
+    '{writeText: async text => { window.copied = text; }}})'
+  )
+  button.click()
+  assert browser.execute_script('return window.copied') == code
+  assert button.text == 'copied'
+  browser.execute_script(
+    'Object.defineProperty(navigator, "clipboard", {value: undefined})'
+  )
+  button.click()
+  assert button.text == 'selected'
+  assert browser.execute_script('return String(getSelection())') == code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('look', ['--insights', '--noinsights'])
+def test_a_phone_scrolls_one_way_only(browser, command, evil, look):
+  command('report', f'--workdir={evil}', look)
+  phone = {'width': 400, 'height': 900, 'deviceScaleFactor': 1, 'mobile': False}
+  browser.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', phone)
+  browser.get((evil / 'report.html').as_uri())
+  assert browser.execute_script('return window.innerWidth') == 400
   too_wide = browser.execute_script(
     'return document.documentElement.scrollWidth - window.innerWidth'
   )
-  browser.set_window_size(1200, 1600)
+  browser.execute_cdp_cmd('Emulation.clearDeviceMetricsOverride', {})
   assert too_wide <= 0
 
 

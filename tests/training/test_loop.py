@@ -1,3 +1,4 @@
+import datetime
 import itertools
 import json
 import os
@@ -24,6 +25,7 @@ from gan_jax.runs.restore import load_run
 from gan_jax.training import loop
 from gan_jax.training.meter import Diverged
 from gan_jax.training.signals import Stopped
+from gan_jax.training.verify import verify
 from tests.tiers import in_systems
 
 
@@ -199,6 +201,36 @@ def test_a_damaged_line_stops_a_resumption_before_anything_changes(
   with pytest.raises(InputError, match=r'metrics\.jsonl is damaged in line 2'):
     loop.train(config, run_copy, dataset=tiny_dataset)
   assert {p.name: p.read_bytes() for p in run_copy.glob('*.json*')} == before
+
+
+def test_a_run_that_did_not_record_the_sizes_of_its_splits_goes_on(
+  config, tiny_dataset, run_copy
+):
+  path = run_copy / 'data.json'
+  data = json.loads(path.read_text())
+  sizes = {'train': [30], 'validation': [12], 'test': [12]}
+  assert data.pop('num_images') == sizes
+  text = json.dumps(data)
+  path.write_text(text)
+  config.train.num_steps = 10
+  assert loop.train(config, run_copy, dataset=tiny_dataset)['steps'] == 10
+  assert path.read_text() == text
+  assert verify(run_copy, dataset=tiny_dataset).finding is None
+  path.write_text(json.dumps(data | {'num_images': {'train': 30}}))
+  with pytest.raises(InputError, match='is not the file that a run writes'):
+    loop.train(config, run_copy, dataset=tiny_dataset)
+
+
+def test_each_session_says_when_it_began(config, tiny_dataset, run_copy):
+  before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+  config.train.num_steps = 10
+  loop.train(config, run_copy, dataset=tiny_dataset)
+  first, second = RunDirectory(run_copy).sessions()
+  started = [
+    datetime.datetime.fromisoformat(x['started']) for x in (first, second)
+  ]
+  assert started[0] <= before <= started[1]
+  assert started[1] <= datetime.datetime.now(datetime.UTC)
 
 
 def test_a_seed_gives_one_result(config, tiny_dataset, reference, tmp_path):
