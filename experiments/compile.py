@@ -1,4 +1,4 @@
-"""Compiles a training step for an absent TPU slice: memory, work, time.
+"""Compiles a training step for an absent TPU slice: memory, FLOPs, time.
 
 The command is gan_jax/commands/compile.py; `gan-jax compile` is the same.
 """

@@ -1,4 +1,4 @@
-"""Prints the keys of configs: meanings, defaults and ranges.
+"""Prints the config keys with their meanings, defaults and ranges.
 
 The command is gan_jax/commands/config.py; `gan-jax config` is the same.
 """

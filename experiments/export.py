@@ -1,4 +1,4 @@
-"""Exports a trained network to one file that needs only JAX.
+"""Exports a trained network to a file that runs with JAX alone.
 
 The command is gan_jax/commands/export.py; `gan-jax export` is the same.
 """

@@ -1,4 +1,4 @@
-"""Plots a run's metrics over the epochs.
+"""Plots a run's metrics against the epoch.
 
 The command is gan_jax/commands/plot.py; `gan-jax plot` is the same.
 """

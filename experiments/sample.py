@@ -1,4 +1,4 @@
-"""Saves samples from a run's newest checkpoint: a grid, or an animation.
+"""Saves samples of a run as a grid, single images, arrays or an animation.
 
 The command is gan_jax/commands/sample.py; `gan-jax sample` is the same.
 """

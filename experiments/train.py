@@ -1,4 +1,4 @@
-"""Trains a GAN from a config file; the same command resumes it.
+"""Trains a GAN from a config file, or resumes an interrupted run.
 
 The command is gan_jax/commands/train.py; `gan-jax train` is the same.
 """

@@ -1,4 +1,4 @@
-"""Trains a run again from its directory and compares every recorded hash.
+"""Repeats a run from its directory and compares every recorded hash.
 
 The command is gan_jax/commands/verify.py; `gan-jax verify` is the same.
 """

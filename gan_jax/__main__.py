@@ -1,4 +1,4 @@
-"""The program gan-jax: one command after another's name."""
+"""Command line of the program gan-jax."""
 
 import importlib
 import pkgutil
@@ -13,8 +13,8 @@ try:
   from gan_jax.commands import cli
 except ModuleNotFoundError as error:  # the losses alone need no absl
   sys.exit(
-    f'error: there is no {error.name}; the commands need the rest of the '
-    "package: pip install 'gan_jax[experiments]'"
+    f'error: {error.name} is not installed; the commands need it: '
+    "pip install 'gan_jax[experiments]'"
   )
 
 
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def names() -> list[str]:
-  """All commands."""
+  """Returns the names of all commands."""
   found = (module.name for module in pkgutil.iter_modules(commands.__path__))
   return [name for name in found if name != 'cli']
 
@@ -59,7 +59,7 @@ def _overview() -> str:
 
 
 def program() -> None:
-  """The console script."""
+  """Runs the program as a console script."""
   cli.launch(main)
 
 

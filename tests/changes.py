@@ -1,10 +1,10 @@
-"""Configs with other values, as the command line sets them."""
+"""Changes of configs, as the command line makes them."""
 
 from gan_jax.systems import override
 
 
 def changed(config, changes):
-  """The config with values by key, {'loss.adversarial.name': 'hinge'}.
+  """Returns the config with values by key, {'loss.adversarial.name': 'hinge'}.
 
   A name that changes brings its variant's keys along.
   """
@@ -12,7 +12,7 @@ def changed(config, changes):
 
 
 def with_sgd(config, learning_rate=None, **settings):
-  """The config with plain gradient descent: steps are easy to predict."""
+  """Returns the config with plain SGD, whose steps are easy to predict."""
   settings['name'] = 'sgd'
   if learning_rate is not None:
     settings['learning_rate'] = learning_rate

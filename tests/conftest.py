@@ -1,4 +1,4 @@
-"""Fixtures, and two rules: no silent skips, no slow test in the fast tier."""
+"""Fixtures and two rules: no silent skips, no slow test in the fast tier."""
 
 import contextlib
 import gc
@@ -14,8 +14,8 @@ from typing import NamedTuple
 _CACHE = pathlib.Path(__file__).parents[1] / '.cache' / 'jax'
 os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(_CACHE))
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
-# Half the time of a test is XLA's, most of it spent on speed that a test does
-# not need. `make test-systems` and `test-slow` compile as users do.
+# XLA takes half of a test's time, mostly for optimisations that a test does not
+# need. `make test-systems` and `test-slow` compile as users do.
 os.environ.setdefault(
   'XLA_FLAGS',
   '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false',
@@ -47,32 +47,32 @@ ALLOWED_SKIPS = (
   'torchvision is not installed',
 )
 TIERS = ('systems', 'slow')
-RESIDENT_BYTES = 1.5 * 2**30  # of a worker, above which it forgets programs
+RESIDENT_BYTES = 1.5 * 2**30  # above this, a worker drops compiled programs
 
 
 def pytest_addoption(parser):
   parser.addini(
     'cpu_seconds',
-    'What an unmarked test may take; twice that where it compiles.',
+    'CPU seconds allowed for an unmarked test; twice that if it compiles.',
     default='5',
   )
 
 
 def pytest_ignore_collect(collection_path, config):
-  """The tiers but one have no PyTorch, which these files skip without."""
+  """Ignores PyTorch's test files in the tiers that run without PyTorch."""
   elsewhere = config.option.markexpr in ('slow', 'not systems and not slow')
   torch = collection_path.name.startswith(('test_torch', 'torch'))
   return True if elsewhere and torch else None
 
 
 def pytest_itemcollected(item):
-  """Where PyTorch is the oracle."""
+  """Marks the tests that use PyTorch as an oracle."""
   if item.path.name.startswith('test_torch') or 'torch' in item.fixturenames:
     item.add_marker('systems')
 
 
 def cpu_seconds():
-  """Of this process and the children that it has waited for."""
+  """Returns the CPU time of this process and its finished children."""
   return sum(os.times()[:4])
 
 
@@ -124,7 +124,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 @pytest.fixture
 def smoke_config():
-  """The semi-supervised GAN on digits, tiny, on one device."""
+  """The smoke variant of the semi-supervised GAN on digits, on one device."""
   config = load_config(str(ROOT / 'configs/digits_ssgan.py:smoke'))
   config.parallel = 'jit'
   return config
@@ -142,7 +142,7 @@ PLAIN = {f'_{name}': plain(name) for name in FORMS}
 
 @pytest.fixture(scope='module', autouse=True)
 def little_memory():
-  """A file's tests share what they have compiled; the next ones start anew."""
+  """Drops compiled programs after a test file that has used much memory."""
   yield
   if resident_bytes() > RESIDENT_BYTES:
     for cached in (systems._made, parallel._compile_step, lanes._vmapped):
@@ -153,7 +153,7 @@ def little_memory():
 
 
 def resident_bytes():
-  """Of this process; 0 where Linux does not say."""
+  """Returns the resident memory of this process; 0 if /proc does not tell."""
   statm = pathlib.Path('/proc/self/statm')
   pages = int(statm.read_text().split()[1]) if statm.exists() else 0
   return pages * os.sysconf('SC_PAGE_SIZE')
@@ -161,7 +161,7 @@ def resident_bytes():
 
 @pytest.fixture
 def new_systems():
-  """No system made before; none of this test's goes on."""
+  """Clears the cache of systems before and after the test."""
   systems._made.cache_clear()
   yield
   systems._made.cache_clear()
@@ -169,10 +169,10 @@ def new_systems():
 
 @pytest.fixture
 def plain_convolutions(new_systems, monkeypatch):
-  """lax's own convolutions, which compile in a fraction of the time.
+  """Uses lax's own convolutions, which compile in a fraction of the time.
 
-  For tests of networks and of steps by hand. That the forms on the CPU compute
-  the same is shown by the tests of gan_jax/ops; systems meet them in training.
+  This is for tests of networks and of steps computed by hand. The tests of
+  gan_jax/ops show that the CPU lowerings compute the same; trainings use those.
   """
   for name, form in PLAIN.items():
     monkeypatch.setattr(convolution, name, form)
@@ -183,13 +183,13 @@ SYSTEMS['toy'] = toy
 
 @pytest.fixture
 def toy_config():
-  """The toy system: eight steps, saved every two, reported every three."""
+  """The toy system: eight steps, checkpoints every two, reports every three."""
   return toy.get_config()
 
 
 @pytest.fixture(scope='session')
 def toy_reference(tmp_path_factory):
-  """An undisturbed run of it: directory and result. No test may change it."""
+  """Directory and result of an uninterrupted run; no test may change it."""
   workdir = tmp_path_factory.mktemp('toy') / 'run'
   config, dataset = toy.get_config(), made_up.tiny()
   return workdir, loop.train(config, workdir, dataset=dataset)
@@ -197,7 +197,7 @@ def toy_reference(tmp_path_factory):
 
 @pytest.fixture
 def toy_run(toy_reference, tmp_path):
-  """A copy of that run, which a test may damage."""
+  """A copy of that run that a test may damage."""
   return shutil.copytree(toy_reference[0], tmp_path / 'run')
 
 
@@ -207,7 +207,7 @@ def tiny_dataset():
 
 
 class Done(NamedTuple):
-  """What a command leaves, named as subprocess does."""
+  """Status and output of a command, named as in subprocess."""
 
   returncode: int
   stdout: str
@@ -250,7 +250,7 @@ def trained_dir(tmp_path_factory):
 
 @pytest.fixture
 def trained(command, trained_dir):
-  """A finished smoke run, made once by the command itself."""
+  """A finished smoke run, trained once by the command itself."""
   if not trained_dir.exists():
     command('train', SMOKE, f'--workdir={trained_dir}')
   return trained_dir

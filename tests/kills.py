@@ -1,12 +1,12 @@
-"""Kills trainings at random moments and compares them with undisturbed ones.
+"""Kills trainings at random moments and compares them with uninterrupted ones.
 
   python -m tests.kills --rounds=200 --workdir=DIR
 
-A killed process kills itself: hooks know that it compiles, steps, writes a
-checkpoint or a sample, and the SIGKILL comes at a random moment of that phase.
-So the counts are counts, not luck. After each kill the same command goes on,
-until the run is finished: its metrics, samples, checkpoints and result must be
-those of a run that nobody disturbed, to the bit.
+Each process kills itself: hooks detect when it compiles, steps, or writes a
+checkpoint or a sample, and it sends SIGKILL at a random moment of that phase.
+So the number of kills in each phase is known, not left to chance. After each
+kill the same command resumes, until the run is finished. Its metrics, samples,
+checkpoints and result must equal those of an uninterrupted run bit for bit.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from concurrent import futures
 
 ROOT = pathlib.Path(__file__).parents[1]
 PHASES = ('compile', 'step', 'checkpoint', 'sample')
-# Each system, its config, and its part of the rounds.
+# Each system, its config, and its share of the rounds.
 SYSTEMS = {
   'toy': ('tests/toy.py', 0.0),
   'gan': ('configs/mnist_gan.py:smoke', 0.2),
@@ -43,19 +43,19 @@ NUM_STEPS, SAVE_EVERY = 40, 4
 
 
 class _Killer:
-  """Ends the process in a phase, at a random moment of its duration."""
+  """Kills the process at a random moment of a phase."""
 
   def __init__(self, phase: str, rng: random.Random, log: pathlib.Path):
     self._phase, self._log = phase, log
-    self._share = rng.random()  # of the phase's duration, as it was last
-    self._skip = rng.randrange(5)  # so many times it is let go on
+    self._share = rng.random()  # of the phase's previous duration
+    self._skip = rng.randrange(5)  # occurrences of the phase to let pass
     self._seconds = 0.0
     self._active = threading.Lock()
     self.step, self.saving = 0, False
 
   @contextlib.contextmanager
   def during(self, phase: str):
-    """Its body is the phase."""
+    """Marks its body as the phase."""
     stop = self.begin(phase)
     try:
       yield
@@ -63,7 +63,7 @@ class _Killer:
       stop()
 
   def begin(self, phase: str):
-    """The phase has begun; returns what is called when it is over."""
+    """Begins the phase; returns a function to call at its end."""
     if phase != self._phase:
       return lambda: None
     started, over = time.monotonic(), threading.Event()
@@ -75,7 +75,7 @@ class _Killer:
       ).start()
 
     def stop(*_):
-      with self._active:  # a kill has been decided on, or will not be
+      with self._active:  # a kill is now certain, or ruled out
         over.set()
       self._seconds = time.monotonic() - started
 
@@ -83,7 +83,7 @@ class _Killer:
 
   def _kill_after(self, delay: float, over: threading.Event) -> None:
     if over.wait(delay):
-      self._share /= 2  # it was too late: earlier, the next time
+      self._share /= 2  # too late: kill earlier next time
       return
     with self._active:
       if over.is_set():
@@ -172,7 +172,7 @@ def _train(config: str, workdir: pathlib.Path, kill: str | None) -> int:
 
 
 def outcome(workdir: pathlib.Path) -> dict:
-  """What a run leaves, but for its times and its starts."""
+  """Collects the results of a run, except times and starts."""
   lines = [
     {k: v for k, v in json.loads(line).items() if not k.endswith('_seconds')}
     for line in (workdir / 'metrics.jsonl').read_text().splitlines()
@@ -201,7 +201,7 @@ def _starts(workdir: pathlib.Path) -> list[int]:
 def kill_system(
   name: str, rounds: int, folder: pathlib.Path, seed: int
 ) -> dict:
-  """Kills runs of one system until there were so many kills.
+  """Kills runs of one system until the number of kills is reached.
 
   Returns:
     Counts of kills by phase and of the runs that were compared, and the largest
@@ -223,7 +223,7 @@ def kill_system(
     while True:
       kill = None
       if counts.total() < rounds:
-        # A third of the kills at least hit a checkpoint that is being written.
+        # At least a third of the kills hit a checkpoint that is being written.
         phase = rng.choice([*PHASES, 'checkpoint', 'checkpoint'])
         kill = f'{phase},{rng.randrange(2**31)}'
       starts = len(_starts(workdir))

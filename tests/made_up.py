@@ -1,4 +1,4 @@
-"""Made-up data sets."""
+"""Random data sets."""
 
 import io
 
@@ -10,7 +10,7 @@ from gan_jax.data.domain_sets import DomainDataset, Domains
 
 
 def labelled(num_train, size, channels):
-  """Ten classes: `num_train` images, 20 for validation and 30 for test."""
+  """Makes a data set of ten classes, with 20 validation and 30 test images."""
   rng = np.random.default_rng(0)
 
   def examples(num):
@@ -22,7 +22,7 @@ def labelled(num_train, size, channels):
 
 
 def two_domains(config):
-  """9 images of each domain, 2 for validation, 3 for test; `pairs` aligned."""
+  """Makes domains of 9, 2 validation and 3 test images; `pairs` are aligned."""
   rng = np.random.default_rng(0)
 
   def split(num, side):
@@ -35,7 +35,7 @@ def two_domains(config):
 
 
 def tiny():
-  """Random 8x8 images of three classes: 30 train, 12 validation, 12 test."""
+  """Makes 8x8 images of three classes: 30 train, 12 validation, 12 test."""
   rng = np.random.default_rng(0)
 
   def examples(num):
@@ -46,7 +46,7 @@ def tiny():
 
 
 def for_config(config):
-  """A data set of the kind, the image size and the channels of a config's."""
+  """Makes a data set of the kind, image size and channels of a config's."""
   if config.system == 'toy':
     return tiny()
   if 'crop_size' in config.data:
@@ -58,7 +58,7 @@ def for_config(config):
 
 
 def prepare_tfds(data_dir, name, version, shape, splits, with_id=False):
-  """A small data set in the original layout, prepared without TensorFlow.
+  """Writes a small data set in the original layout, without TensorFlow.
 
   `splits` maps each split to the numbers of its images, which are of those
   numbers. Sides that are None in `shape` differ from image to image.

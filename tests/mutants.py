@@ -1,12 +1,12 @@
-"""Asks how many small mistakes in gan_jax the fast tests would notice.
+"""Mutation testing: how many small mistakes in gan_jax the fast tests notice.
 
   python -m tests.mutants --num=40 --seed=0
 
-Draws mutations of the source: a sign, a comparison, an off-by-one, two
-arguments exchanged, a statement dropped; from all folders alike. Each is made
-in a copy of the repository, where the tests of its file run first, and the
-whole fast tier if they notice nothing. Survivors are listed; whether one is
-equivalent to the code, and cannot be noticed, is for a person to say.
+Draws mutations of the source, evenly from all folders: a flipped sign or
+comparison, an off-by-one, two arguments exchanged, a statement dropped. Each is
+applied to a copy of the repository, where the tests of its file run first, and
+then, if they pass, the whole fast tier. Survivors are listed; a person must
+judge whether one is equivalent to the code and cannot be noticed.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from concurrent import futures
 
 ROOT = pathlib.Path(__file__).parents[1]
 FAST = ['-m', 'not systems and not slow']
-SECONDS = 1800  # longer than any tier: the mutant hangs
+SECONDS = 1800  # longer than any tier takes; then the mutant hangs
 
 _OPERATORS = {
   ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult,
@@ -40,7 +40,7 @@ _COMPARISONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Mutant:
-  """A node of a file's syntax tree, and what stands in its place."""
+  """A node of a file's syntax tree and its replacement."""
 
   path: pathlib.Path  # within the repository
   kind: str
@@ -48,7 +48,7 @@ class Mutant:
   new: ast.AST
 
   def source(self) -> str:
-    """The file with the mutation, all else as it was."""
+    """Returns the file's text with the mutation applied."""
     lines = (ROOT / self.path).read_bytes().splitlines(keepends=True)
     node = self.node
     text = ast.unparse(self.new)
@@ -74,7 +74,7 @@ def _changed(node: ast.AST, **fields) -> ast.AST:
 
 
 def _of_node(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
-  """The mutations of one node, by kind."""
+  """Yields the mutations of one node, by kind."""
   if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
     yield 'sign', _changed(node, op=_OPERATORS[type(node.op)]())
   if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -96,7 +96,7 @@ def _of_node(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _within(node: ast.AST) -> Iterator[ast.AST]:
-  """All nodes but those of f-strings, whose positions Python does not tell."""
+  """Yields all nodes except those of f-strings, which have no positions."""
   yield node
   for child in ast.iter_child_nodes(node):
     if not isinstance(child, ast.JoinedStr):
@@ -104,7 +104,7 @@ def _within(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def candidates(path: pathlib.Path) -> list[Mutant]:
-  """All mutations of the functions in a file."""
+  """Lists all mutations of the functions in a file."""
   tree = ast.parse((ROOT / path).read_text())
   found = []
   for function in ast.walk(tree):
@@ -119,7 +119,7 @@ def candidates(path: pathlib.Path) -> list[Mutant]:
 
 
 def draw(num: int, seed: int) -> list[Mutant]:
-  """Mutations from all folders alike, each of any kind."""
+  """Draws mutations evenly from all folders and kinds."""
   rng = random.Random(seed)
   folders = collections.defaultdict(list)
   for path in sorted((ROOT / 'gan_jax').rglob('*.py')):
@@ -138,7 +138,7 @@ def draw(num: int, seed: int) -> list[Mutant]:
 
 
 def tests_of(path: pathlib.Path) -> list[str]:
-  """The test files of a file, by their name or by what they import."""
+  """Finds the test files of a file, by their name or their imports."""
   name = path.stem if path.stem != '__init__' else path.parent.name
   module = '.'.join(path.with_suffix('').parts).removesuffix('.__init__')
   found = []
@@ -170,13 +170,13 @@ def _passes(folder: pathlib.Path, arguments: list[str]) -> bool:
 
 
 def _tracked() -> list[str]:
-  """The repository's files."""
+  """Copies the repository's files."""
   listed = subprocess.check_output(['git', 'ls-files', '-z'], cwd=ROOT)
   return listed.decode().rstrip('\0').split('\0')
 
 
 def survives(mutant: Mutant) -> bool:
-  """Whether no fast test notices it."""
+  """Returns whether no fast test notices the mutation."""
   with tempfile.TemporaryDirectory() as name:
     folder = pathlib.Path(name) / 'copy'
     for path in _tracked():
@@ -189,7 +189,7 @@ def survives(mutant: Mutant) -> bool:
 
 
 def main() -> None:
-  """Prints each mutant and its end, and the share that was noticed."""
+  """Prints each mutant with its outcome, and the share that was noticed."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--num', type=int, default=40)
   parser.add_argument('--seed', type=int, default=0)

@@ -1,4 +1,4 @@
-"""The number of operations in a compiled step.
+"""Number of operations in a compiled step.
 
   python -m tests.program_size [SYSTEM ...]
 
@@ -14,19 +14,19 @@ from absl import logging
 from experiments.benchmark.workloads import WORKLOADS, make_program
 from gan_jax.runs.program import Program, compile_step, state_shapes
 
-# What costs nothing when the program runs.
+# Operations that cost nothing when the program runs.
 _FREE = {'parameter', 'constant', 'bitcast', 'get-tuple-element', 'tuple'}
 
 
 class Size(NamedTuple):
-  """Operations that XLA compiles to code of its own or to a library's call."""
+  """Numbers of operations that XLA compiles to code or to a library call."""
 
-  top: int  # of the program, which its CPU runtime compares with one another
+  top: int  # at the top level, where the CPU runtime compares all pairs
   calls: int  # in calls, loops and branches
 
 
 def size_of(program: Program) -> Size:
-  """Compiles the step and counts."""
+  """Compiles the step and counts its operations."""
   shapes = state_shapes(program.system, program.data.spec)
   batches = [program.sampler()(0)]
   lowered = compile_step(program).lower(shapes, batches, program.key('train'))
@@ -34,7 +34,7 @@ def size_of(program: Program) -> Size:
 
 
 def count(text: str) -> Size:
-  """Counts in a compiled program's text."""
+  """Counts the operations in a compiled program's text."""
   operations, entry = {}, None
   for line in text.splitlines():
     if header := re.match(r'(ENTRY )?%([\w.-]+) \(.*\{$', line):

@@ -1,4 +1,4 @@
-"""Prints the sha256 of the state after every smoke run, on made-up data.
+"""Prints the sha256 of the state after every smoke run, on random data.
 
 A change that is to leave all numbers as they are leaves these as they are, on
 one machine: python -m tests.state_hashes, before and after it.

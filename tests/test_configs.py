@@ -20,7 +20,7 @@ from tests.changes import changed
 
 FILES = sorted((pathlib.Path(__file__).parents[1] / 'configs').glob('*.py'))
 
-# What :smoke may change.
+# The keys that :smoke may change.
 SIZES_AND_COUNTS = (
   'batch_size',
   'blocks',
@@ -122,7 +122,7 @@ def test_the_sizes_of_the_paper(name, values):
 
 
 def both(**settings):
-  """The same settings for the optimisers of both players."""
+  """Returns the same settings for the optimisers of both players."""
   return {
     f'optimizer.{player}.{key}': value
     for player in ('generator', 'discriminator')
@@ -173,7 +173,7 @@ CUT = both(learning_rate=2e-4, b1=0.5, b2=0.999) | {
   'loss.nce_temperature': 0.07,
   'loss.num_patches': 256,
 }
-# What each config is to repeat, from its paper or its authors' code.
+# The values that each config must have, from its paper or its authors' code.
 SPECIFIED = {
   'mnist_gan': both(learning_rate=0.002) | {
     'data.batch_size': 100,
@@ -305,7 +305,7 @@ def test_the_baseline_has_the_same_classifier_labels_and_steps():
     'augment.policy',
     'augment.probability',
     'augment.schedule.name',
-    'model.discriminator.dropout_rate',  # chosen on validation for each
+    'model.discriminator.dropout_rate',  # each is chosen on validation data
   }
   assert ours.train == baseline.train
 
@@ -355,5 +355,5 @@ def test_smoke_trains_resumes_evaluates_and_samples(
     assert translate_files(workdir, photo, made) == (1, [])
     assert Image.open(made / 'photo.png').size == (23, 17)
   for pool in restore.load_run(workdir).state.extra.values():
-    # Full long before the last step: old images have been exchanged for new.
+    # The pool is full long before the last step, and has replaced images.
     assert pool.filled == config.model.pool_size < num_steps - 4

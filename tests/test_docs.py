@@ -1,4 +1,4 @@
-"""What docs/losses.md says is true: it is evaluated, called or run."""
+"""Checks of docs/losses.md: its formulas, signatures, code and links."""
 
 import contextlib
 import functools
@@ -32,12 +32,12 @@ PAIRS = [
 
 
 def code(cell):
-  """The code that a cell begins with, or None."""
+  """Returns the code at the start of a cell, or None."""
   match = re.match('`([^`]+)`', cell)
   return match and match[1]
 
 
-# The page's language: numpy's functions, and a few in their plainest form.
+# The names in the page's formulas: numpy's functions and a few simple ones.
 
 
 def softplus(x):
@@ -57,7 +57,7 @@ WEIGHT = np.array([[1.0, -0.5], [0.3, 0.7], [-0.2, 0.4]])
 
 
 def d_fn(x):
-  """Two logits a row; numpy and JAX arrays alike."""
+  """Computes two logits per row, of numpy or JAX arrays."""
   return (x * x) @ WEIGHT
 
 
@@ -85,7 +85,7 @@ def evaluate(formula, **values):
 
 
 def same(actual, expected):
-  """Both are in float64, of a few operations on numbers near 1."""
+  """Allows for rounding of a few float64 operations on numbers near 1."""
   assert_allclose(actual, expected, rtol=1e-12, atol=1e-14)
 
 
@@ -129,7 +129,7 @@ def test_the_loss_at_zero_logits(stem):
 
 
 def mean_loss(loss, logits, p, q):
-  """D's mean loss, for distributions over the points where it has `logits`."""
+  """Returns D's mean loss for distributions p, q over points with `logits`."""
   num = len(logits)
   real = np.broadcast_to(logits[:, None], (num, num))
   return p @ loss(real, real.T) @ q
@@ -297,7 +297,7 @@ def test_the_formula_of_the_schedule():
 
 
 def documented():
-  """Each row's text and the docstring of what it is about."""
+  """Yields each row's text and the docstring of its function."""
   for stem, cells in ADVERSARIAL.items():
     yield ' '.join(cells), players(stem)[0].__doc__
   for header, (module, _) in TABLES.items():
@@ -320,7 +320,7 @@ def test_the_papers_are_those_of_the_docstrings():
 
 @pytest.fixture(scope='module')
 def ran():
-  """What the page's Python code, top to bottom, defines and prints."""
+  """The names that the page's Python code defines, and its output."""
   names, out = {}, io.StringIO()
   with contextlib.redirect_stdout(out):
     for block in pages.code_blocks(PAGE):
@@ -341,7 +341,7 @@ def test_the_recipe_gives_what_one_device_does(ran):
   for by in 'by_shard_map', 'by_pmap':
     values, gradients = names[by]
     assert values.shape == ((2,) if by == 'by_pmap' else ())
-    # Sums of eight rows in another order.
+    # Eight rows are summed in another order.
     for actual in np.atleast_1d(values):
       assert_allclose(actual, value, rtol=1e-6)
     for actual in np.atleast_2d(gradients):
@@ -357,7 +357,7 @@ def test_importing_the_losses_is_quick_beside_jax():
     capture_output=True,
     text=True,
   ).stdout
-  assert 0.0 < float(out) < 0.2  # 0.01, unless the machine is disturbed
+  assert 0.0 < float(out) < 0.2  # about 0.01 on an idle machine
 
 
 def test_what_the_page_names_exists():

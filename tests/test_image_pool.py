@@ -67,7 +67,7 @@ def exchanges(size, batches):
 def test_half_of_the_time_an_old_image_is_exchanged(batches):
   num, size = sum(batches), 10
   places = exchanges(size, batches)
-  # Four deviations of the binomial distributions.
+  # Tolerances are four standard deviations of the binomial distributions.
   assert abs(len(places) - num / 2) < 4 * (num / 4) ** 0.5
   counts = np.bincount(places, minlength=size)
   share = 1 / (2 * size)
@@ -77,7 +77,7 @@ def test_half_of_the_time_an_old_image_is_exchanged(batches):
 def test_no_image_is_lost_or_doubled():
   pool, given = empty_pool(7, SHAPE), 0
   returned = []
-  for i, batch in enumerate((3, 1, 9, 30, 2)):  # the third fills it half-way
+  for i, batch in enumerate((3, 1, 9, 30, 2)):  # it is full within the third
     pool, mixed = query_pool(
       pool, numbered(given, given + batch), jax.random.fold_in(KEY, i)
     )

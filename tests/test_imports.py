@@ -1,4 +1,4 @@
-"""Imports point downward, and nothing in a run directory is executed."""
+"""Structure of the package: imports, file names, docstrings, safety."""
 
 import ast
 import pathlib
@@ -10,8 +10,8 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = sorted((ROOT / 'gan_jax').rglob('*.py'))
-# The rooms, from the bottom to the top: each imports what stands below it, and
-# itself. Those of one line stand side by side and know nothing of each other.
+# The rooms from bottom to top. Each imports only from itself and from rooms
+# below it; rooms in the same line do not import each other.
 ROOMS = (
   ('core',),
   ('config', 'ops', 'losses', 'penalties', 'augment', 'ema', 'image_pool'),
@@ -75,7 +75,7 @@ def test_no_room_is_crowded():
 
 
 def test_no_two_files_share_a_name():
-  """But for a command and what it calls."""
+  """Only a command and the module that it calls may share a name."""
   names = [
     path.name
     for path in PACKAGE
@@ -89,7 +89,7 @@ def test_nothing_imports_configs_or_experiments():
     roots = {name.partition('.')[0] for name in imports(path)}
     assert not roots & {'configs', 'experiments', 'tests'}, path
   for path in (ROOT / 'configs').glob('*.py'):
-    assert imports(path) - ours(path) == set(), path  # and none another's
+    assert imports(path) - ours(path) == set(), path  # nothing else
     assert {name.split('.')[1] for name in ours(path)} == {'systems'}, path
 
 
@@ -99,7 +99,7 @@ def test_one_file_says_pmap():
 
 
 def test_nothing_is_unpickled_or_executed():
-  """A config file given by the user is run; nothing in a run directory is."""
+  """The user's config file is executed, but nothing in a run directory is."""
   for path in PACKAGE:
     names = imports(path) & {'pickle', 'cloudpickle', 'dill', 'marshal'}
     assert not names, path

@@ -1,4 +1,4 @@
-"""The program gan-jax, and the other ways to start a command."""
+"""The program gan-jax and the other ways to start a command."""
 
 import os
 import pathlib
@@ -73,7 +73,7 @@ MAIN = ('-m', 'gan_jax')
   ],
 )  # fmt: skip
 def test_a_process_ends_with_the_status(tmp_path, args, status, said):
-  """From any folder, not the repository's root alone."""
+  """It can be started from any folder, not only from the repository's root."""
   done = start(*args, cwd=tmp_path)
   assert done.returncode == status, done.stderr
   assert said in done.stdout + done.stderr

@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 @pytest.fixture(scope='module')
 def installed(tmp_path_factory):
-  """`pip install .` into an empty folder, from a copy: it leaves a build/."""
+  """Runs `pip install .` on a copy of the sources, as it leaves a build/."""
   source = tmp_path_factory.mktemp('source')
   for name in ('pyproject.toml', 'README.md', 'LICENSE'):
     shutil.copy(ROOT / name, source)

@@ -20,17 +20,17 @@ WRAP = pytest.mark.parametrize('wrap', [lambda f: f, jax.jit])
 
 
 def between(d_fn, x):
-  """Computes the third penalty of one batch, at x itself."""
+  """The gradient penalty as a function of one batch, at x itself."""
   return gradient_penalty(d_fn, x, x, jnp.full(len(x), 0.5, x.dtype))
 
 
 def around(d_fn, x):
-  """Computes the fourth penalty of one batch, at x itself."""
+  """DRAGAN's penalty as a function of one batch, at x itself."""
   return dragan_penalty(d_fn, x, jnp.zeros_like(x))
 
 
 def doubled(d_fn, x):
-  """Computes the fifth penalty with an augmentation that doubles."""
+  """The consistency penalty with an augmentation that doubles x."""
   return consistency_penalty(d_fn, x, 2.0 * x)
 
 
@@ -49,7 +49,7 @@ def linear(weight):
 
 
 def quadratic(a):
-  """Returns a ||x||^2 / 2, whose gradient at x is a x."""
+  """Computes a ||x||^2 / 2, whose gradient at x is a x."""
   return lambda x: 0.5 * a * jnp.square(x).reshape(len(x), -1).sum(axis=1)
 
 
@@ -108,7 +108,7 @@ def test_the_slope_is_taken_at_the_perturbed_data():
 
 
 def test_the_change_of_a_rows_logits_by_hand():
-  """One of the two patches changes by 3, the other by -4."""
+  """One of two patches changes by 3, the other by -4."""
   images = jnp.array([[1.0, 2.0], [5.0, 6.0]])
   augmented = jnp.array([[4.0, -2.0], [5.0, 6.5]])
   value = consistency_penalty(lambda x: x[:, :, None, None], images, augmented)
@@ -222,7 +222,7 @@ def test_gradient_is_finite_difference(penalty):
 @WRAP
 @pytest.mark.parametrize('size', [0.0, 1e-20, 1e-22, 1e-25])
 def test_a_flat_discriminator_has_a_finite_gradient(penalty, wrap, size):
-  """This includes norms that are not 0, but whose square rounds to 0."""
+  """The norm may also be so small that its square rounds to 0."""
   weight, x = jnp.full(3, size), normal(5, 3)
 
   @wrap
@@ -306,7 +306,7 @@ def test_dtype_is_kept(penalty, dtype):
 
 @EACH
 def test_squares_of_bfloat16_are_added_in_float32(penalty):
-  """In bfloat16, 1 + 300 / 256 would stay far below the sum."""
+  """In bfloat16, the running sum would stay far below the exact one."""
   weight = jnp.full(301, 1 / 16, 'bfloat16').at[0].set(1.0)
   value = penalty(lambda x: x @ weight, jnp.zeros((1, 301), 'bfloat16'))
   square = 1 + 300 / 256
@@ -448,7 +448,7 @@ def test_lecam_in_float64():
 
 
 def test_lecam_pulls_logits_to_the_others_average_only():
-  """The gradient is 2 (D - anchor) where a logit is beyond it, else 0."""
+  """The gradient is 2 (D - anchor) where a logit exceeds the anchor, else 0."""
 
   def total(real, fake):
     return lecam_penalty(real, fake, 1.0, -1.0).sum()

@@ -1,10 +1,10 @@
-"""Cases of a parametrised test that belong to another tier."""
+"""Marks for cases of a parametrised test that belong to another tier."""
 
 import pytest
 
 
 def in_systems(*cases):
-  """Marks cases for `make test-systems`: more of what the fast ones show."""
+  """Marks further cases of a fast test for `make test-systems`."""
   return [
     pytest.param(
       *(case if isinstance(case, tuple) else (case,)),

@@ -44,7 +44,7 @@ DATA = LabelledData
 
 
 def get_config(arg=''):
-  """Eight steps, saved every two and reported every three."""
+  """Returns a config of eight steps, saved every two, reported every three."""
   config = base('toy')
   config.parallel = 'jit'
   config.data.batch_size = config.data.num_labels = 6
@@ -60,7 +60,7 @@ def get_config(arg=''):
 
 
 class Generator(nn.Module):
-  """z [B, z_dim] to images [B, H, W, C]."""
+  """Generator: maps z [B, z_dim] to images [B, H, W, C]."""
 
   shape: tuple[int, int, int]
 
@@ -71,7 +71,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-  """Images to features and class logits; keeps a running mean."""
+  """Discriminator: maps images to features and class logits; keeps a mean."""
 
   num_classes: int
   axis_name: str | None = None
@@ -180,7 +180,7 @@ def make_system(config, spec, axis_name=None):
 
 
 def without(monkeypatch, **changes):
-  """Puts a toy among the systems that lacks these, which are None."""
+  """Registers a toy system whose given parts are None."""
   lacking = types.SimpleNamespace(**globals())
   lacking.make_system = lambda *args: make_system(*args)._replace(**changes)
   monkeypatch.setitem(SYSTEMS, 'toy', lacking)

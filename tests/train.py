@@ -1,4 +1,4 @@
-"""Trains on made-up data, for tests that kill or starve a process.
+"""Trains on random data, for tests that kill or starve a process.
 
 python -m tests.train --config=tests/toy.py --workdir=DIR
 """

@@ -20,18 +20,20 @@ def define(values: cli.Flags) -> None:
   flags.DEFINE_list(
     'configs',
     None,
-    'Config files; the first is compared with the others.',
+    'Comma-separated config files; the first one is compared with each of the '
+    'others.',
     required=True,
     flag_values=values,
   )
   flags.DEFINE_string(
     'label_seeds',
     '0',
-    'Which subsets of labels, e.g. 0-9 or 1,2,5.',
+    'Seeds of the labelled subsets, e.g. 0-9 or 1,2,5; each config is trained '
+    'once with each.',
     flag_values=values,
   )
   cli.define_path(
-    values, 'workdir', 'Where the run directories go.', required=True
+    values, 'workdir', 'Folder for the run directories.', required=True
   )
 
 

@@ -1,10 +1,11 @@
-"""Compiles a training step for an absent TPU slice: memory, work, time.
+"""Compiles a training step for an absent TPU slice: memory, FLOPs, time.
 
   gan-jax compile --config=configs/svhn_ssgan.py \
     --topology=v5e:2x2 --batch=512
 
-One step is compiled, whatever config.train.steps_per_dispatch says; large
-networks take many minutes. The compiler wants an environment of its own:
+It compiles a single step, whatever config.train.steps_per_dispatch is; for a
+large network this takes many minutes. The TPU compiler needs an environment of
+its own:
 
   python -m venv .venv-tpu
   .venv-tpu/bin/pip install -e '.[experiments,tpu-aot]'
@@ -29,30 +30,31 @@ def define(values: cli.Flags) -> None:
   flags.DEFINE_string(
     'topology',
     'v5e:2x2',
-    'TPU generation and chips, such as v4:2x2x1.',
+    'TPU generation and arrangement of chips, e.g. v4:2x2x1.',
     flag_values=values,
   )
   flags.DEFINE_integer(
     'batch',
     None,
-    'Rows of all devices, instead of config.data.batch_size.',
+    'Global batch size; default: config.data.batch_size.',
     lower_bound=1,
     flag_values=values,
   )
   flags.DEFINE_list(
     'image_shape',
     None,
-    "HEIGHT,WIDTH,CHANNELS, if the data set's are not known.",
+    'HEIGHT,WIDTH,CHANNELS of the images; needed only where the name of the '
+    'data set does not determine them.',
     flag_values=values,
   )
   flags.DEFINE_bool(
     'largest',
     False,
-    'Look for the largest batch that fits, even where --batch does: about '
-    'three more compilations.',
+    'Search for the largest batch size that fits, even if --batch fits; this '
+    'takes about three more compilations.',
     flag_values=values,
   )
-  cli.define_path(values, 'output', 'Where all figures go, as JSON.')
+  cli.define_path(values, 'output', 'JSON file for all the figures.')
 
 
 def run(values: cli.Flags) -> int | None:
@@ -68,7 +70,7 @@ def run(values: cli.Flags) -> int | None:
     shape = tuple(map(int, values.image_shape))
     if shape[0] != shape[1]:
       raise cli.InputError(
-        f'--image_shape={",".join(values.image_shape)}: the networks make '
+        f'--image_shape={",".join(values.image_shape)}: the networks generate '
         'square images'
       )
   if (

@@ -1,7 +1,7 @@
-"""Prints the keys of configs: meanings, defaults and ranges.
+"""Prints the config keys with their meanings, defaults and ranges.
 
-gan-jax config gan     those of a system
-gan-jax config         all of them, as docs/config.md
+gan-jax config gan     the keys of one system
+gan-jax config         all keys, as in docs/config.md
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def define(values: cli.Flags) -> None:
-  del values  # it has no flags
+  del values  # the command has no flags
 
 
 def run(values: cli.Flags, *systems: str) -> None:

@@ -1,8 +1,8 @@
 """Converts InceptionV3's PyTorch weights to a file that needs no PyTorch.
 
 Only this command needs torch (pip install torch). The usual file for FID is
-pt_inception-2015-12-05-6726825d.pth, from release fid_weights of the public
-project mseitzer/pytorch-fid; torchvision's inception_v3 is read too.
+pt_inception-2015-12-05-6726825d.pth, from the release fid_weights of the public
+project mseitzer/pytorch-fid; torchvision's inception_v3 can be read as well.
 
 gan-jax convert_inception --output=inception.npz \\
   --input=pt_inception-2015-12-05-6726825d.pth
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def define(values: cli.Flags) -> None:
-  cli.define_path(values, 'input', 'The .pth file.', required=True)
+  cli.define_path(values, 'input', 'The .pth file to read.', required=True)
   cli.define_path(values, 'output', 'The .npz file to write.', required=True)
 
 

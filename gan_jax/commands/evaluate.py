@@ -1,14 +1,16 @@
 """Prints scores of a run's checkpoint, or of two folders of images, as JSON.
 
-Of a system that classifies, the error; of one that generates, how much samples
-differ and how near they are to training images, beside the data's own figures,
-and how much of a grid upsampling left in them: 1 is as much as in real images.
-With --metrics also how near generated images are to real ones: fid (which
-brings the kernel distance, kid, along), kid, prdc (precision, recall, density,
-coverage), score (the Inception score of the extractor's classes), modes. Of a
-generator that has classes also class_accuracy, the share of samples that the
-extractor takes for the class they were asked for, and class_fid and class_kid,
-of each class and their mean.
+For a system that classifies, this is the error. For one that generates, it is
+the diversity of the samples, their distance to the nearest training images, the
+same two figures for real images, and the strength of the grid artefact that
+upsampling leaves (1: as in real images).
+
+--metrics compares generated with real images: fid (which also reports kid), kid
+(the kernel distance), prdc (precision, recall, density, coverage), score (the
+Inception score, by the extractor's classes) and modes. For a conditional
+generator there are also class_accuracy, the fraction of samples that the
+extractor assigns to the requested class, and class_fid and class_kid, for each
+class and on average.
 
   gan-jax evaluate --workdir=runs/a
   gan-jax evaluate --workdir=runs/a --metrics=fid,prdc \\
@@ -33,17 +35,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def define(values: cli.Flags) -> None:
-  cli.define_path(values, 'workdir', 'Run directory.')
+  cli.define_path(values, 'workdir', 'Run directory to evaluate.')
   cli.define_path(
     values,
     'real',
-    'Folder of real images, or FILE.npz with an array samples; with --fake.',
+    'Folder of real images, or FILE.npz with an array named samples; needs '
+    '--fake.',
   )
-  cli.define_path(values, 'fake', 'The same for generated ones; with --real.')
+  cli.define_path(
+    values, 'fake', 'Folder or FILE.npz of generated images; needs --real.'
+  )
   flags.DEFINE_integer(
     'resize',
     None,
-    'With --real: resize the central square of each image to this side.',
+    'With --real and --fake: crop each image to its central square and resize '
+    'that to this many pixels a side.',
     lower_bound=8,
     upper_bound=4096,
     flag_values=values,
@@ -51,13 +57,14 @@ def define(values: cli.Flags) -> None:
   flags.DEFINE_string(
     'metrics',
     None,
-    'Of fid,kid,prdc,score,modes,class_accuracy,class_fid,class_kid.',
+    'Comma-separated metrics, out of fid,kid,prdc,score,modes,class_accuracy,'
+    'class_fid,class_kid; default: none.',
     flag_values=values,
   )
   flags.DEFINE_string(
     'extractor',
     None,
-    'What --metrics sees images with: the run directory of a classifier '
+    'Feature extractor of --metrics: the run directory of a classifier '
     '(configs/digits_classifier.py), inception:FILE with weights from '
     'gan-jax convert_inception, or random, for smoke tests only.',
     flag_values=values,
@@ -66,14 +73,14 @@ def define(values: cli.Flags) -> None:
     'split',
     'test',
     ['test', 'validation'],
-    'Which examples.',
+    'Split of the data to evaluate on.',
     flag_values=values,
   )
   cli.define_checkpoint(values)
   flags.DEFINE_integer(
     'num_samples',
     500,
-    'How many samples to score.',
+    'Number of samples to generate and score.',
     lower_bound=2,
     upper_bound=10**6,
     flag_values=values,
@@ -81,11 +88,11 @@ def define(values: cli.Flags) -> None:
   flags.DEFINE_string(
     'labels',
     None,
-    'Of a generator that has classes, those of the samples in turn, e.g. 0-9; '
-    'by default they are drawn as the training set has them.',
+    'Classes of the samples, repeated in turn, e.g. 0-9, for a conditional '
+    'generator; by default they are drawn from the training labels.',
     flag_values=values,
   )
-  cli.define_seed(values, 'Of the samples.')
+  cli.define_seed(values, 'Seed of the samples.')
   cli.define_data_dir(values)
 
 
@@ -99,9 +106,9 @@ def run(values: cli.Flags) -> int | None:
 
   options = {'metrics': values.metrics, 'extractor': values.extractor}
   if folders and values.labels:
-    raise cli.InputError('--labels is of a run: leave it out with --real')
+    raise cli.InputError('--labels needs --workdir: leave it out with --real')
   if values.resize and not folders:
-    raise cli.InputError('--resize is of folders: give --real and --fake')
+    raise cli.InputError('--resize is for folders: give --real and --fake')
   if folders:
     result = image_sets.compare_folders(*folders, size=values.resize, **options)
   else:

@@ -1,27 +1,28 @@
-"""Writes a trained network as one file that needs JAX alone to be used.
+"""Exports a trained network to a file that runs with JAX alone.
 
   gan-jax export --workdir=runs/a --output=generator.jax
   gan-jax export --workdir=runs/p --output=b2a.jax \\
     --network=translator --direction=b2a --params=beside
 
-The file is a serialised jax.export artefact, for batches of any size, for CPU,
-CUDA and TPU. Where jax, numpy, flatbuffers and, for parameters beside it,
-safetensors are installed, it is used as follows; the command prints the program
-for its own file, runs it and compares the output with the run's own.
+The file is a serialised jax.export artefact that takes batches of any size, on
+CPU, CUDA and TPU. To use it, install jax, numpy, flatbuffers and, with
+--params=beside, safetensors, and run the program below. The command prints this
+program for the file that it has written, runs it and compares its output with
+the run's own.
 
   import pathlib
   import numpy as np
   from jax import export
-  from safetensors.numpy import load_file  # for parameters beside the file
+  from safetensors.numpy import load_file  # with --params=beside
 
   file = pathlib.Path('generator.jax')
   exported = export.deserialize(bytearray(file.read_bytes()))
-  weights = load_file('generator.safetensors')  # likewise
+  weights = load_file('generator.safetensors')  # with --params=beside
   z = np.random.default_rng(0).standard_normal((4, 100), np.float32)
   images = np.asarray(exported.call(weights, z))  # or exported.call(z)
 
-A translator is of the training images' size. Averaged weights are used where
-the run has them.
+A translator takes images of the training images' size. If the run keeps
+averaged weights, those are exported.
 """
 
 from collections.abc import Sequence
@@ -41,35 +42,36 @@ def define(values: cli.Flags) -> None:
   cli.define_path(
     values,
     'output',
-    'The file to write; it is replaced if it is there.',
+    'The file to write; an existing one is replaced.',
     required=True,
   )
   flags.DEFINE_enum(
     'network',
     None,
     ['generator', 'translator', 'classifier'],
-    'Default: what makes images, or a classifier that is alone.',
+    'Network to export; default: the generator or translator, or the '
+    'classifier of a run that has neither.',
     flag_values=values,
   )
   flags.DEFINE_enum(
     'direction',
     None,
     ['a2b', 'b2a'],
-    "Of a translator; default: the run's only one, or a2b.",
+    "Direction of a translator; default: the run's only one, or a2b.",
     flag_values=values,
   )
   flags.DEFINE_list(
     'platforms',
     ['cpu', 'cuda', 'tpu'],
-    'What the file can run on.',
+    'Comma-separated platforms that the file can run on.',
     flag_values=values,
   )
   flags.DEFINE_enum(
     'params',
     'inside',
     ['inside', 'beside'],
-    'Where the parameters are: in the file, or in one beside it that ends in '
-    '.safetensors.',
+    'Where to write the parameters: inside the file, or beside it in a file of '
+    'the same name that ends in .safetensors.',
     flag_values=values,
   )
   cli.define_checkpoint(values)

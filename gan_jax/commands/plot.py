@@ -1,4 +1,4 @@
-"""Plots a run's metrics over the epochs.
+"""Plots a run's metrics against the epoch.
 
   gan-jax plot --workdir=runs/a --output=curves.png \
     --metrics=d_loss+g_loss,samples_std
@@ -22,11 +22,11 @@ def define(values: cli.Flags) -> None:
   flags.DEFINE_list(
     'metrics',
     ['d_loss+g_loss'],
-    'A panel for each; those joined by + share one. An unknown name is '
-    'answered with the list.',
+    'Comma-separated metrics, each in its own panel; names joined by + share '
+    'one. An unknown name lists the known ones.',
     flag_values=values,
   )
-  cli.define_path(values, 'output', 'PNG file.', required=True)
+  cli.define_path(values, 'output', 'PNG file to write.', required=True)
 
 
 def run(values: cli.Flags) -> int | None:

@@ -21,17 +21,19 @@ def define(values: cli.Flags) -> None:
   flags.DEFINE_list(
     'workdir',
     [],
-    'Run directory, or several: a,b,c; or name them without flag.',
+    'Comma-separated run directories; they can also be given without a flag.',
     flag_values=values,
   )
   cli.define_path(
-    values, 'output', 'HTML file; of one run, report.html in it by default.'
+    values,
+    'output',
+    'HTML file to write; default for a single run: its report.html.',
   )
   flags.DEFINE_bool(
     'insights',
     True,
-    'Look at samples, mistakes or translations of the newest '
-    'checkpoint of a single run; it takes the data.',
+    'Show samples, misclassified images or translations of the newest '
+    'checkpoint; for a single run only, and it needs the data.',
     flag_values=values,
   )
   cli.define_data_dir(values)
@@ -43,9 +45,9 @@ def run(values: cli.Flags, *run_dirs: str) -> int | None:
     raise cli.InputError('name a run directory: gan-jax report RUN_DIR')
   several = len(workdirs) > 1
   if several and not values['output'].present:
-    raise cli.InputError('of several runs, name the file: --output=FILE.html')
+    raise cli.InputError('for several runs, give --output=FILE.html')
   if values['data_dir'].present and (several or not values.insights):
-    raise cli.InputError('--data_dir is of use for insights of one run only')
+    raise cli.InputError('--data_dir is for the insights of one run only')
   output = pathlib.Path(
     values.output or pathlib.Path(workdirs[0]) / 'report.html'
   )

@@ -1,4 +1,4 @@
-"""Saves samples of a run: a grid, single images, arrays, or an animation.
+"""Saves samples of a run as a grid, single images, arrays or an animation.
 
 gan-jax sample --workdir=runs/a --num=64 --output=samples.png
 gan-jax sample --workdir=runs/a --num=50000 --output=samples.npz
@@ -17,7 +17,7 @@ from absl import flags
 from gan_jax.commands import cli
 from gan_jax.evaluation import samples
 
-_BATCH_SIZE = 64  # of single images and arrays
+_BATCH_SIZE = 64  # for single images and arrays
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,31 +31,30 @@ def define(values: cli.Flags) -> None:
     'num', 64, 'Number of samples.', lower_bound=1, upper_bound=10**6,
     flag_values=values,
   )  # fmt: skip
-  cli.define_seed(values, 'Seed of all z.')
+  cli.define_seed(values, 'Seed of the latents z of all samples.')
   flags.DEFINE_string(
     'seeds',
     None,
-    'Instead of both: a sample of each seed, e.g. 0-15 or 3,7.',
+    'One sample from each seed, e.g. 0-15 or 3,7, instead of --num and --seed.',
     flag_values=values,
   )
   flags.DEFINE_integer(
     'label',
     None,
-    'Of a generator that has classes, that of all samples; by default labels '
-    'are drawn as the training set has them.',
+    'Class of all samples; by default drawn from the training labels.',
     lower_bound=0,
     flag_values=values,
   )
   flags.DEFINE_string(
     'labels',
     None,
-    'Those of the samples in turn, e.g. 0-9: a class in each column.',
+    'Classes of the samples, repeated in turn, e.g. 0-9: one class per column.',
     flag_values=values,
   )
   flags.DEFINE_integer(
     'columns',
     8,
-    'Samples in a row of the grid; by default as many as --labels, or 8.',
+    'Samples per row of the grid; default: the number of --labels, or 8.',
     lower_bound=1,
     upper_bound=1000,
     flag_values=values,
@@ -63,15 +62,15 @@ def define(values: cli.Flags) -> None:
   flags.DEFINE_bool(
     'neighbours',
     False,
-    'Put its nearest training image beside each sample.',
+    'Show the nearest training image next to each sample.',
     flag_values=values,
   )
   cli.define_data_dir(values)
   flags.DEFINE_integer(
     'interpolate',
     None,
-    'Instead of a grid, an animation with so many frames '
-    'between each of --seeds and the next, the first after the last.',
+    'Write an animation instead of a grid: a closed loop through --seeds with '
+    'this many frames between each seed and the next.',
     lower_bound=1,
     upper_bound=1000,
     flag_values=values,
@@ -80,9 +79,8 @@ def define(values: cli.Flags) -> None:
   flags.DEFINE_integer(
     'batch_size',
     None,
-    'Images generated at once: 1 by default for grids and animations, 64 for '
-    'folders and arrays. An image does not depend on the others in its batch, '
-    'but another batch size may round it differently.',
+    'Images generated at once; default: 1 for grids and animations, 64 for '
+    'folders and arrays. Another batch size may round pixels differently.',
     lower_bound=1,
     flag_values=values,
   )
@@ -134,7 +132,7 @@ def run(values: cli.Flags) -> int | None:
 
 
 def _kind(output: str, tour: bool) -> str:
-  """Returns what --output asks for."""
+  """Returns the kind of output that --output asks for."""
   kinds = {'.gif': 'animation', '.webp': 'animation'}
   if not tour:
     kinds = {'.png': 'grid', '.npz': 'arrays'}
@@ -154,7 +152,7 @@ def _check(values: cli.Flags, kind: str, seeds: Sequence[int]) -> None:
   given = {flag for flag in ('num', 'seed', 'columns') if values[flag].present}
   for wrong, message in (
     (values['seeds'].present and given & {'num', 'seed'},
-     '--seeds names every sample: give no --num and no --seed beside it'),
+     '--seeds determines every sample: give no --num and no --seed with it'),
     (values.label is not None and values['labels'].present,
      'give either --label or --labels'),
     (max(seeds) >= 2**32, f'--seeds={values.seeds}: want numbers below 2^32'),
@@ -163,7 +161,7 @@ def _check(values: cli.Flags, kind: str, seeds: Sequence[int]) -> None:
     (kind != 'grid' and (values.neighbours or 'columns' in given),
      '--neighbours and --columns are for grids: give --output=NAME.png'),
     (values['data_dir'].present and not values.neighbours,
-     '--data_dir is of use with --neighbours only'),
+     '--data_dir goes with --neighbours only'),
   ):  # fmt: skip
     if wrong:
       raise cli.InputError(message)

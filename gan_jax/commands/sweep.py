@@ -1,12 +1,12 @@
-"""Trains a config with many seeds and values, and makes a table of it.
+"""Trains a config with many seeds and values, and tabulates the results.
 
   gan-jax sweep --config=configs/mnist_ssgan.py --seeds=0-9 \
     --vary=data.num_labels=50,100 --workdir=runs/sweep
 
-Every combination of the values and seeds is a run directory in DIR, and
-DIR/table.md and DIR/table.csv have the means over the seeds. Run it again to
-go on where it was; finished runs are not repeated. It exits with 1 if a run
-failed.
+Each combination of values and seeds gets a run directory in --workdir, and
+table.md and table.csv there hold the means over the seeds. Run the command
+again to resume an interrupted sweep; finished runs are not repeated. The exit
+status is 1 if a run failed.
 """
 
 import shlex
@@ -27,38 +27,39 @@ def define(values: cli.Flags) -> None:
   flags.DEFINE_string(
     'seeds',
     None,
-    'Seeds, e.g. 0-9 or 1,2,5; each also chooses which labels are '
-    'kept. Default: 0, or those of --sweep.',
+    'Seeds, e.g. 0-9 or 1,2,5; each also selects the labelled subset. Default: '
+    '0, or the seeds of --sweep.',
     flag_values=values,
   )
   flags.DEFINE_multi_string(
     'vary',
     [],
-    'Values of a config key, e.g. --vary=data.num_labels=50,100; '
-    'tuples in parentheses. It may be given for several keys.',
+    'Config key and its values, e.g. --vary=data.num_labels=50,100; tuples in '
+    'parentheses. Repeat the flag to vary several keys.',
     flag_values=values,
   )
   cli.define_path(
     values,
     'sweep',
-    'A whole sweep as a TOML file, e.g. '
-    'configs/mnist_ssgan_sweep.toml; --seeds and --vary then choose a part of '
+    'TOML file that describes a whole sweep, e.g. '
+    'configs/mnist_ssgan_sweep.toml; --seeds and --vary then select a part of '
     'it.',
   )
   cli.define_path(
     values,
     'workdir',
-    'Where the run directories and the tables go.',
+    'Folder for the run directories and the tables.',
     required=True,
   )
   flags.DEFINE_enum(
     'mode',
     'auto',
     ['auto', 'turn', 'vmap'],
-    'turn: one run after the other. vmap: all seeds of a combination in one '
-    'program, which equals the single runs up to rounding. auto: vmap for '
-    'networks without convolutions on one device, else turn: a CPU carries out '
-    'convolutions with weights of several runs as slow grouped ones.',
+    'turn: train one run after the other. vmap: train all seeds of a '
+    'combination in one program, equal to the single runs up to rounding. '
+    'auto: vmap for networks without convolutions on one device, else turn, '
+    'because a CPU runs convolutions vmapped over weights as slow grouped '
+    'ones.',
     flag_values=values,
   )
 

@@ -1,11 +1,11 @@
-"""Trains a GAN from a config file; run it again to go on where it was.
+"""Trains a GAN from a config file, or resumes an interrupted run.
 
   gan-jax train --config=configs/digits_ssgan.py --workdir=runs/a
-  gan-jax train --workdir=runs/a                 goes on, by its own config
-  gan-jax train --config=runs/a --workdir=runs/b    the same once more
+  gan-jax train --workdir=runs/a                    resumes with its own config
+  gan-jax train --config=runs/a --workdir=runs/b    repeats the run
   gan-jax train --config=FILE --init_from=runs/a --workdir=runs/c    fine-tunes
 
-`gan-jax config SYSTEM` lists the keys of a config, as docs/config.md does.
+The config keys are listed by `gan-jax config SYSTEM` and in docs/config.md.
 """
 
 import functools
@@ -23,8 +23,9 @@ def main(
   """Runs the command; see `cli.call`.
 
   Args:
-    argv: see there.
-    writers: `gan_jax.runs.metrics_log.Writer`s of a launcher of one's own.
+    argv: the arguments; None: those of this process.
+    writers: additional `gan_jax.runs.metrics_log.Writer`s, for a launcher of
+      your own.
   """
   do = functools.partial(run, writers=writers)
   return cli.call('gan-jax train', __doc__, define, do, argv)
@@ -35,56 +36,57 @@ def define(values: cli.Flags) -> None:
   cli.define_path(
     values,
     'workdir',
-    'Run directory: made, or resumed if it is of this config. Without '
-    '--config, resumed with its own.',
+    'Run directory: created, or resumed if it has the same config. Without '
+    '--config, the run is resumed with its own.',
   )
   flags.DEFINE_string(
     'init_from',
     None,
-    'Start a new run with the parameters of another: RUN[@latest|best|STEP]'
+    'Start a new run from the parameters of another: RUN[@latest|best|STEP]'
     '[:generator|discriminator|all][,ema][,optimizer], e.g. '
-    'runs/a@best:generator,ema. What does not fit by path and shape is made '
-    'anew, and listed. The same as --config.init.source.',
+    'runs/a@best:generator,ema. Arrays whose path or shape does not match are '
+    'initialised afresh, and listed. The same as --config.init.source.',
     flag_values=values,
   )
   flags.DEFINE_string(
     'init_rename',
     None,
-    'What paths in that run become here: OLD=NEW;OLD=NEW, regular expressions. '
-    'The same as --config.init.rename.',
+    'Rename parameter paths of that run: OLD=NEW;OLD=NEW, where OLD is a '
+    'regular expression. The same as --config.init.rename.',
     flag_values=values,
   )
   flags.DEFINE_bool(
     'dry_run',
     False,
-    'Print the config, the networks and the plan; do nothing.',
+    'Print the config, the networks and the plan, and exit.',
     flag_values=values,
   )
   flags.DEFINE_string(
     'profile_steps',
     None,
-    'Write a profiler trace of these steps, e.g. 10-15, to profile/ in the run '
+    'Steps to profile, e.g. 10-15; the trace goes to profile/ in the run '
     'directory, for TensorBoard and Perfetto.',
     flag_values=values,
   )
   flags.DEFINE_string(
     'coordinator_address',
     None,
-    'Of several processes that train together: '
-    'HOST:PORT of the first one. Under Slurm and on TPU slices it is found.',
+    'HOST:PORT of the first process, if several train together; detected under '
+    'Slurm and on TPU slices.',
     flag_values=values,
   )
   flags.DEFINE_integer(
     'num_processes',
     None,
-    'How many they are; 1 alone trains without others, under Slurm too.',
+    'Number of processes that train together; 1: this one trains alone, even '
+    'under Slurm.',
     lower_bound=1,
     flag_values=values,
   )
   flags.DEFINE_integer(
     'process_id',
     None,
-    'Which one this is, from 0.',
+    'Index of this process, from 0.',
     lower_bound=0,
     flag_values=values,
   )
@@ -98,7 +100,7 @@ def run(values: cli.Flags, *, writers: Sequence[Callable] = ()) -> int | None:
   ):
     if value is not None:
       config.init[key] = value
-      config.init.sha256 = None  # of what another command line took
+      config.init.sha256 = None  # that of an earlier command line's source
   from gan_jax.devices import hosts
 
   hosts.initialize(
@@ -110,14 +112,14 @@ def run(values: cli.Flags, *, writers: Sequence[Callable] = ()) -> int | None:
     print(describe.describe(config, values.workdir))
     return
   if not values.workdir:
-    raise cli.InputError('give --workdir=DIR, where the run is to be kept')
+    raise cli.InputError('give --workdir=DIR, the folder of the run')
   steps = None
   if values.profile_steps:
     folder = pathlib.Path(values.workdir) / 'profile'
     steps = profile.parse_steps(values.profile_steps, folder)
   result = loop.train(config, values.workdir, writers=writers, profile=steps)
   if result is None:
-    return  # the first process says it
+    return  # the first process prints the result
   found = f'{result["steps"]} steps done'
   if 'test_error' in result:
     found = (

@@ -1,11 +1,11 @@
-"""Translates images by a run's newest checkpoint.
+"""Translates images with a run's newest checkpoint.
 
-An image of any size is translated whole, to one of that size; the first ones of
-a size take some seconds more, to compile. Sub-folders are kept. Exits with 1 if
-a file could not be read, and names it at the end; the others are translated all
-the same.
+Images of any size are translated whole, and keep their size; the first batch of
+each size takes some seconds longer, to compile. Sub-folders are kept. Files
+that cannot be read are listed at the end, and the exit status is then 1; all
+others are translated.
 
-gan-jax translate --workdir=runs/a --input=photos --output=made
+gan-jax translate --workdir=runs/a --input=photos --output=translated
 """
 
 import sys
@@ -26,39 +26,40 @@ def define(values: cli.Flags) -> None:
   cli.define_path(
     values,
     'input',
-    'Image file, or folder of them, with sub-folders; hidden files '
-    'are passed over.',
+    'Image file, or a folder of images, searched with its sub-folders; hidden '
+    'files are ignored.',
     required=True,
   )
   cli.define_path(
     values,
     'output',
-    'Folder for the translations, NAME.png of each NAME.*.',
+    'Folder for the translations; NAME.jpg becomes NAME.png.',
     required=True,
   )
   flags.DEFINE_enum(
     'direction',
     None,
     ['a2b', 'b2a'],
-    "Default: the run's only one, or a2b.",
+    "Direction of translation; default: the run's only one, or a2b.",
     flag_values=values,
   )
-  cli.define_seed(values, 'Seed of the noise.')
+  cli.define_seed(values, 'Seed of the noise, if the translator has any.')
   flags.DEFINE_bool(
-    'overwrite', False, 'Replace files that are there.', flag_values=values
+    'overwrite', False, 'Replace existing files.', flag_values=values
   )
   flags.DEFINE_float(
     'max_megapixels',
     4.0,
-    'Larger images are skipped; each megapixel may take a gigabyte of memory.',
+    'Skip images with more megapixels than this; each may take a gigabyte of '
+    'memory.',
     lower_bound=0.0,
     flag_values=values,
   )
   flags.DEFINE_integer(
     'batch_size',
     8,
-    'Images of one size that are translated at once; another number may round '
-    'a pixel another way.',
+    'Images of equal size that are translated at once; another number may '
+    'round pixels differently.',
     lower_bound=1,
     flag_values=values,
   )

@@ -1,14 +1,14 @@
-"""Trains a run again from its directory and compares every recorded hash.
+"""Repeats a run from its directory and compares every recorded hash.
 
   gan-jax verify --workdir=runs/a
 
-Of the run directory, config.json, data.json and metrics.jsonl suffice:
-environment.json helps to name causes, checkpoints/ and result.json are compared
-where they are there, and samples/, tensorboard/ and report.html are not read.
+config.json, data.json and metrics.jsonl are enough. environment.json helps to
+name causes, checkpoints/ and result.json are compared if they exist, and
+samples/, tensorboard/ and report.html are not read.
 
-Prints 'identical', or the first step that differs and likely causes; exits
-with 0 or 1. Equality to the bit is promised for the same kind of machine, the
-same package versions and the same number of cores only.
+Prints 'identical' and exits with 0, or prints the first step that differs and
+likely causes, and exits with 1. Results are bit-identical only on the same kind
+of machine, with the same package versions and the same number of cores.
 """
 
 import sys

@@ -1,1 +1,1 @@
-"""Evaluation of trained networks."""
+"""Evaluation: samples, metrics of generated images, classification error."""

@@ -17,12 +17,12 @@ from gan_jax.systems.state import Weights
 def make_error_rate(
   predict: Callable[[Weights, Array], Array], batch_size: int
 ) -> Callable[[Weights, Examples], float]:
-  """A function of (weights, examples) that returns the share of mistakes.
+  """Returns a function of (weights, examples) that computes the error rate.
 
   Args:
     predict: (weights, images in [-1, 1]) -> class logits [B, K].
-    batch_size: images per call; the last batch is filled up with zeros, which
-      are not counted.
+    batch_size: images per call; the last batch is padded with zeros, which are
+      not counted.
 
   Returns:
     The function; its result is (number of mistakes) / (number of examples).
@@ -59,13 +59,13 @@ def predicted_probabilities(
   image: np.ndarray,
   batch_size: int,
 ) -> np.ndarray:
-  """Each class's probability, of images.
+  """Computes the class probabilities of images.
 
   Args:
     predict: as for `make_error_rate`.
-    weights: what it takes.
+    weights: the weights for `predict`.
     image: uint8 [N, H, W, C].
-    batch_size: images per call; the last batch is filled up with zeros.
+    batch_size: images per call; the last batch is padded with zeros.
 
   Returns:
     float32 [N, K].
@@ -82,9 +82,10 @@ def predicted_probabilities(
 def wilson_interval(
   mistakes: int, total: int, *, confidence: float = 0.95
 ) -> tuple[float, float]:
-  """The interval in which the error lies, by the test images' number alone.
+  """Computes Wilson's score interval of an error rate.
 
-  It does not speak of other seeds, labels or training images.
+  It covers the sampling of the test images only, not that of seeds, labels or
+  training images.
 
   Args:
     mistakes: in 0..total.
@@ -92,7 +93,7 @@ def wilson_interval(
     confidence: in (0, 1).
 
   Returns:
-    The lower and the upper end, in [0, 1].
+    The lower and the upper bound, in [0, 1].
 
   Raises:
     ValueError: a number out of range.

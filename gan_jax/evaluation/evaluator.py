@@ -1,4 +1,4 @@
-"""Scores and pictures of a state during training."""
+"""Evaluation of a state during training: scores and pictures."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from gan_jax.runs.program import Program
 from gan_jax.systems.state import TrainState
 
 _NUM_SCORED = 100  # samples
-# How the line of a report on the terminal shows which scores.
+# Format of the scores in a report's line on the terminal.
 SHOWN = {
   'labelled_accuracy': 'labelled accuracy {:.1%}',
   'validation_error': 'validation error {:.1%}',
@@ -38,7 +38,7 @@ SHOWN = {
 
 
 class Evaluator:
-  """Compiles once what is asked of a program's state again and again."""
+  """Scores and pictures of a program's states; compiles each function once."""
 
   def __init__(self, program: Program):
     system = program.system
@@ -71,7 +71,7 @@ class Evaluator:
     self._check_best()
 
   def _check_best(self) -> None:
-    """Raises InputError for a best checkpoint that cannot be chosen."""
+    """Raises InputError if checkpoint.best_metric cannot be computed."""
     name = self._program.config.checkpoint.best_metric
     if name is None:
       return
@@ -85,19 +85,19 @@ class Evaluator:
     if name not in names:
       if not names:
         raise InputError(
-          f'config.checkpoint.best_metric = {name}, but the run has no metric '
-          'to choose by; set config.eval.metrics, too'
+          f'config.checkpoint.best_metric = {name}, but the run computes no '
+          'metric to choose by; set config.eval.metrics, too'
         )
       raise choice('config.checkpoint.best_metric', name, names)
     if self._program.plan.save_every % every:
       raise InputError(
         f'config.checkpoint.best_metric = {name} is computed every {every} '
         f'steps, but checkpoints are saved every '
-        f'{self._program.plan.save_every}; make that a multiple'
+        f'{self._program.plan.save_every}, which must be a multiple'
       )
 
   def error(self, state: TrainState, split: str) -> float:
-    """The share of mistakes on 'train', 'validation' or 'test'."""
+    """Computes the error rate on 'train', 'validation' or 'test'."""
     examples = getattr(self._program.data.dataset, split)
     return self._error_rate(state.discriminator.averaged, examples)
 
@@ -123,7 +123,7 @@ class Evaluator:
     return scores
 
   def quality(self, state: TrainState, split: str) -> dict[str, Any]:
-    """Computes the metrics of generated images, `config.eval`; {} if none."""
+    """Computes the image metrics of `config.eval`; {} if none are set."""
     if self._quality is None:
       return {}
     config = self._program.config
@@ -138,12 +138,12 @@ class Evaluator:
   def line(
     self, step: int, state: TrainState, means: dict[str, float]
   ) -> dict[str, Any]:
-    """A report as metrics.jsonl keeps it, without the times.
+    """Returns a report as in metrics.jsonl, without the times.
 
     Args:
-      step: that of the state.
-      state: it is looked at by what is due at the step.
-      means: of the steps' own metrics.
+      step: the step of the state.
+      state: the state; it is evaluated by the metrics due at the step.
+      means: the mean step metrics.
     """
     plan = self._program.plan
     line = {'step': step, 'epoch': step / plan.steps_per_epoch, **means}
@@ -153,9 +153,9 @@ class Evaluator:
     return line
 
   def result(self, state: TrainState) -> dict[str, Any]:
-    """All of result.json that a second run must reproduce.
+    """Returns the part of result.json that a second run must reproduce.
 
-    The only place where training looks at the test split: at its end.
+    This is the only place where training looks at the test split, at its end.
     """
     program = self._program
     classification = {}
@@ -186,10 +186,10 @@ class Evaluator:
     }
 
   def grids(self, state: TrainState) -> dict[str, np.ndarray]:
-    """Pictures of the state, always of the same inputs.
+    """Renders pictures of the state, always from the same inputs.
 
-    Of samples, a grid `log.grid` of each of the generator's panels; of
-    translations, a grid of examples, each of which is its panels side by side.
+    For samples these are a grid of `log.grid` for each of the generator's
+    panels; for translations, a grid of examples with their panels side by side.
     """
     rows, columns = self._program.config.log.grid
     if self._translation is not None:
@@ -223,9 +223,9 @@ class Evaluator:
   def _panels(
     self, state: TrainState, num: int, columns: int | None = None
   ) -> dict[str, Array]:
-    """Generates images from fixed latents, `num` of them; {} without G.
+    """Generates `num` images from fixed latents; {} without a generator.
 
-    With `columns`, those of a grid in which each column has a class.
+    With `columns`, each column of the grid gets a class of its own.
     """
     system = self._program.system
     if system.sampler is None:

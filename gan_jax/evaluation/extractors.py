@@ -1,4 +1,4 @@
-"""Functions from images to features, with what a result must say of them."""
+"""Feature extractors for FID and other metrics, and their identification."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,29 +20,29 @@ HELP = (
   'gan-jax convert_inception, or random, for smoke tests only'
 )
 _FILE = (
-  'write inception:FILE, with what gan-jax convert_inception makes of the '
-  'published weights, or take a classifier of your own data '
-  '(configs/digits_classifier.py), which needs none'
+  'write inception:FILE, with a file that gan-jax convert_inception writes '
+  'from the published weights, or train a classifier on your data '
+  '(configs/digits_classifier.py) and name its run directory'
 )
-# Of the random network; another draw would be another extractor.
+# Of the random network; other widths would make it another extractor.
 _WIDTHS = (32, 64, 64)
 
 
 class Extractor(NamedTuple):
-  """Images to features, and all that decides which ones.
+  """Feature extractor: a function from images to features, and its identity.
 
-  Two results can be compared only if all but `extract` agree.
+  Two results can be compared only if all fields but `extract` agree.
   """
 
   name: str
   version: str
-  resizer: str  # what happens to an image before the network sees it
+  resizer: str  # how images are resized for the network
   sha256: str  # of the weights
-  # uint8 images [B, H, W, C] to features [B, D] and, of a classifier, class
-  # logits [B, K]; None of any other
+  # Maps uint8 images [B, H, W, C] to features [B, D] and class logits [B, K];
+  # the logits are None unless the network is a classifier.
   extract: Callable[[Array], tuple[Array, Array | None]]
   image_shape: tuple[int, int, int] | None  # H, W, C; None: any
-  classifies: bool  # whether it gives logits
+  classifies: bool  # whether it returns logits
 
   def describe(self) -> dict[str, str]:
     """Returns name, version and sha256, as a result records them."""
@@ -55,13 +55,13 @@ class Extractor(NamedTuple):
 
 
 def random_extractor(sha256_of: Callable[[object], str]) -> Extractor:
-  """A network that was never trained: for smoke tests, not for results.
+  """Returns an untrained network, for smoke tests and not for results.
 
-  Three 3x3 convolutions at stride 2 with weights from a fixed key, and the mean
-  over the image. Gray images are repeated to three channels.
+  It has three 3x3 convolutions of stride 2 with weights from a fixed key, and
+  averages over the image. Gray images are repeated to three channels.
 
   Args:
-    sha256_of: the hash of a pytree.
+    sha256_of: computes the hash of a pytree.
   """
   kernels, channels = [], 3
   for layer, width in enumerate(_WIDTHS):
@@ -94,18 +94,18 @@ def random_extractor(sha256_of: Callable[[object], str]) -> Extractor:
 
 
 def open_extractor(spec: str | None) -> Extractor:
-  """The extractor that `spec` names; see HELP.
+  """Opens the extractor that `spec` names; see HELP.
 
   Raises:
-    InputError: none is named, or what is named cannot be used.
+    InputError: `spec` is empty, or names no usable extractor.
   """
   if not spec:
     raise InputError(
-      'the metrics need an extractor of features: either train a classifier of '
-      'your data (configs/digits_classifier.py with --config.data.name and the '
-      'like) and give its run directory, or give inception:FILE with the '
-      'published weights, which gan-jax convert_inception writes; random is '
-      'for smoke tests'
+      'the metrics need a feature extractor: either train a classifier of your '
+      'data (configs/digits_classifier.py with --config.data.name etc.) and '
+      'give its run directory, or give inception:FILE with the published '
+      'weights, converted by gan-jax convert_inception; random is for smoke '
+      'tests'
     )
   if spec == 'random':
     return random_extractor(sha256_of_tree)
@@ -131,14 +131,14 @@ def _inception(path: str) -> Extractor:
 
 
 def _classifier(workdir: str) -> Extractor:
-  """The newest checkpoint of a run of a system that has `embed`."""
+  """Opens the newest checkpoint of a run of a system that has `embed`."""
   run = load_run(workdir)
   classifier = run.system.classifier
   embed = classifier and classifier.embed
   if embed is None:
     raise InputError(
       f'{run.directory.path} holds a run of system {run.config.system}, which '
-      f'is no classifier to measure images by; name {HELP}'
+      f'is no classifier, and cannot extract features; name {HELP}'
     )
   weights = run.state.discriminator.averaged
   height, width, channels = run.spec.image_shape

@@ -1,4 +1,4 @@
-"""Comparison of two sets of image files, without any run."""
+"""Metrics of one set of image files against another, without a run."""
 
 import pathlib
 import zipfile
@@ -22,24 +22,24 @@ def compare_folders(
   extractor: str | None,
   size: int | None = None,
 ) -> dict[str, Any]:
-  """Compares the images of two folders.
+  """Computes metrics of the images in one folder against those in another.
 
   Args:
     real: a folder of images, or an .npz file with an array `samples`, uint8
       [N, H, W, C], as `gan-jax sample` writes it.
-    fake: another.
+    fake: the same for the generated images.
     metrics: comma-separated names of `evaluation.quality.METRICS`.
     extractor: see `evaluation.extractors`.
     size: side to which the central square of each image is resized (bicubic,
       anti-aliased); None: all images must have one size.
 
   Returns:
-    n_real, n_fake, the extractor, `metrics.grid_artefact` (None for images of
-    less than 24 pixels) and the values.
+    n_real, n_fake, the extractor, `metrics.grid_artefact` (None for images
+    smaller than 24 pixels) and the metrics' values.
 
   Raises:
     InputError: images of several sizes, an empty folder, a file that is no
-      image; anything else that is bad among these.
+      image, or another bad argument.
   """
   names = parse_metrics(metrics)
   found = open_extractor(extractor)
@@ -75,7 +75,7 @@ def _read(
   """Reads the images of a folder or an .npz file, uint8 [N, H, W, C].
 
   Raises:
-    InputError: they differ in size and none is asked for, or cannot be read.
+    InputError: an image cannot be read, or sizes differ and `size` is None.
   """
   if source.endswith('.npz'):
     names, images = [], _read_arrays(source, channels)
@@ -100,7 +100,7 @@ def _read(
 
 
 def _read_arrays(path: str, channels: int) -> np.ndarray:
-  """Reads the samples of an .npz file; gray ones as colour where needed."""
+  """Reads the samples of an .npz file; repeats gray to `channels` if needed."""
   try:
     with np.load(path) as arrays:
       images = arrays['samples']
@@ -110,7 +110,7 @@ def _read_arrays(path: str, channels: int) -> np.ndarray:
     images = np.empty(0)
   if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
     raise InputError(
-      f'{path} has no array samples of images, uint8 [N, H, W, C]; gan-jax '
+      f'{path} has no array samples of uint8 images [N, H, W, C]; gan-jax '
       'sample --output=FILE.npz writes one'
     )
   if images.shape[-1] == channels:
@@ -118,6 +118,6 @@ def _read_arrays(path: str, channels: int) -> np.ndarray:
   if images.shape[-1] == 1:
     return np.broadcast_to(images, (*images.shape[:3], channels))
   raise InputError(
-    f'{path} holds images of {images.shape[-1]} channels, and the extractor '
+    f'{path} holds images of {images.shape[-1]} channels, but the extractor '
     f'takes {channels}'
   )

@@ -1,14 +1,14 @@
-"""InceptionV3 as a fixed extractor of features, in its two public variants.
+"""InceptionV3 as a fixed feature extractor, in its two public variants.
 
 'torchvision' is the network of torchvision's `inception_v3`, without the
-auxiliary head. 'fid' is the older TensorFlow network of 2015-12-05 that the
-Inception score and FID are defined by. It differs from the other in three ways:
-it has 1008 classes; its average pools leave the padding out of the mean; the
-last block's pool takes the maximum. There is nothing to train here: the
-networks use stored statistics, and get their weights from a file (see
+auxiliary head. 'fid' is the older TensorFlow network of 2015-12-05 that defines
+the Inception score and FID. It differs from the other in three ways: it has
+1008 classes; its average pools exclude the padding from the mean; the last
+block's pool takes the maximum. The networks cannot be trained: they use stored
+statistics and get their weights from a file (see
 `gan_jax.evaluation.inception_weights`).
 
-Modules bear torchvision's names, which the published files use too.
+Modules have torchvision's names, which the published files use, too.
 
 References:
   Szegedy et al. 2016, https://arxiv.org/abs/1512.00567 (the network);
@@ -27,8 +27,8 @@ from gan_jax.core.types import Array
 NUM_CLASSES = {'torchvision': 1000, 'fid': 1008}
 IMAGE_SIZE = 299  # pixels along a side
 
-# A branch is a chain of steps (features, kernel). A step of two kernels is two
-# convolutions side by side.
+# A branch is a chain of steps (features, kernel). Two kernels in a step are two
+# parallel convolutions.
 _Branches = dict[str, list[tuple[int, str]]]
 
 
@@ -89,10 +89,10 @@ _HALVING = ('Mixed_6a', 'Mixed_7a')
 
 
 class _Unit(nn.Module):
-  """Convolution without bias, BatchNorm of stored statistics, ReLU.
+  """Convolution without bias, BatchNorm with stored statistics, ReLU.
 
-  The convolution is lax's at full precision: scores are compared with those
-  that others have published, so TF32 and faster lowerings have no place here.
+  The convolution is lax's at full precision, without TF32 or faster lowerings,
+  because scores are compared with published ones.
   """
 
   features: int
@@ -116,9 +116,9 @@ class _Unit(nn.Module):
 
 
 class Mixed(nn.Module):
-  """One of the blocks, whose branches' outputs are concatenated.
+  """Inception block: parallel branches whose outputs are concatenated.
 
-  A block that halves the map does so in each branch's last step.
+  A block that halves the resolution does so in the last step of each branch.
 
   Attributes:
     block: its name, a key of `BLOCKS`.
@@ -161,18 +161,17 @@ class Mixed(nn.Module):
 
 
 class InceptionV3(nn.Module):
-  """Images [B, 299, 299, 3] to features [B, 2048] and logits [B, num_classes].
+  """InceptionV3: maps images [B, 299, 299, 3] to features and class logits.
 
-  The features are the last average pool's. The logits of 'fid' leave the
-  bias out, as the Inception score's authors' code does, and count all 1008
-  classes; so this variant has no such parameter. Those of 'torchvision' have
-  their bias.
+  The features [B, 2048] are the output of the last average pool. The logits
+  [B, num_classes] of 'fid' cover all 1008 classes and have no bias, as in the
+  code of the Inception score's authors. Those of 'torchvision' have a bias.
 
   Attributes:
     variant: 'torchvision' or 'fid'.
 
-  Called with floating-point images as `preprocess` makes them. Other sizes from
-  75 pixels work, but are not what the weights were trained for.
+  It is called with images from `preprocess`. Other sizes from 75 pixels work,
+  but the weights were not trained for them.
 
   Raises InputError for an unknown variant.
   """
@@ -202,10 +201,10 @@ class InceptionV3(nn.Module):
 
 
 def preprocess(images: Array, variant: str) -> Array:
-  """Images as a variant takes them: resized, and scaled to [-1, 1].
+  """Resizes and scales images to [-1, 1] as a variant requires.
 
   Args:
-    images: as `resize_tf1` takes them.
+    images: see `resize_tf1`.
     variant: 'fid', which takes (x - 128) / 128, or 'torchvision', which takes
       x / 127.5 - 1.
 
@@ -214,7 +213,7 @@ def preprocess(images: Array, variant: str) -> Array:
 
   Raises:
     InputError: an unknown variant.
-    ValueError: as `resize_tf1`.
+    ValueError: see `resize_tf1`.
   """
   _check_variant(variant)
   pixels = resize_tf1(images)
@@ -222,16 +221,15 @@ def preprocess(images: Array, variant: str) -> Array:
 
 
 def resize_tf1(images: Array) -> Array:
-  """Bilinear resizing as TensorFlow 1's `resize_bilinear` does it by default.
+  """Resizes images bilinearly like TensorFlow 1's `resize_bilinear`.
 
-  Output pixel i lies at i * size / 299 of the input, so that the first pixels'
-  corners coincide and not the images' centres, and is interpolated between the
-  two pixels beside it, however much the image shrinks. FID was defined with
-  it; other resizing moves scores (Parmar et al. 2022,
-  https://arxiv.org/abs/2104.11222).
+  Output pixel i lies at i * size / 299 of the input, so that the corners of the
+  first pixels coincide and not the images' centres. It is interpolated between
+  its two neighbours, without anti-aliasing. FID was defined with this resizing;
+  another changes scores (Parmar et al. 2022, https://arxiv.org/abs/2104.11222).
 
   Args:
-    images: uint8 [B, H, W, 3], or [B, H, W, 1], which are repeated to three
+    images: uint8 [B, H, W, 3], or [B, H, W, 1], which is repeated to three
       channels. H, W >= 1.
 
   Returns:
@@ -254,7 +252,7 @@ def resize_tf1(images: Array) -> Array:
 
 def _interpolate(x: Array, axis: int) -> Array:
   size = x.shape[axis]
-  # In float32, as TensorFlow: the rounding decides between two pixels.
+  # In float32, like TensorFlow: rounding decides between two pixels.
   scale = np.float32(size) / np.float32(IMAGE_SIZE)
   place = np.arange(IMAGE_SIZE, dtype=np.float32) * scale
   lower = np.floor(place).astype(np.int32)

@@ -1,7 +1,7 @@
-"""Weights of InceptionV3: made once from a PyTorch file, then read without it.
+"""Weights of InceptionV3, converted once from a PyTorch file.
 
-The file is a plain .npz: a format version, the variant, and one float32 array
-for each parameter and stored statistic, by its path in the network.
+The converted file is a plain .npz: a format version, the variant, and a float32
+array for each parameter and stored statistic, keyed by its path in the network.
 """
 
 import functools
@@ -27,12 +27,12 @@ from gan_jax.evaluation.inception import (
 
 VERSION = 1
 _SOURCES = (
-  'the usual file for FID is pt_inception-2015-12-05-6726825d.pth, of release '
-  'fid_weights of the public project mseitzer/pytorch-fid; '
-  "torchvision's inception_v3_google-0cc3c7bd.pth is read too"
+  'the usual file for FID is pt_inception-2015-12-05-6726825d.pth, from the '
+  'release fid_weights of the public project mseitzer/pytorch-fid; '
+  "torchvision's inception_v3_google-0cc3c7bd.pth can be read as well"
 )
 _CONVERT = (
-  'make it by gan-jax convert_inception --input=FILE.pth '
+  'create it with gan-jax convert_inception --input=FILE.pth '
   f'--output=FILE.npz ({_SOURCES})'
 )
 _TORCH_NAMES = {
@@ -45,11 +45,11 @@ _TORCH_NAMES = {
 
 
 class InceptionWeights(NamedTuple):
-  """A variant's numbers, and what they are known by."""
+  """Weights of a variant, with their hash."""
 
   variant: str  # 'fid' or 'torchvision'
   variables: Params  # {'params': ..., 'batch_stats': ...}, float32
-  sha256: str  # of the arrays and their names, whatever file they are in
+  sha256: str  # of the arrays and their names, not of the file
 
 
 def convert(source: str, output: str) -> InceptionWeights:
@@ -57,17 +57,17 @@ def convert(source: str, output: str) -> InceptionWeights:
 
   Args:
     source: the .pth file of pytorch-fid, with 1008 classes, or torchvision's,
-      with 1000. Of a name like NAME-0123abcd.pth, the digits must be those that
-      the file's sha256 begins with, as is PyTorch's custom.
+      with 1000. If it is named like NAME-0123abcd.pth, the file's sha256 must
+      begin with these digits, which is PyTorch's convention.
     output: the .npz file to write, in one atomic step.
 
   Returns:
-    What was written. The auxiliary head and, of 'fid', the logits' bias are
-    left out; see `gan_jax.evaluation.inception`.
+    The weights written. They lack the auxiliary head and, for 'fid', the bias
+    of the logits; see `gan_jax.evaluation.inception`.
 
   Raises:
-    InputError: torch is not installed, `source` is absent, broken or of another
-      network, or `output` is not named .npz.
+    InputError: torch is not installed, `source` is absent, broken or holds
+      another network, or `output` is not named .npz.
   """
   target = files.expand(output)
   if target.suffix != '.npz':
@@ -85,13 +85,13 @@ def load(path: str) -> InceptionWeights:
   """Reads a file that `convert` wrote.
 
   Raises:
-    InputError: it is absent, broken, or another kind of file.
+    InputError: the file is absent, broken, or of another kind.
   """
   where = files.expand(path)
   if not where.is_file():
     raise InputError(f'there is no file {path}; {_CONVERT}')
   try:
-    # np.load would leave a file that it opens itself, and cannot read, open.
+    # If np.load opens a file itself and cannot read it, it leaves it open.
     with where.open('rb') as raw, np.load(raw, allow_pickle=False) as file:
       flat = {name: np.asarray(file[name]) for name in file.files}
     version, variant = flat.pop('version').item(), flat.pop('variant').item()
@@ -110,17 +110,17 @@ def load(path: str) -> InceptionWeights:
 def make_extract(
   weights: InceptionWeights,
 ) -> Callable[[Array], tuple[Array, Array]]:
-  """The network as a compiled function.
+  """Returns the network as a compiled function.
 
   Returns:
-    A function of uint8 images [B, H, W, 1 or 3] to features [B, 2048] and
-    logits [B, num_classes], float32. It resizes as FID does, and is compiled
-    anew for each shape. It raises ValueError for images of another type or
-    shape, or without pixels.
+    A function from uint8 images [B, H, W, 1 or 3] to features [B, 2048] and
+    logits [B, num_classes], float32. It resizes images as for FID, and is
+    recompiled for each shape. It raises ValueError for images of another type
+    or shape, or without pixels.
   """
   network = InceptionV3(weights.variant)
 
-  # Weights are an argument: as constants they would be compiled in, slowly.
+  # Weights are an argument, because constants would slow down compilation.
   @jax.jit
   def extract(variables, images):
     return network.apply(variables, preprocess(images, weights.variant))
@@ -129,7 +129,7 @@ def make_extract(
 
 
 def _read_state(path: pathlib.Path) -> Mapping[str, Any]:
-  """A state dict, names to tensors."""
+  """Reads a state dict: arrays by name."""
   try:
     import torch
   except ImportError:
@@ -144,13 +144,13 @@ def _read_state(path: pathlib.Path) -> Mapping[str, Any]:
     state = {name: tensor.numpy() for name, tensor in state.items()}
   except Exception as error:  # a broken file can raise nearly anything
     raise InputError(
-      f'{path} is no whole file of PyTorch weights; {_SOURCES}'
+      f'{path} is not an intact file of PyTorch weights; {_SOURCES}'
     ) from error
   return state
 
 
 def _check_digest(path: pathlib.Path) -> None:
-  """PyTorch's custom is to name a file by the start of its sha256."""
+  """Checks a file against the sha256 in its name, PyTorch's convention."""
   named = re.search(r'-([0-9a-f]{8,64})\.pth$', path.name)
   if named is None:
     return
@@ -158,13 +158,13 @@ def _check_digest(path: pathlib.Path) -> None:
     found = hashlib.file_digest(file, 'sha256').hexdigest()
   if not found.startswith(named[1]):
     raise InputError(
-      f'{path} is damaged: its sha256 is {found}, but by its name begins with '
-      f'{named[1]}; fetch it again ({_SOURCES})'
+      f'{path} is damaged: its sha256 is {found}, but should begin with '
+      f'{named[1]}, by its name; download it again ({_SOURCES})'
     )
 
 
 def _variant_of(state: Mapping[str, np.ndarray], path: pathlib.Path) -> str:
-  """The variant by the number of classes."""
+  """Returns the variant, which the number of classes determines."""
   if 'fc.weight' not in state:
     raise InputError(f'{path} has no fc.weight; {_SOURCES}')
   num_classes = len(state['fc.weight'])
@@ -180,11 +180,11 @@ def _variant_of(state: Mapping[str, np.ndarray], path: pathlib.Path) -> str:
 def _from_state(
   state: Mapping[str, np.ndarray], variant: str, path: pathlib.Path
 ) -> dict[str, np.ndarray]:
-  """The arrays by their paths in the network, checked."""
+  """Returns the arrays by their paths in the network, with shapes checked."""
   shapes = _shapes(variant)
   wanted = {_torch_name(p): _to_torch(s) for p, s in shapes.items()}
   found = {name: x.shape for name, x in state.items() if not _unused(name)}
-  if variant == 'fid':  # the score leaves it out
+  if variant == 'fid':  # the score does not use it
     wanted['fc.bias'] = (NUM_CLASSES['fid'],)
   _check_shapes(found, wanted, f'{path} ({variant})', _SOURCES)
   return {
@@ -198,18 +198,18 @@ def _unused(name: str) -> bool:
 
 
 def _torch_name(path: str) -> str:
-  """'params/fc/kernel' as 'fc.weight'."""
+  """Converts a path such as 'params/fc/kernel' to 'fc.weight'."""
   _, *modules, leaf = path.split('/')
   return '.'.join([*modules, _TORCH_NAMES[leaf]])
 
 
 def _to_torch(shape: tuple[int, ...]) -> tuple[int, ...]:
-  """A kernel's [h, w, in, out] as [out, in, h, w]; [in, out] as [out, in]."""
+  """Converts a shape [h, w, in, out] or [in, out] to PyTorch's order."""
   return (*shape[:-3:-1], *shape[:-2])
 
 
 def _from_torch(array: np.ndarray) -> np.ndarray:
-  """The opposite of `_to_torch`, of an array."""
+  """Transposes an array from PyTorch's axes, the inverse of `_to_torch`."""
   axes = range(array.ndim)
   return array.transpose(*axes[2:], *axes[1::-1])
 
@@ -220,7 +220,7 @@ def _check_shapes(
   where: str,
   remedy: str,
 ) -> None:
-  """InputError, which names the first difference, unless the two agree."""
+  """Raises InputError for the first difference between shapes."""
   for name in [*wanted, *found]:
     if name not in found:
       raise InputError(f'{where} lacks {name}; {remedy}')

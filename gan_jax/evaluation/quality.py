@@ -1,4 +1,4 @@
-"""Distances of generated images to real ones, in an extractor's features."""
+"""Metrics of generated against real images, in an extractor's features."""
 
 import math
 import sys
@@ -14,10 +14,10 @@ from gan_jax.metrics.classes import classifier_score, mode_coverage
 from gan_jax.metrics.distances import Moments, frechet_distance, kernel_distance
 from gan_jax.metrics.manifold import density_coverage, precision_recall
 
-_NEIGHBOURS = 3  # of precision and recall, as in their paper
-_COVERAGE_NEIGHBOURS = 5  # of density and coverage, as in theirs
-_KERNEL_SUBSET = 1000  # images, of the 100 subsets of the kernel distance
-_LEAST_OF_CLASS = 20  # images, for a distance of one class
+_NEIGHBOURS = 3  # for precision and recall, as in their paper
+_COVERAGE_NEIGHBOURS = 5  # for density and coverage, as in their paper
+_KERNEL_SUBSET = 1000  # images in each of the kernel distance's 100 subsets
+_LEAST_OF_CLASS = 20  # images, for a distance within one class
 
 
 _Values = dict[str, float | None]
@@ -28,10 +28,10 @@ class Features(NamedTuple):
 
   features: np.ndarray  # [N, D]
   logits: np.ndarray | None  # [N, K]
-  labels: np.ndarray | None = None  # [N]: the real ones', or those asked for
+  labels: np.ndarray | None = None  # [N]: true or requested classes
 
   def of_class(self, label: int) -> 'Features':
-    """Returns those of one class."""
+    """Returns the features of one class."""
     return Features(self.features[self.labels == label], None)
 
 
@@ -40,7 +40,7 @@ def _distances(real: Features, fake: Features, seed: int) -> _Values:
   kernel = kernel_distance(
     real.features,
     fake.features,
-    # Subsets of all images would be one and the same, without a deviation.
+    # Subsets of all images would be equal, and their deviation 0.
     subset_size=min(_KERNEL_SUBSET, num // 2),
     seed=seed,
   )
@@ -95,7 +95,7 @@ def _class_accuracy(real: Features, fake: Features, seed: int) -> _Values:
 
 
 def _by_class(compute: Callable, names: tuple[str, ...]) -> Callable:
-  """Values of each class, as class_NAME_LABEL, and their means, class_NAME."""
+  """Applies a metric to each class: class_NAME_LABEL, and means class_NAME."""
 
   def values(real: Features, fake: Features, seed: int) -> _Values:
     found = {
@@ -117,16 +117,16 @@ def _by_class(compute: Callable, names: tuple[str, ...]) -> Callable:
 
 class _Metric(NamedTuple):
   compute: Callable[[Features, Features, int], _Values]
-  least: int  # images of either kind that it takes, or of a class
-  classifies: bool  # whether the extractor must
-  values: tuple[str, ...]  # those of its values that one may choose by
+  least: int  # minimum number of images, real and generated, or per class
+  classifies: bool  # whether the extractor must be a classifier
+  values: tuple[str, ...]  # those that can select the best checkpoint
   of_classes: bool = False  # whether images must have classes
-  per_class: bool = False  # whether it is of each class alone
+  per_class: bool = False  # whether it is computed within each class
   has_covariance: bool = False  # whether it needs more images than features
 
 
 METRICS = {
-  # Never without the kernel distance beside it.
+  # It always includes the kernel distance.
   'fid': _Metric(_frechet, 4, False, ('fid', 'kid')),
   'kid': _Metric(_distances, 4, False, ('kid',)),
   'prdc': _Metric(
@@ -161,7 +161,7 @@ METRICS = {
 
 
 def parse_metrics(text: str) -> list[str]:
-  """'fid,prdc' as names of METRICS; InputError for any other."""
+  """Parses names of METRICS such as 'fid,prdc'; InputError for others."""
   names = [name.strip() for name in text.split(',')]
   for name in names:
     if name not in METRICS:
@@ -177,30 +177,30 @@ def _check_classes(
   labels: np.ndarray,
 ) -> None:
   """Raises InputError for a class with too few images."""
-  least, why = metric.least, 'a distance of fewer says nothing'
+  least, why = metric.least, 'a distance between fewer means nothing'
   if metric.has_covariance and num_features >= least:
     least = num_features + 1
-    why = f'of fewer the covariance of {num_features} features is singular'
+    why = f'with fewer, the covariance of {num_features} features is singular'
   found, counts = np.unique(labels, return_counts=True)
   label, count = found[counts.argmin()], counts.min()
   if count < least:
     raise InputError(
-      f'{name} needs {least} images of each class ({why}), and class {label} '
+      f'{name} needs {least} images of each class ({why}), but class {label} '
       f'has {count} {what}; take more, or leave the metric out'
     )
 
 
 class Quality:
-  """Compares sets of images by the named metrics.
+  """Metrics between sets of images.
 
   Args:
     metrics: names of METRICS.
-    extractor: what sees the images.
-    batch_size: images that the extractor sees at once.
-    seed: of the subsets of the kernel distance.
+    extractor: the feature extractor.
+    batch_size: images per call of the extractor.
+    seed: seed of the kernel distance's subsets.
 
   Raises:
-    InputError: a metric that needs a classifier, and an extractor that is none.
+    InputError: a metric needs a classifier, but the extractor is none.
   """
 
   def __init__(
@@ -215,7 +215,7 @@ class Quality:
     for name, metric in self._metrics.items():
       if metric.classifies and not extractor.classifies:
         raise InputError(
-          f'{name} needs a classifier, and extractor {extractor.name} is none; '
+          f'{name} needs a classifier, but extractor {extractor.name} is none; '
           'leave the metric out, or choose another extractor'
         )
     self._extractor, self._batch_size = extractor, batch_size
@@ -231,21 +231,21 @@ class Quality:
     """Raises InputError for images that cannot be compared.
 
     Args:
-      num: how many there are.
+      num: the number of images.
       shape: H, W, C of each.
-      what: their name in the message.
+      what: their name in messages.
       labels: [num], their classes, if they have any.
     """
     for name, metric in self._metrics.items():
       if metric.of_classes and labels is None:
         raise InputError(
-          f'{name} is of images of classes, and the {what} have none; leave it '
-          'out, or train with config.model.conditioning'
+          f'{name} needs images with classes, but the {what} have none; leave '
+          'it out, or train with config.model.conditioning'
         )
       if num < metric.least:
         raise InputError(
-          f'{name} needs {metric.least} images or more of either kind, not '
-          f'{num} {what}'
+          f'{name} needs {metric.least} real and {metric.least} generated '
+          f'images or more, not {num} {what}'
         )
     wanted = self._extractor.image_shape
     if wanted is not None and tuple(shape) != wanted:
@@ -262,8 +262,8 @@ class Quality:
     for name, metric in of_classes.items():
       if metric.classifies and max(labels) >= seen[1].shape[-1]:
         raise InputError(
-          f'{name} is by the classes of the extractor, which has '
-          f'{seen[1].shape[-1]}, and the {what} have class {max(labels)}; '
+          f'{name} uses the classes of the extractor, which has '
+          f'{seen[1].shape[-1]}, but the {what} have class {max(labels)}; '
           'choose an extractor that was trained on the same classes'
         )
       if metric.per_class:
@@ -280,7 +280,7 @@ class Quality:
       labels: [N], their classes, if they have any.
 
     Raises:
-      InputError: as `check`.
+      InputError: see `check`.
     """
     self.check(len(images), images.shape[1:], what, labels)
     features, logits = zip(*self._batches(images, what), strict=True)
@@ -291,7 +291,7 @@ class Quality:
     )
 
   def _batches(self, images: np.ndarray, what: str) -> Iterator[tuple]:
-    """Features and logits of each batch; the last is filled up with zeros."""
+    """Yields features and logits of each batch; pads the last with zeros."""
     size = min(self._batch_size, len(images))
     starts = range(0, len(images), size)
     for start in tqdm(
@@ -305,7 +305,7 @@ class Quality:
       )
 
   def compare(self, real: Features, fake: Features) -> _Values:
-    """The metrics' values by name; `fid` brings the kernel distance along."""
+    """Computes the metrics' values by name; `fid` includes `kid`."""
     scores = {}
     for metric in self._metrics.values():
       scores |= metric.compute(real, fake, self._seed)

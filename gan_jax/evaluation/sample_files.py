@@ -1,4 +1,4 @@
-"""Samples as arrays or as single image files, for use by other programs."""
+"""Export of samples as arrays or single image files, for other programs."""
 
 import pathlib
 from concurrent import futures
@@ -17,13 +17,14 @@ from gan_jax.systems.system import Latents
 def write_arrays(
   run: TrainedRun, rows: Latents, path: pathlib.Path, batch_size: int
 ) -> None:
-  """Writes the images of N latents to an .npz file.
+  """Writes the images generated from N latents to an .npz file.
 
-  Its arrays are `samples`, uint8 [N, H, W, C] (or the names of the generator's
-  several panels), and of a generator that has classes `label`, int32 [N].
+  Its arrays are `samples`, uint8 [N, H, W, C] (or one per panel of the
+  generator, if it has several), and, for a conditional generator, `label`,
+  int32 [N].
 
   Raises:
-    InputError: they do not fit into memory.
+    InputError: the images do not fit into memory.
   """
   num = len(rows.z)
   height, width = run.spec.native_size
@@ -44,11 +45,10 @@ def write_arrays(
 def write_images(
   run: TrainedRun, rows: Latents, folder: pathlib.Path, batch_size: int
 ) -> None:
-  """Writes each image of N latents to a PNG file of its own.
+  """Writes the images generated from N latents to single PNG files.
 
-  The files are 000000.png and so on, of a generator that has classes
-  000000_LABEL.png; of a generator with several panels each panel has a
-  sub-folder.
+  The files are named 000000.png and so on, or 000000_LABEL.png for a
+  conditional generator; several panels get a sub-folder each.
 
   Raises:
     InputError: the folder is not empty.
@@ -72,16 +72,16 @@ def write_images(
 
 
 def _save(path: pathlib.Path, image: np.ndarray) -> None:
-  """Writes a PNG file; unlike `grids.save_png` without a sync of the disk."""
+  """Writes a PNG file without syncing the disk, unlike `grids.save_png`."""
   gray = image.shape[-1] == 1
   with os_errors.at(path):
     Image.fromarray(image[..., 0] if gray else image).save(path)
 
 
 def check_folder(folder: pathlib.Path) -> None:
-  """Raises InputError for a folder that holds anything: samples would mix."""
+  """Raises InputError for a folder that is not empty, lest samples mix."""
   if folder.is_dir() and any(folder.iterdir()):
     raise InputError(
-      f'{folder} is not empty; name a new folder, so that its images are those '
-      'of one call'
+      f'{folder} is not empty; name a new folder, so that samples of several '
+      'calls do not mix'
     )

@@ -18,23 +18,23 @@ from gan_jax.systems.system import Latents
 
 
 def sample(workdir: str, *, num: int, seed: int) -> dict[str, np.ndarray]:
-  """`num` samples of a run's generator, as `generate` returns them."""
+  """Draws `num` samples of a run's generator; see `generate`."""
   run = load_generator(workdir)
   return generate(run, latents(run, [seed], num))
 
 
 def latents(run: TrainedRun, seeds: Sequence[int], num: int = 1) -> Latents:
-  """The first `num` latents of each seed, one seed's after the other's.
+  """Draws the first `num` latents of each seed, seed by seed.
 
   Returns:
-    Latents of len(seeds) * num rows; a seed's do not depend on the others.
+    Latents of len(seeds) * num rows; those of a seed do not depend on others.
 
   Raises:
-    InputError: the system makes no images from noise.
+    InputError: the system generates no images from noise.
   """
   if run.system.sampler is None:
     raise InputError(
-      f'system {run.config.system} makes no images from noise; of one that '
+      f'system {run.config.system} generates no images from noise; if it '
       'translates images, use gan-jax translate'
     )
   keys = [key_for(jax.random.key(seed), 'samples') for seed in seeds]
@@ -44,7 +44,7 @@ def latents(run: TrainedRun, seeds: Sequence[int], num: int = 1) -> Latents:
 def of_classes(
   run: TrainedRun, rows: Latents, labels: Sequence[int]
 ) -> Latents:
-  """The same latents with these labels in turn.
+  """Returns the latents with these labels, repeated in turn.
 
   Raises:
     InputError: the generator has no classes, or not these.
@@ -64,7 +64,7 @@ def of_classes(
 
 
 def with_labels(rows: Latents, labels: Sequence[int]) -> Latents:
-  """Returns the same latents with these labels in turn, unchecked."""
+  """Returns the latents with these labels, repeated in turn, unchecked."""
   label = np.resize(np.array(labels, np.int32), len(rows.z))
   return rows._replace(label=jnp.asarray(label))
 
@@ -75,16 +75,16 @@ def labels_of_grid(num: int, columns: int, num_classes: int) -> np.ndarray:
 
 
 def joined(parts: Sequence[Latents]) -> Latents:
-  """The rows of all parts, in order."""
+  """Concatenates latents."""
   return jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
 
 
 def closed_tour(run: TrainedRun, ends: Latents, num_between: int) -> Latents:
-  """A way through all of N latents, and from the last back to the first.
+  """Interpolates along a closed loop through N latents.
 
   Returns:
-    Latents of N * (num_between + 1) rows: each of the given ones, as it is, and
-    after it `num_between` on the way to the next.
+    Latents of N * (num_between + 1) rows: each given one, followed by
+    `num_between` interpolations to the next.
   """
   steps = num_between + 1
   following = jax.tree.map(lambda x: jnp.roll(x, -1, axis=0), ends)
@@ -92,7 +92,7 @@ def closed_tour(run: TrainedRun, ends: Latents, num_between: int) -> Latents:
     run.system.sampler.interpolate(ends, following, i / steps)
     for i in range(steps)
   ]
-  # Not to a rounding, but as they are.
+  # The given latents exactly, not up to rounding.
   on_the_way[0] = on_the_way[0]._replace(z=ends.z)
   return jax.tree.map(
     lambda *x: jnp.stack(x, axis=1).reshape(-1, *x[0].shape[1:]), *on_the_way
@@ -105,9 +105,9 @@ def generate(
   """Generates images from N latents with a run's generator.
 
   Returns:
-    Panels by name, each uint8 [N, H, W, C] without padding. An image depends on
-    its own row and on `batch_size`, to the bit: with another batch size XLA may
-    round it differently.
+    Panels by name, each uint8 [N, H, W, C] without padding. An image does not
+    depend on the other rows; with another `batch_size`, XLA may round it
+    differently.
   """
   batches = list(generate_batches(run, rows, batch_size))
   return {
@@ -129,7 +129,7 @@ def generate_batches(
   )
   with bar:
     for start in range(0, num, batch_size):
-      # The last batch is filled up, so that all batches share one program.
+      # The last batch is padded, so that all batches share one program.
       index = np.minimum(np.arange(start, start + batch_size), num - 1)
       panels = function(weights, jax.tree.map(lambda x: x[index], rows))  # noqa: B023
       count = min(batch_size, num - start)
@@ -145,12 +145,12 @@ def generate_batches(
 def beside_nearest(
   run: TrainedRun, panels: dict[str, np.ndarray], data_dir: str | None = None
 ) -> dict[str, np.ndarray]:
-  """Panels of samples [N, H, W, C], each sample and its nearest training image.
+  """Interleaves samples [N, H, W, C] with their nearest training images.
 
   Args:
     run: an open run.
-    panels: what `generate` made.
-    data_dir: where the data are now, if not where the config says.
+    panels: the result of `generate`.
+    data_dir: the current folder of the data, if it is not the config's.
 
   Returns:
     Panels by name, each uint8 [2 N, H, W, C].

@@ -1,4 +1,4 @@
-"""Scores of what a generator makes, beside the images of a split."""
+"""Scores of generated images and classifiers on a split of the data."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ from gan_jax.systems.system import Latents
 def translation_evaluator(
   system: System, config: ConfigDict, spec: DomainSpec, key: PRNGKey
 ) -> TranslationEvaluator | None:
-  """The evaluator of a system that translates; None for any other."""
+  """Returns the evaluator of a system that translates; None for any other."""
   if system.translator is None:
     return None
   return TranslationEvaluator(
@@ -43,16 +43,16 @@ def translation_evaluator(
 
 
 class QualityEvaluator:
-  """Compares what a system makes with a split's images.
+  """Metrics of a system's generated images against a split's images.
 
   Args:
-    system: what makes them, from z or from images of another domain.
-    config: the run's.
-    spec: of its data.
+    system: it generates images from z or from images of another domain.
+    config: the run's config.
+    spec: the specification of its data.
     dataset: the splits.
-    translation: of a system that translates, else None.
+    translation: the evaluator of a system that translates, else None.
     metrics: comma-separated names of `evaluation.quality.METRICS`.
-    extractor: see `training.extractors`.
+    extractor: see `evaluation.extractors`.
 
   Raises:
     InputError: unknown metrics, no such extractor, or one that does not take
@@ -72,7 +72,7 @@ class QualityEvaluator:
   ):
     if system.sampler is None and translation is None:
       raise InputError(
-        f'system {config.system} makes no images to be compared by {metrics}'
+        f'system {config.system} generates no images to compare by {metrics}'
       )
     self._names = parse_metrics(metrics)
     self._extractor = open_extractor(extractor)
@@ -87,11 +87,11 @@ class QualityEvaluator:
     self._real = {}
 
   def describe(self) -> dict[str, str]:
-    """The extractor, as a result records it."""
+    """Returns the extractor's identity, as a result records it."""
     return self._extractor.describe()
 
   def names(self, split: str) -> list[str]:
-    """Names, as `flat` gives them, of the values to choose a checkpoint by."""
+    """Returns the flat names of values that can select the best checkpoint."""
     values = [v for name in self._names for v in METRICS[name].values]
     panels = [name for name, _ in self._real_images(split)]
     prefixes = [_prefix(split, name, len(panels)) for name in panels]
@@ -126,14 +126,15 @@ class QualityEvaluator:
     seed: int,
     labels: Sequence[int] | None = None,
   ) -> dict[str, dict[str, float]]:
-    """The metrics of each of the generator's panels.
+    """Computes the metrics of each of the generator's panels.
 
     Args:
-      weights: the generator's.
+      weights: the generator's weights.
       split: 'validation' or 'test'; all of its images are the real ones.
-      num_samples: how many are made of z; of translations at most this many.
-      seed: of z.
-      labels: of the samples in turn; None: drawn as the training set has them.
+      num_samples: the number of samples; the maximum number of translations.
+      seed: the seed of z.
+      labels: classes of the samples, repeated in turn; None: drawn from the
+        training labels.
 
     Returns:
       By panel, such as 'samples' or 'a2b': n_real, n_fake and the values.
@@ -157,7 +158,7 @@ class QualityEvaluator:
     return scores
 
   def _real_images(self, split: str) -> Iterator[tuple[str, np.ndarray]]:
-    """Each panel, and the images that it should be like."""
+    """Yields the name of each panel and the real images to compare it with."""
     examples = getattr(self._dataset, split)
     if self._translation is None:
       native = crop_to_native(examples.image, self._spec.native_size)
@@ -174,7 +175,7 @@ class QualityEvaluator:
     return min(num_samples, len(source))
 
   def _real_labels(self, split: str) -> np.ndarray | None:
-    """The real images' classes, where the generator has classes."""
+    """Returns the real images' classes, if the generator is conditional."""
     sampler = self._system.sampler
     if sampler is None or not sampler.num_classes:
       return None
@@ -198,7 +199,7 @@ class QualityEvaluator:
     seed: int,
     labels: Sequence[int] | None,
   ) -> tuple[np.ndarray, np.ndarray | None]:
-    """`num` made images, uint8 [num, H, W, C], and their classes, if any."""
+    """Generates images, uint8 [num, H, W, C]; returns their classes, too."""
     if self._translation is not None:
       examples = getattr(self._dataset, split)
       panels = self._translation.panels(weights, name, examples, num)
@@ -214,10 +215,9 @@ class QualityEvaluator:
 
 
 def flat(scores: dict[str, dict[str, float]], split: str) -> dict[str, float]:
-  """`QualityEvaluator.scores` as one level, e.g. 'validation_fid'.
+  """Flattens `QualityEvaluator.scores` to names such as 'validation_fid'.
 
-  Where there are several panels their names come in between, as in
-  'validation_a2b_fid'.
+  With several panels, the name includes the panel: 'validation_a2b_fid'.
   """
   return {
     _prefix(split, panel, len(scores)) + name: value
@@ -242,30 +242,30 @@ def evaluate(
   data_dir: str | None = None,
   labels: Sequence[int] | None = None,
 ) -> dict[str, Any]:
-  """Scores of one checkpoint of a run.
+  """Evaluates a checkpoint of a run.
 
   Args:
     workdir: the run directory.
     split: 'test' or 'validation'.
     checkpoint: see `restore.load_run`.
-    num_samples: how many samples to score.
-    seed: of the samples.
+    num_samples: the number of samples to score.
+    seed: the seed of the samples.
     metrics: comma-separated names of `evaluation.quality.METRICS`, or None.
-    extractor: for the metrics; see `training.extractors`.
-    data_dir: where the data are now, if not where the config says.
-    labels: of the samples in turn, of a generator that has classes; None:
-      drawn as the training set has them.
+    extractor: the metrics' feature extractor; see `evaluation.extractors`.
+    data_dir: the current folder of the data, if it is not the config's.
+    labels: classes of a conditional generator's samples, repeated in turn;
+      None: drawn from the training labels.
 
   Returns:
-    The step and the split; of a system that classifies, the error in [0, 1],
-    its 95 % interval and the number of examples; of one that generates, the
-    samples' deviation over z and their median distance to the nearest training
-    image, each beside the same figure of the split's examples, and their
-    `metrics.grid_artefact`; by panel, the metrics; and which weights,
-    'averaged' or 'raw'.
+    The step and the split. For a system that classifies: the error in [0, 1],
+    its 95 % interval and the number of examples. For one that generates: the
+    samples' standard deviation over z and their median distance to the nearest
+    training image, each with the same figure of the split's examples, their
+    `metrics.grid_artefact`, and, by panel, the metrics. Also which weights were
+    used, 'averaged' or 'raw'.
 
   Raises:
-    InputError: anything bad among these, before anything long starts.
+    InputError: a bad argument, before any long computation.
   """
   run = restore.load_run(workdir, checkpoint)
   dataset = restore.load_run_data(run, data_dir).dataset
@@ -300,12 +300,12 @@ def evaluate(
 
 
 def _of_split(dataset: Dataset | DomainDataset, split: str) -> Any:
-  """A split's images; InputError if there are none."""
+  """Returns a split's images; raises InputError if there are none."""
   examples = getattr(dataset, split)
   if not len(examples[0]):
     raise InputError(
-      f'{dataset.name} has no {split} images; take the other --split, or train '
-      'with config.data.num_test'
+      f'{dataset.name} has no {split} images; choose the other --split, or '
+      'train with config.data.num_test'
     )
   return examples
 
@@ -313,10 +313,10 @@ def _of_split(dataset: Dataset | DomainDataset, split: str) -> Any:
 def _latents(
   run: restore.TrainedRun, num: int, seed: int, labels: Sequence[int] | None
 ) -> Latents | None:
-  """Draws the samples' latents, with these labels; None: nothing is sampled."""
+  """Draws the samples' latents; None for a system without a sampler."""
   if run.system.sampler is None:
     if labels is not None:
-      raise InputError(f'system {run.config.system} has no labels to be given')
+      raise InputError(f'system {run.config.system} takes no labels')
     return None
   latents = samples.latents(run, [seed], num)
   return latents if labels is None else samples.of_classes(run, latents, labels)
@@ -325,7 +325,7 @@ def _latents(
 def _classification(
   run: restore.TrainedRun, examples: Examples
 ) -> dict[str, Any]:
-  """The error and how sure its number is."""
+  """Computes the error and its confidence interval."""
   player, total = run.state.discriminator, len(examples.label)
   error_rate = make_error_rate(
     run.system.classifier.predict, run.config.eval.batch_size

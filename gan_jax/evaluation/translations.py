@@ -1,4 +1,4 @@
-"""Errors and pictures of image-to-image translation."""
+"""Evaluation of image-to-image translation: errors and pictures."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -17,13 +17,13 @@ _Translate = Mapping[str, Callable[[Weights, Array, PRNGKey], Array]]
 
 
 class TranslationEvaluator:
-  """Compiles a system's translations once.
+  """Errors and pictures of a system's translations, which it compiles once.
 
   Args:
     translate: `Translator.ways`.
     aligned: whether each image of a has its counterpart in b.
     batch_size: images per call.
-    key: of whatever noise there is.
+    key: the key of the noise, if the translator has any.
   """
 
   def __init__(
@@ -44,7 +44,7 @@ class TranslationEvaluator:
     back = translate.get(f'{target}2{source}')
 
     def panels(weights, image, key):
-      """The input, its translation, and that one translated back."""
+      """Returns the input, its translation, and the translation back."""
       forth_key, back_key = jax.random.split(key)
       image = to_unit_range(image)
       shown = {source: image, way: translate[way](weights, image, forth_key)}
@@ -57,12 +57,12 @@ class TranslationEvaluator:
   def panels(
     self, weights: Weights, way: str, images: Domains, num: int
   ) -> dict[str, np.ndarray]:
-    """The first `num` images and what becomes of them, by name.
+    """Translates the first `num` images; returns the panels by name.
 
     Returns:
-      Float images [num, H, W, C] in [-1, 1]: the source's, e.g. 'a', the
-      translated ones, 'a2b', those translated back, 'a2b2a', if the system
-      goes both ways, and if data are aligned their counterparts, 'b'.
+      Float images [num, H, W, C] in [-1, 1]: the source's, e.g. 'a'; the
+      translations, 'a2b'; the translations back, 'a2b2a', if the system has
+      both directions; and, if the data are aligned, the targets, 'b'.
     """
     parts = list(self._batches(weights, way, images, num))
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
@@ -70,7 +70,7 @@ class TranslationEvaluator:
   def _batches(
     self, weights: Weights, way: str, images: Domains, num: int
   ) -> Iterator[dict[str, np.ndarray]]:
-    """The panels of the first `num` images, a batch at a time."""
+    """Yields the panels of the first `num` images, a batch at a time."""
     source, target = way.split('2')
     for start in range(0, num, self._batch_size):
       rows = range(start, min(num, start + self._batch_size))
@@ -80,20 +80,20 @@ class TranslationEvaluator:
       if self._aligned:
         counterpart = _stack(getattr(images, target), rows)
         part |= {target: to_unit_range(jnp.asarray(counterpart))}
-      # What comes out of jit is in the order of the alphabet.
+      # jit returns dicts in alphabetical order.
       order = (source, way, f'{way}2{source}', target)
       yield {name: np.asarray(part[name]) for name in order if name in part}
 
   def errors(self, weights: Weights, images: Domains) -> dict[str, float]:
-    """Mean absolute differences, of images in [-1, 1], over a split.
+    """Computes mean absolute errors over a split, for images in [-1, 1].
 
     Returns:
-      By name: 'l1_a2b', of translations from their counterparts, for each way
-      of a system on aligned data; 'cycle_a', of images translated forth and
-      back from what they were, of a system that goes both ways; and 'grid_a2b',
-      see `metrics.grid_artefact`, of images that are large enough.
+      By name: 'l1_a2b', translations against their targets, for each direction
+      on aligned data; 'cycle_a', images translated forth and back against the
+      originals, if the system has both directions; and 'grid_a2b', see
+      `metrics.grid_artefact`, if the images are large enough.
     """
-    differences = defaultdict(list)  # of each batch, its sum and its count
+    differences = defaultdict(list)  # sum and count of each batch
     grids = {}
     for way in self._ways:
       source, target = way.split('2')
@@ -119,7 +119,7 @@ class TranslationEvaluator:
     }
 
   def names(self, split: str) -> list[str]:
-    """Names of the values of `errors` in a report on a split."""
+    """Returns the names of the values of `errors` in a report on a split."""
     names = []
     for way in self._ways:
       if self._aligned:

@@ -1,10 +1,10 @@
-"""A trained network as a file that needs JAX, but not this package.
+"""Export of a trained network to a file that needs JAX, but not this package.
 
-`jax.export` keeps a function as StableHLO, with the convolutions' forms for
-each platform that is asked for, and takes batches of any size. A convolution
-chooses its form on the CPU by its shapes, so every network is applied to one
-example, whose shape is known, and mapped over the batch. So its forms are
-those that `samples.generate` and `gan-jax translate` have, too.
+`jax.export` keeps a function as StableHLO, lowered for each requested platform,
+and for batches of any size. On the CPU our convolutions choose their lowering
+by their shapes, so every network is applied to a single example, whose shape is
+known, and mapped over the batch. This gives the same lowerings as in
+`samples.generate` and `gan-jax translate`.
 """
 
 import importlib.util
@@ -42,8 +42,8 @@ EXAMPLE_ROWS = 4
 class Input(NamedTuple):
   """An argument of an exported function."""
 
-  spec: ShapeDtypeStruct  # [b, ...] of a symbolic b, or a scalar
-  example: str  # NumPy's expression for EXAMPLE_ROWS of it, of a generator rng
+  spec: ShapeDtypeStruct  # [b, ...] with a symbolic b, or a scalar
+  example: str  # NumPy expression for EXAMPLE_ROWS rows, from a generator rng
 
 
 class Network(NamedTuple):
@@ -52,12 +52,12 @@ class Network(NamedTuple):
   player: Player
   inputs: Mapping[str, Input]
   apply: Callable[..., Array]  # (weights, *inputs): the output of a batch
-  # What the other commands make of the same inputs, by name.
+  # The output of the other commands for the same inputs, by name.
   own: Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 class Artefact(NamedTuple):
-  """An exported network: its files, and the run and step that it is of."""
+  """An exported network: its files, and the step of its checkpoint."""
 
   path: pathlib.Path
   params: pathlib.Path | None  # the parameters' file, if they are not inside
@@ -79,31 +79,32 @@ def export_network(
 ) -> Artefact:
   """Writes a network of a run as a serialised `jax.export.Exported`.
 
-  The weights are those that the other commands use, averaged ones where there
-  are. The arguments, of any batch size b:
+  The weights are those that the other commands use: averaged ones if the run
+  keeps them. The arguments and results, for any batch size b:
 
-  - of a generator z, float32 [b, z_dim], from the run's prior, and of one that
-    has classes label, int32 [b]; it gives uint8 [b, H, W, C] without padding;
-  - of a translator images, uint8 [b, H, W, C] of the size that training saw,
-    and, where dropout acts, a seed, uint32: row i has the noise of the seed and
-    of i; it gives uint8 [b, H, W, C'];
-  - of a classifier images, uint8 [b, H, W, C] without padding; it gives class
-    probabilities, float32 [b, K].
+  - A generator takes z, float32 [b, z_dim], from the run's prior, and, if it is
+    conditional, label, int32 [b]. It returns uint8 [b, H, W, C] without
+    padding.
+  - A translator takes images, uint8 [b, H, W, C] of the training size, and, if
+    it uses dropout, a seed, uint32: the noise of row i depends on the seed and
+    on i. It returns uint8 [b, H, W, C'].
+  - A classifier takes images, uint8 [b, H, W, C] without padding. It returns
+    class probabilities, float32 [b, K].
 
   Args:
     workdir: the run directory.
-    output: the file; it is replaced if it is there, and its folder is made.
-    network: one of NETWORKS; None for what makes images, or for a classifier
-      that is alone.
-    direction: of a translator, see `make_translator`.
-    platforms: of PLATFORMS.
-    params: 'inside' the file; or 'beside' it, in one of the same name that ends
-      in .safetensors. Then they are the first argument: arrays by name.
+    output: the file; it is replaced if it exists, and its folder is created.
+    network: one of NETWORKS; None: the generator or translator, or the
+      classifier of a run that has neither.
+    direction: direction of a translator, see `make_translator`.
+    platforms: a subset of PLATFORMS.
+    params: 'inside' the file; or 'beside' it, in a file of the same name that
+      ends in .safetensors. Then they are the first argument: arrays by name.
     checkpoint: see `restore.load_run`.
 
   Raises:
-    InputError: anything bad among these, or a library that is not installed;
-      but for the checkpoint and the direction, before a checkpoint is read.
+    InputError: a bad argument, or a library is not installed. All but the
+      checkpoint and the direction are checked before a checkpoint is read.
   """
   path = pathlib.Path(output)
   _check(path, platforms, params)
@@ -132,7 +133,7 @@ def _check(path: pathlib.Path, platforms: Sequence[str], params: str) -> None:
       raise choice('platform', platform, PLATFORMS)
   if not platforms or len(set(platforms)) < len(platforms):
     raise InputError(
-      f'platforms {",".join(platforms)!r}: name each of those wanted once, of '
+      f'platforms {",".join(platforms)!r}: name each platform once, out of '
       f'{", ".join(PLATFORMS)}'
     )
   if params not in PARAMS:
@@ -141,8 +142,8 @@ def _check(path: pathlib.Path, platforms: Sequence[str], params: str) -> None:
     raise InputError(f'{path} is a folder; name a file')
   if path.suffix == '.safetensors':
     raise InputError(
-      f'{path} is a name for parameters alone; choose another ending, such as '
-      '.jax'
+      f'{path} is a name for parameters alone; choose another extension, such '
+      'as .jax'
     )
   needed = ['flatbuffers'] + ['safetensors'] * (params == 'beside')
   for library in needed:
@@ -159,7 +160,7 @@ def _write(path: pathlib.Path, content: bytes) -> None:
 
 
 def networks_of(system: System) -> list[str]:
-  """Returns those of NETWORKS that a system has."""
+  """Returns the names of the NETWORKS that a system has."""
   has = {
     'generator': system.sampler,
     'translator': system.translator,
@@ -171,7 +172,7 @@ def networks_of(system: System) -> list[str]:
 def _choose(
   workdir: str | os.PathLike, name: str | None, direction: str | None
 ) -> str:
-  """The network that is meant, without a look at the checkpoints."""
+  """Returns the name of the network to export; reads no checkpoint."""
   if name is not None and name not in NETWORKS:
     raise choice('network', name, NETWORKS)
   _, config, _, system = restore.open_system(workdir)
@@ -196,7 +197,7 @@ def _open(
 
 
 def _used_weights(network: Network) -> dict[str, Array]:
-  """Returns weights by name, without the other direction's translator."""
+  """Returns the weights that the network uses, i.e. of one direction only."""
   weights = trees.by_path(network.player.averaged)
   function, specs = _as_function(network, weights)
   jaxpr = jax.make_jaxpr(function)(*specs).jaxpr
@@ -208,12 +209,12 @@ def _used_weights(network: Network) -> dict[str, Array]:
 def _as_function(
   network: Network, weights: Mapping[str, Array]
 ) -> tuple[Callable[..., Array], list]:
-  """A function of the inputs, and before them of `weights` if there are.
+  """Returns the network as a function of `weights`, if any, and the inputs.
 
-  All other weights are constants in it.
+  All other weights are constants.
 
   Returns:
-    The function, and what its arguments are like.
+    The function, and the shapes and dtypes of its arguments.
   """
   averaged = network.player.averaged
   structure = jax.tree.structure(averaged)
@@ -234,7 +235,7 @@ def _as_function(
 
 
 def _rows(shape: Sequence[int], dtype, rows=None) -> ShapeDtypeStruct:
-  """Any number of rows: as many as `rows`, a symbol, where it is given."""
+  """Returns a spec with a symbolic number of rows, `rows` if it is given."""
   if rows is None:
     (rows,) = jax.export.symbolic_shape('b')
   return ShapeDtypeStruct((rows, *shape), dtype)
@@ -250,7 +251,7 @@ def _generator(run: restore.TrainedRun, direction: None) -> Network:
   sampler, native_size = run.system.sampler, run.spec.native_size
   like = jax.eval_shape(lambda: sampler.draw(jax.random.key(0), EXAMPLE_ROWS))
   examples = sampler.in_numpy(EXAMPLE_ROWS)
-  (rows,) = jax.export.symbolic_shape('b')  # of all fields alike
+  (rows,) = jax.export.symbolic_shape('b')  # the same for all fields
 
   def apply(weights, *fields):
     def one(*row):

@@ -1,4 +1,4 @@
-"""Usage of an exported network, and the check that it equals the run's."""
+"""Usage of an exported network, and the check that it matches the run's."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ import numpy as np
 from gan_jax.core.errors import InputError
 from gan_jax.inference.export import Artefact
 
-# Run after the recipe, of which it keeps the inputs and the output.
+# Appended to the recipe; saves its inputs and output.
 _KEEP = """
 import sys
 foreign = {'flax', 'gan_jax'} & {name.split('.')[0] for name in sys.modules}
@@ -23,10 +23,10 @@ np.savez(sys.argv[1], made=made, **{name: globals()[name] for name in NAMES})
 
 
 def describe(artefact: Artefact) -> str:
-  """Describes what was written, in a few lines."""
+  """Describes the exported files in a few lines."""
   exported = artefact.exported
   names = artefact.network.inputs
-  avals = exported.in_avals[-len(names) :]  # weights may come before
+  avals = exported.in_avals[-len(names) :]  # weights may come first
   takes = [
     f'{name} {aval.str_short()}'
     for name, aval in zip(names, avals, strict=True)
@@ -44,9 +44,10 @@ def describe(artefact: Artefact) -> str:
 
 
 def recipe(artefact: Artefact) -> str:
-  """A program that uses the file: it needs jax, numpy and flatbuffers.
+  """Returns a program that uses the file.
 
-  And safetensors, if the parameters are beside it.
+  It needs jax, numpy, flatbuffers and, if the parameters are in a file of their
+  own, safetensors.
   """
   inputs = artefact.network.inputs
   names = list(inputs)
@@ -71,15 +72,15 @@ def recipe(artefact: Artefact) -> str:
 
 
 def difference(artefact: Artefact) -> float | None:
-  """The largest difference of the recipe's output from the run's own.
+  """Returns the largest difference of the recipe's output from the run's own.
 
-  The recipe runs in a process of its own, which does not import this package.
-  Both are of this machine's device.
+  The recipe runs in a separate process that does not import this package. Both
+  outputs are computed on this machine's device.
 
   Returns:
-    In steps of 0..255 of images, or of probabilities; None where the file is
-    not for this machine's device, or the device is a TPU, which one process
-    alone can use.
+    The difference, of pixels in 0..255 or of probabilities. None if the file is
+    not for this machine's device, or if the device is a TPU, which only one
+    process can use.
 
   Raises:
     InputError: the recipe fails on this machine.
@@ -101,7 +102,7 @@ def difference(artefact: Artefact) -> float | None:
     if done.returncode:
       reason = done.stderr.strip().split('\n')[-1]
       raise InputError(
-        f'{artefact.path} is written, but was not checked, since the program '
+        f'{artefact.path} is written, but was not checked, because the program '
         f'above fails here: {reason}'
       )
     with np.load(kept) as arrays:

@@ -1,4 +1,4 @@
-"""Translating image files by what was trained in a run directory."""
+"""Translation of image files with a trained run."""
 
 import math
 import os
@@ -37,32 +37,31 @@ def translate_files(
   max_megapixels: float = 4.0,
   batch_size: int = 8,
 ) -> tuple[int, list[str]]:
-  """Translates image files by a run's newest checkpoint.
+  """Translates image files with a run's newest checkpoint.
 
   Args:
     workdir: the run directory.
-    source: an image file, or a folder of them, with sub-folders; a note names
-      files of other kinds.
-    output: the folder for the translations, each of its image's size and name,
-      as .png, in the same sub-folder; it is made if need be. Where names differ
-      in their extension alone, it is kept: a.jpg beside a.png becomes
-      a.jpg.png.
+    source: an image file, or a folder of images, searched with its sub-folders;
+      a note names files of other kinds.
+    output: the folder for the translations, created if necessary. Each keeps
+      its image's size, sub-folder and name, as .png. If names differ in the
+      extension only, it is kept: next to a.png, a.jpg becomes a.jpg.png.
     direction: see `make_translator`.
-    seed: of whatever noise there is, which also depends on a file's path within
-      `source`.
-    overwrite: whether files that are there are replaced.
+    seed: the seed of the noise, if the translator has any; noise also depends
+      on a file's path within `source`.
+    overwrite: whether existing files are replaced.
     max_megapixels: larger images are skipped, as they might not fit in memory;
-      nor is a batch larger.
-    batch_size: images of one size that are translated at once. With another
-      one, a pixel may be rounded another way.
+      the limit applies to batches, too.
+    batch_size: images of equal size that are translated at once. Another value
+      may round pixels differently.
 
   Returns:
-    How many images were translated, and for each file that could not be read,
-    or whose translation could not be written, a line that says why.
+    The number of images translated, and a line with the reason for each file
+    that could not be read or whose translation could not be written.
 
   Raises:
-    InputError: nothing to translate, files in the way, or a run that cannot do
-      it; before anything is written.
+    InputError: there is nothing to translate, files are in the way, or the run
+      does not translate; raised before anything is written.
   """
   source, output = pathlib.Path(source), pathlib.Path(output)
   targets = _plan(source, output, overwrite)
@@ -83,11 +82,11 @@ def translate_files(
         except InputError as error:
           failed[path] = str(error)
       if images:
-        # As ASCII, since a name need not be valid Unicode.
+        # As ASCII, because a name need not be valid Unicode.
         keys = [
           key_for(key, ascii(str(path.relative_to(root)))) for path in images
         ]
-        rows = np.arange(num) % len(images)  # filled up: one program for all
+        rows = np.arange(num) % len(images)  # padded: one program for all
         made = translate(
           np.stack(list(images.values()))[rows], jnp.stack(keys)[rows]
         )
@@ -100,7 +99,7 @@ def translate_files(
 def _save(
   path: pathlib.Path, target: pathlib.Path, image: np.ndarray
 ) -> dict[pathlib.Path, str]:
-  """Writes a translation; what went wrong, by the image's path."""
+  """Writes a translation; returns {} or a message by the image's path."""
   try:
     target.parent.mkdir(parents=True, exist_ok=True)
     save_png(target, np.broadcast_to(image, (*image.shape[:2], 3)))
@@ -115,8 +114,8 @@ def _batches(
   """Groups images by size.
 
   Returns:
-    Batches, each with the rows that it is to be filled up to; and why the other
-    images are in none.
+    Batches, each with the number of rows to pad it to; and error messages of
+    the other images by path.
   """
   failed, by_size = {}, defaultdict(list)
   for path in paths:
@@ -133,13 +132,13 @@ def _batches(
 
 
 def _checked_size(path: pathlib.Path, max_megapixels: float) -> tuple[int, int]:
-  """Height and width of an image, if it is not too large."""
+  """Returns height and width of an image; raises InputError if too large."""
   size = image_size(path)
   megapixels = math.prod(size) / 1e6
   if megapixels > max_megapixels:
     raise InputError(
       f'{path} has {megapixels:.3g} megapixels, more than the limit of '
-      f'{max_megapixels:g}; make it smaller, or raise the limit, where each '
+      f'{max_megapixels:g}; make it smaller, or raise the limit: each '
       'megapixel may take a gigabyte of memory'
     )
   return size
@@ -180,7 +179,7 @@ def _plan(
 
 
 def _walk(folder: pathlib.Path, output: pathlib.Path) -> Iterator[pathlib.Path]:
-  """Yields the files in a folder and its sub-folders, but for `output`."""
+  """Yields the files in a folder and its sub-folders, except `output`."""
   for path in list_folder(folder):
     if not path.is_dir():
       yield path
@@ -191,22 +190,23 @@ def _walk(folder: pathlib.Path, output: pathlib.Path) -> Iterator[pathlib.Path]:
 def make_translator(
   run: TrainedRun, direction: str | None = None
 ) -> tuple[Callable[[np.ndarray, PRNGKey], np.ndarray], int]:
-  """A run's translation, of images of any size.
+  """Returns a run's translation as a function of images of any size.
 
   Args:
     run: an open run.
-    direction: 'a2b' or 'b2a'; None for the only one that the run has, or a2b.
+    direction: 'a2b' or 'b2a'; None: the run's only one, or a2b.
 
   Returns:
-    (uint8 [N, H, W, C], keys [N]) to uint8 [N, H, W, C'], and C. New sizes are
-    compiled.
+    A function from (uint8 [N, H, W, C], keys [N]) to uint8 [N, H, W, C'], which
+    is compiled for each size, and C.
 
   Raises:
     InputError: the run does not translate, or not in that direction.
   """
   if run.system.translator is None:
     raise InputError(
-      f'system {run.config.system} makes images from noise; use gan-jax sample'
+      f'system {run.config.system} generates images from noise; use gan-jax '
+      'sample'
     )
   ways = run.system.translator.ways
   direction = direction or min(ways)
@@ -217,14 +217,14 @@ def make_translator(
     )
   *trained, channels = getattr(run.spec, f'{direction[0]}_shape')
   multiple = run.system.translator.side_multiple
-  # Two pixels of the coarsest map, for what reflects it, or one if it was
-  # trained so.
+  # Two pixels of the coarsest map, for reflection padding, or one if the
+  # training images were that small.
   least = min(2 * multiple, *trained)
   weights = run.state.generator.averaged
 
   @jax.jit
   def forward(weights, images, keys):
-    def one(image, key):  # with noise of its own
+    def one(image, key):  # each image has its own noise
       return ways[direction](weights, image[None], key)[0]
 
     return to_uint8(jax.vmap(one)(to_unit_range(images), keys))

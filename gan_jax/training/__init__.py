@@ -1,1 +1,1 @@
-"""Training: the loop, its sessions, and the proof that it can be repeated."""
+"""Training: the loop, resuming, fine-tuning, and verification of runs."""

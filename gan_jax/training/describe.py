@@ -14,14 +14,15 @@ from gan_jax.training import origin
 
 
 def describe(config: ConfigDict, workdir: str | None = None) -> str:
-  """Describes what a config will do; trains nothing.
+  """Describes a config without training.
 
-  What differs from the defaults, the whole, each network's table, the plan.
+  Lists the keys that differ from their defaults, the whole config, a table of
+  each network, and the plan.
   """
   directory = RunDirectory(workdir) if workdir else None
   program = origin.bind(build(config), directory)
   config = program.config
-  Evaluator(program)  # refuses metrics that cannot be computed
+  Evaluator(program)  # raises for metrics that cannot be computed
   stated = '\n'.join(_changed(config)) or '  nothing'
   parts = [
     f'Differs from the defaults\n{stated}\n',
@@ -61,7 +62,7 @@ def describe(config: ConfigDict, workdir: str | None = None) -> str:
 
 
 def _changed(config: ConfigDict) -> list[str]:
-  """The keys whose values are not their defaults."""
+  """Returns a line for each key whose value is not its default."""
   rows = resolve(options(config.system), dict(cfg.flatten(config)))
   return [
     f'  {key} = {value!r}  (default {rows[key].default!r})'

@@ -1,8 +1,8 @@
-"""Seeds of one config trained together: `jax.vmap` of the training step.
+"""Training of several seeds of one config at once: `jax.vmap` of the step.
 
-Each lane is a run with its own directory, and saves its own checkpoints, as if
-it were alone: it can be evaluated, and even go on alone, at any time. Its
-numbers are those of the single run with its seed up to rounding.
+Each lane is a run with its own directory and its own checkpoints: it can be
+evaluated, and resumed as a single run, at any time. Its numbers equal those of
+the single run with its seed up to rounding.
 """
 
 import contextlib
@@ -41,12 +41,12 @@ def check_one_device(config: ConfigDict) -> None:
   if parallel.axis_name(config.parallel) is not None:
     raise InputError(
       'runs in one program need one device; set --config.parallel=jit, or '
-      'train them in turn'
+      'train them one after the other'
     )
 
 
 def has_convolutions(program: Program) -> bool:
-  """Returns whether a network has convolutions: weights of four dimensions."""
+  """Returns whether a network has convolutions, i.e. 4-dimensional weights."""
   shapes = state_shapes(program.system, program.data.spec)
   weights = shapes.generator.params, shapes.discriminator.params
   return any(leaf.ndim >= 4 for leaf in jax.tree.leaves(weights))
@@ -62,12 +62,12 @@ def train_lanes(
 
   Args:
     configs: one for each lane.
-    workdirs: their run directories; made, or gone on with.
-    dataset: instead of the one that `config.data.name` names.
+    workdirs: their run directories; created, or resumed.
+    dataset: replaces the one that `config.data.name` names.
 
   Returns:
-    For each, the contents of result.json, or the error that ended it. It does
-    not end the others.
+    For each lane, the contents of result.json, or the error that ended it; the
+    other lanes continue.
 
   Raises:
     InputError: the configs split their batches over devices.
@@ -86,13 +86,13 @@ def train_lanes(
         errors[i] = error
     if request.received is None:
       _train(list(lanes.values()), request)
-    if request.received is not None:  # whoever called must not go on
+    if request.received is not None:  # the caller must stop, too
       raise Stopped(request.received, max(x.step for x in lanes.values()))
   errors |= {i: lane.error for i, lane in lanes.items() if lane.error}
   outcomes = []
   for i, (config, workdir) in enumerate(zip(configs, workdirs, strict=True)):
     try:
-      # All steps are done: this writes what there is at the end of a run.
+      # All steps are done: this writes the result of the run.
       finished = errors.get(i) or loop.train(config, workdir, dataset=dataset)
     except InputError as error:
       finished = error
@@ -101,7 +101,7 @@ def train_lanes(
 
 
 class _Lane:
-  """One run: what it has beside the steps that it shares."""
+  """One run: its own state, metrics and files."""
 
   def __init__(
     self, run: session.Session, state: TrainState, recorder: Recorder | None
@@ -141,7 +141,7 @@ class _Lane:
 def _opened(
   program: Program, workdir: str, num_lanes: int, request: StopRequest
 ) -> Iterator[_Lane]:
-  """A lane that goes on from its newest checkpoint, and locks its run."""
+  """Yields a lane restored from its newest checkpoint; its run is locked."""
   with session.opened(program, workdir) as run:
     state = run.take_state()
     if run.start == program.plan.num_steps:
@@ -153,10 +153,10 @@ def _opened(
 
 
 def _train(lanes: Sequence[_Lane], request: StopRequest) -> None:
-  """Trains all to the end.
+  """Trains all lanes to the end.
 
-  A kill may have come when some had saved and others had not: those that are
-  behind go on first, until they are where the next ones are.
+  A kill may have come when only some lanes had saved: those that are behind
+  catch up first.
   """
   while True:
     going = [
@@ -176,7 +176,7 @@ def _train(lanes: Sequence[_Lane], request: StopRequest) -> None:
 def _train_together(
   lanes: Sequence[_Lane], start: int, until: int, request: StopRequest
 ) -> None:
-  """Trains lanes that have done `start` steps; all are saved at `until`."""
+  """Trains lanes from step `start` to `until`, where all are saved."""
   plan, config = lanes[0].program.plan, lanes[0].program.config
   clock = Clock(epoch_rows(config), plan.steps_per_epoch)
   bar = tqdm(
@@ -193,11 +193,11 @@ def _train_together(
     for step, state, metrics in _advance(lanes, start, wait):
       clock.step(plan.steps_per_dispatch)
       bar.update(plan.steps_per_dispatch)
-      _read(lanes, pending)  # the device is at work on the next one
+      _read(lanes, pending)  # while the device computes the next dispatch
       pending = step, metrics
       stop = request.received
       due = plan.due(step)
-      last = due.save or step == until  # those ahead wait there
+      last = due.save or step == until  # lanes that are ahead wait there
       if due.report or last or stop is not None:
         _read(lanes, pending)
         pending = None
@@ -208,7 +208,7 @@ def _train_together(
           times = clock.lap()
           for lane, own in _each(lanes, state):
             lane.report(step, own, times)
-          stop = stop or request.received  # which gave a report up
+          stop = stop or request.received  # it may have cut a report short
         if last or stop is not None:
           for lane, own in _each(lanes, state):
             lane.save(step, own)
@@ -222,7 +222,7 @@ def _train_together(
 def _each(
   lanes: Sequence[_Lane], state: TrainState
 ) -> Iterator[tuple[_Lane, TrainState]]:
-  """The lanes that go on, each with its part of the state."""
+  """Yields the lanes without an error, each with its part of the state."""
   for i, lane in enumerate(lanes):
     if lane.error is None:
       yield lane, jax.tree.map(lambda x: x[i], state)  # noqa: B023
@@ -233,7 +233,7 @@ def _advance(
   start: int,
   compiling: contextlib.AbstractContextManager,
 ) -> Iterator[tuple[int, TrainState, Any]]:
-  """Mirrors `program.advance`, with an axis of lanes in states and metrics."""
+  """Mirrors `program.advance`, with a lane axis in states and metrics."""
   programs = [lane.program for lane in lanes]
   train_step = _vmapped(programs[0].system.train_step)
   run = parallel.compile_step(train_step, 'jit').run
@@ -255,13 +255,13 @@ def _advance(
     yield step, state, metrics
 
 
-@functools.lru_cache(maxsize=8)  # one function, which is compiled once
+@functools.lru_cache(maxsize=8)  # the same function, so it is compiled once
 def _vmapped(train_step: Callable) -> Callable:
   return jax.vmap(train_step)
 
 
 def _read(lanes: Sequence[_Lane], pending: tuple[int, Any] | None) -> None:
-  """Waits for a dispatch's metrics [steps, lanes] and hands them out."""
+  """Waits for a dispatch's metrics [steps, lanes] and distributes them."""
   if pending is not None:
     step, metrics = pending
     values = jax.device_get(metrics)

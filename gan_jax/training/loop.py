@@ -1,4 +1,4 @@
-"""The training loop: from a config to a finished run directory."""
+"""Training loop: from a config to a finished run directory."""
 
 import contextlib
 import sys
@@ -41,17 +41,17 @@ def train(
   writers: Sequence[Writer] = (),
   profile: ProfiledSteps | None = None,
 ) -> dict[str, Any] | None:
-  """Trains what `config` says in `workdir`, from where it was left.
+  """Trains a config in a run directory, resuming from its newest checkpoint.
 
-  Where several processes train together, each calls this; see `hosts`.
+  If several processes train together, each calls this; see `hosts`.
 
   Args:
     config: as a config file's get_config returns it.
-    workdir: the run directory; made if it does not exist. The first process
-      alone writes it; the others read its checkpoints.
-    dataset: instead of the one that `config.data.name` names.
-    writers: what is told of each report, besides the files in `workdir`.
-    profile: the steps of which DIR/profile gets a trace.
+    workdir: the run directory; created if it does not exist. Only the first
+      process writes it; the others read its checkpoints.
+    dataset: replaces the one that `config.data.name` names.
+    writers: receive each report, in addition to the files in `workdir`.
+    profile: the steps to profile; the trace goes to `workdir`/profile.
 
   Returns:
     The contents of result.json; None on all processes but the first.
@@ -74,7 +74,7 @@ def _lead(
   writers: Sequence[Writer],
   profile: ProfiledSteps | None,
 ) -> dict[str, Any]:
-  """Trains, and does all that is done once for all processes."""
+  """Trains as the first process, which writes the run directory."""
   with session.opened(program, workdir) as run:
     program, directory, start = run.program, run.directory, run.start
     plan = program.plan
@@ -123,7 +123,7 @@ def _lead(
 
 
 def _print_start(run: session.Session, how: str) -> None:
-  """Says what is trained, from where, and on what."""
+  """Prints where the run starts, its devices and notes on its config."""
   program = run.program
   if run.start:
     print(f'resuming {run.directory.path} from step {run.start}')
@@ -134,8 +134,8 @@ def _print_start(run: session.Session, how: str) -> None:
   )
   if program.config.data.made_up:
     print(
-      f'on random images in place of {program.config.data.name}, from which '
-      'nothing can be learnt (config.data.made_up)'
+      f'on random images in place of {program.config.data.name}: nothing can '
+      'be learnt from them (config.data.made_up)'
     )
   if not run.start and (note := program.warn()):
     print(note)
@@ -162,13 +162,13 @@ def _finish(
   }
   write_json(run.directory.result, result)
   hosts.from_first(request.received or 0)
-  if request.received is not None:  # whoever called must not go on
+  if request.received is not None:  # the caller must stop, too
     raise Stopped(request.received, num_steps)
   return result
 
 
 def _follow(program: Program, workdir: str) -> None:
-  """Takes part in the steps and saves of a run that the first process leads."""
+  """Trains as another process: takes part in the steps and in saving only."""
   run = session.Follower(program, workdir)
   if run.finished:
     return
@@ -188,7 +188,7 @@ def _follow(program: Program, workdir: str) -> None:
     _train_steps(
       program, run.start, state, run.meter, clock, request, report, save
     )
-    # Its scores may take longer, or be given up.
+    # The first process may still be scoring, or have given that up.
     stop = request.received or int(hosts.from_first())
     if stop:
       raise Stopped(stop, program.plan.num_steps)
@@ -205,11 +205,11 @@ def _train_steps(
   save: Callable[[int, TrainState], None],
   profile: ProfiledSteps | None = None,
 ) -> TrainState:
-  """Steps until the end, and reports and saves as they are due."""
+  """Runs the remaining steps, with reports and checkpoints as they are due."""
   plan = program.plan
   if start == plan.num_steps:
     return state
-  # A step more would add to the meter of a report that was given up.
+  # Another step would add to the metrics of a report that was cut short.
   stop = int(hosts.from_first(request.received or 0))
   if stop:
     raise Stopped(stop, start)
@@ -245,7 +245,7 @@ def _train_steps(
             told = _summary(line, program, shown, left)
             bar.write(told, file=sys.stdout)
             sys.stdout.flush()
-          # A stop may have come, and ended the report of the first process.
+          # A stop may have cut the first process's report short.
           stop = stop or int(hosts.from_first(request.received or 0))
         if due.save or stop:
           save(step, state)
@@ -271,7 +271,7 @@ def _summary(
   shown: Mapping[str, str],
   seconds_left: float | None,
 ) -> str:
-  """Returns a report as a line for people."""
+  """Formats a report as a line for the terminal."""
   step, num_steps = line['step'], program.plan.num_steps
   images = step * epoch_rows(program.config)
   if images >= 1000:

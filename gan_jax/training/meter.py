@@ -1,4 +1,4 @@
-"""Means of the step metrics, and the time that steps take."""
+"""Mean step metrics and step time."""
 
 import time
 from typing import Any
@@ -21,14 +21,14 @@ class Diverged(RuntimeError):
 
 
 class Meter:
-  """Means of the step metrics since the last report, checked on the way in.
+  """Mean step metrics since the last report; raises if one is not finite.
 
-  What it holds is saved with each checkpoint, so that a resumed run reports
-  what an undisturbed one would. It reads a step's metrics only when the next
+  The sums are saved with each checkpoint, so that a resumed run reports the
+  same as an uninterrupted one. A step's metrics are read only after the next
   step has been dispatched, so that the device never waits for the host.
 
   Args:
-    saved: what `saved` returned, or {}.
+    saved: the value of `saved` in a checkpoint, or {}.
   """
 
   def __init__(self, saved: dict[str, Any]):
@@ -60,7 +60,7 @@ class Meter:
       bad = [
         name for name, value in values.items() if not np.isfinite(value[i])
       ]
-      if bad:  # losses first: they are what one looks for
+      if bad:  # losses first, as the most telling
         bad.sort(key=lambda name: 'loss' not in name)
         found = ', '.join(f'{name} is {values[name][i]}' for name in bad)
         at = step - num_steps + i + 1
@@ -74,19 +74,19 @@ class Meter:
 
   @property
   def empty(self) -> bool:
-    """Tells whether it has seen no step since the last report."""
+    """Returns whether no step has been added since the last report."""
     return self._count == 0
 
   def means(self) -> dict[str, float]:
     return {name: total / self._count for name, total in self._sums.items()}
 
   def reset(self) -> None:
-    """Starts anew, after a report."""
+    """Clears the sums, after a report."""
     self._sums, self._count = {}, 0
 
 
 class Clock:
-  """Time spent in steps: without reports, saves, and the first one's compile.
+  """Step time, excluding reports, checkpoints and the first compilation.
 
   Args:
     epoch_rows: training images per step.
@@ -99,12 +99,12 @@ class Clock:
     self._epoch_rows = epoch_rows
     self._steps_per_epoch = steps_per_epoch
     self._started: float | None = None  # None until the first step is over
-    self._begun, self._counted = 0.0, 0  # from then on, with everything
+    self._begun, self._counted = 0.0, 0  # since then, reports included
     self._steps = self._lap_steps = 0
     self._seconds = self._lap_seconds = 0.0
 
   def step(self, num: int) -> None:
-    """`num` more steps were dispatched."""
+    """Counts `num` more dispatched steps."""
     if self._started is None:
       self.resume()
       self._begun = self._started
@@ -120,7 +120,7 @@ class Clock:
     self._started = time.perf_counter()
 
   def lap(self) -> dict[str, float]:
-    """Seconds per step and per epoch since the last lap; call when paused."""
+    """Returns seconds per step and epoch since the last lap; call it paused."""
     seconds = self._lap_seconds / max(1, self._lap_steps)
     self._seconds += self._lap_seconds
     self._steps += self._lap_steps
@@ -131,13 +131,13 @@ class Clock:
     }
 
   def seconds_left(self, num: int) -> float | None:
-    """Estimates the time of `num` steps, with their reports and saves."""
+    """Estimates the time of `num` steps, including reports and checkpoints."""
     if not self._counted:
       return None
     return num * (time.perf_counter() - self._begun) / self._counted
 
   def images_per_second(self) -> float | None:
-    """Over all laps; None if no step was timed."""
+    """Returns the mean over all laps; None if no step was timed."""
     self.lap()
     if not self._steps:
       return None

@@ -1,7 +1,7 @@
-"""Starting a run from another one's parameters.
+"""Initialisation of a run from another run's parameters (fine-tuning).
 
-What is taken is kept in the new run's directory, `init.npz` and `init.json`, so
-that it resumes and is verified without the other run:
+The arrays taken are kept in the new run's directory, in `init.npz` and
+`init.json`, so that it can be resumed and verified without the other run:
 
     gan-jax train --config=CONFIG --init_from=runs/a@best:generator,ema ...
 """
@@ -38,10 +38,10 @@ class Origin(NamedTuple):
   """Arrays that a run starts with instead of freshly drawn parameters."""
 
   arrays: Mapping[str, np.ndarray]  # by their paths in the new run's state
-  about: Mapping[str, Any]  # the contents of init.json, see `take`
+  about: Mapping[str, Any]  # contents of init.json, see `take`
 
   def apply(self, state: TrainState) -> TrainState:
-    """The state at step 0 with what was taken; averages start from it."""
+    """Returns a state at step 0 with these arrays; averages start from them."""
 
     def taken(path, leaf):
       array = self.arrays.get(trees.name(path))
@@ -56,7 +56,7 @@ class Origin(NamedTuple):
     fresh = self.about['fresh']
     lines = [
       f'starting from {self.about["source"]}: {len(self.arrays)} arrays taken'
-      + (f', {len(fresh)} freshly made:' if fresh else ''),
+      + (f', {len(fresh)} initialised afresh:' if fresh else ''),
       *(f'  {path} {reason}' for path, reason in fresh.items()),
       *(f'  note: {note}' for note in self.about['notes']),
     ]
@@ -71,16 +71,16 @@ def _average_anew(player: Player) -> Player:
 
 
 def bind(program: Program, directory: RunDirectory | None = None) -> Program:
-  """The program with the start that its config asks for.
+  """Returns the program with the initialisation that its config asks for.
 
   Args:
-    program: whose `config.init.source` may name a run.
-    directory: of the program's run; what it started from is read from there
-      once it is kept there.
+    program: its `config.init.source` may name a run.
+    directory: that of the program's run; arrays kept there take precedence over
+      the source.
 
   Raises:
-    InputError: no such run or checkpoint, nothing in it that fits, or not what
-      config.init.sha256 says.
+    InputError: the source is no run or lacks the checkpoint, nothing in it
+      fits, or its hash is not config.init.sha256.
   """
   group = program.config.init
   if group.source is None:
@@ -98,16 +98,16 @@ def bind(program: Program, directory: RunDirectory | None = None) -> Program:
     about = origin.about
     same = group.source in (about['asked'], about['source'])
     if not same or group.rename != about['rename']:
-      return program  # which is another config than the run's
+      return program  # its config differs from the run's, and is rejected later
   else:
     origin = take(program, group.source, group.rename)
   sha256 = sha256_of_tree(dict(origin.arrays))
   if group.sha256 not in (None, sha256):
     where = group.source if taken else directory.init.with_suffix('.npz')
     raise InputError(
-      f'what fits of {where} is not what the run started from: its sha256 is '
-      f'{sha256}, and config.init.sha256 is {group.sha256}. If the config was '
-      'changed on purpose, set config.init.sha256 to None'
+      f'{where} is not what the run started from: the sha256 of the arrays '
+      f'that fit is {sha256}, and config.init.sha256 is {group.sha256}. If the '
+      'config was changed on purpose, set config.init.sha256 to None'
     )
   config = program.config.copy_and_resolve_references()
   with config.ignore_type():
@@ -116,7 +116,7 @@ def bind(program: Program, directory: RunDirectory | None = None) -> Program:
 
 
 def keep(program: Program, directory: RunDirectory) -> None:
-  """Writes what a run starts from into its directory."""
+  """Writes the arrays that a run starts from into its directory."""
   if program.origin is None:
     return
   with replacing(directory.init.with_suffix('.npz')) as file:
@@ -125,7 +125,7 @@ def keep(program: Program, directory: RunDirectory) -> None:
 
 
 def _read(directory: RunDirectory) -> Origin | None:
-  """Reads what a run started from; None if nothing is kept of it."""
+  """Reads the arrays that a run started from; None if none are kept."""
   if not directory.init.is_file():
     return None
   about = directory.read_json(directory.init)
@@ -144,17 +144,17 @@ def _read(directory: RunDirectory) -> Origin | None:
 
 
 def take(program: Program, source: str, rename: str | None) -> Origin:
-  """Reads from another run what fits into a program's state.
+  """Reads the arrays of another run that fit into a program's state.
 
-  Parameters, and the model state of the same player, are taken where path,
-  shape and dtype agree; an optimiser's memory all or not at all.
+  Parameters and model state of the same player are taken if path, shape and
+  dtype agree; an optimiser's state is taken as a whole or not at all.
 
   Args:
-    program: of the new run.
+    program: that of the new run.
     source: RUN[@latest|best|STEP][:generator|discriminator|all][,ema]
-      [,optimizer]. Step 0 is what RUN itself started from.
-    rename: 'OLD=NEW;OLD=NEW', regular expressions of paths in RUN and what they
-      become; None: as they are.
+      [,optimizer]. Step 0 is the state that RUN itself started from.
+    rename: 'OLD=NEW;OLD=NEW', regular expressions for paths in RUN and their
+      replacements; None: paths are unchanged.
 
   Raises:
     InputError: no such run, checkpoint or average, or nothing fits.
@@ -179,7 +179,7 @@ def take(program: Program, source: str, rename: str | None) -> Origin:
     lacking = [x for x in players if getattr(state, x).ema is None]
     if len(lacking) == len(players):
       raise InputError(f'{run.path} keeps no average; leave out ,ema')
-    notes += [f'its {x} has no average: the weights are taken' for x in lacking]
+    notes += [f'its {x} has no average: raw weights are taken' for x in lacking]
   available = _renamed(trees.by_path(there), rename)
   shapes = state_shapes(program.system, program.data.spec)
   wanted = trees.by_path({
@@ -190,7 +190,8 @@ def take(program: Program, source: str, rename: str | None) -> Origin:
       raise InputError(f'{what} no {" and no ".join(players)} of its own')
   taken, fresh, unfit = _fit(wanted, available, players)
   notes += [
-    f"the {name}'s optimiser does not fit, and starts anew" for name in unfit
+    f"the {name}'s optimiser state does not fit: it starts afresh"
+    for name in unfit
   ]
   if not any('/params/' in path for path in taken):
     raise InputError(
@@ -217,7 +218,7 @@ def _fit(
   available: Mapping[str, Any],
   players: Sequence[str],
 ) -> tuple[dict[str, np.ndarray], dict[str, str], list[str]]:
-  """Sorts arrays into fits and misfits; names optimisers that do not fit."""
+  """Sorts arrays by whether they fit; lists optimisers that do not."""
   misfits = {
     path: f'{_form(leaf)} (there '
     f'{_form(available[path]) if path in available else "absent"})'
@@ -238,7 +239,7 @@ def _fit(
 def _parts(
   player: Player, names: Sequence[str], average: bool
 ) -> dict[str, Any]:
-  """Some of a player's fields; its averaged weights in place of the last."""
+  """Returns some of a player's fields, with averaged weights if asked for."""
   if average:
     weights = player.averaged
     player = player.replace(
@@ -248,7 +249,7 @@ def _parts(
 
 
 def _state_of(path: str, checkpoint: str) -> tuple[RunDirectory, TrainState]:
-  """A run, and its state at a checkpoint or at its start, on the host."""
+  """Returns a run and its state at a checkpoint or at step 0, on the host."""
   if checkpoint != '0':
     run = restore.load_run(path, checkpoint)
     return run.directory, jax.device_get(run.state)
@@ -260,8 +261,9 @@ def _state_of(path: str, checkpoint: str) -> tuple[RunDirectory, TrainState]:
   state, origin = new_state(system, config), _read(directory)
   if config.init.source is not None and origin is None:
     raise InputError(
-      f'{directory.path} started from {config.init.source}, of which it has no '
-      f'{directory.init.name}; bring it back, or name a later checkpoint'
+      f'{directory.path} started from {config.init.source}, but its '
+      f'{directory.init.name} is missing; restore it, or name a later '
+      'checkpoint'
     )
   if origin is not None:
     state = origin.apply(state)
@@ -269,7 +271,7 @@ def _state_of(path: str, checkpoint: str) -> tuple[RunDirectory, TrainState]:
 
 
 def _renamed(leaves: Mapping[str, Any], rename: str | None) -> dict[str, Any]:
-  """The leaves by new paths."""
+  """Renames the leaves' paths."""
   renamed = dict(leaves)
   for rule in rename.split(';') if rename else ():
     old, equals, new = rule.partition('=')
@@ -280,7 +282,7 @@ def _renamed(leaves: Mapping[str, Any], rename: str | None) -> dict[str, Any]:
     if not equals or not old or paths == {path: path for path in renamed}:
       raise InputError(
         f'--init_rename={rule} renames nothing; give OLD=NEW, where OLD is a '
-        f'regular expression of paths such as {next(iter(renamed))}'
+        f'regular expression for paths such as {next(iter(renamed))}'
       )
     if len(set(paths.values())) < len(paths):
       raise InputError(f'--init_rename={rule} gives two arrays the same path')

@@ -12,7 +12,7 @@ from gan_jax.core.errors import InputError
 
 
 class ProfiledSteps(NamedTuple):
-  """Training steps that are traced, counted from 1, and where the trace goes.
+  """Range of training steps to trace, counted from 1, and the trace's folder.
 
   The folder gets plugins/profile/TIME/ with an .xplane.pb file for TensorBoard
   and perfetto_trace.json.gz for https://ui.perfetto.dev.
@@ -23,11 +23,11 @@ class ProfiledSteps(NamedTuple):
   folder: pathlib.Path
 
   def check(self, start: int, num_steps: int) -> None:
-    """Raises InputError unless a run that goes on from `start` trains them."""
+    """Raises InputError unless a run that resumes at `start` trains them."""
     if not start < self.first <= self.last <= num_steps:
       raise InputError(
         f'--profile_steps={self.first}-{self.last}: the run trains steps '
-        f'{start + 1}-{num_steps}; choose some of them'
+        f'{start + 1}-{num_steps}; choose among them'
       )
 
 
@@ -35,7 +35,7 @@ def parse_steps(text: str, folder: pathlib.Path) -> ProfiledSteps:
   """Parses a range of steps, e.g. 10-15.
 
   Raises:
-    InputError: it is none.
+    InputError: it is not a range.
   """
   match = re.fullmatch(r'(\d+)-(\d+)', text)
   if not match:
@@ -49,13 +49,13 @@ def profiled(
   start: int,
   steps_per_dispatch: int,
 ) -> Iterator[tuple[int, Any, Any]]:
-  """Passes dispatches on and traces those that contain the steps.
+  """Yields all dispatches and traces those that contain the steps.
 
   Args:
     dispatches: step, state and metrics after each dispatch.
-    steps: what to trace.
+    steps: the steps to trace.
     start: the step before the first dispatch.
-    steps_per_dispatch: of each dispatch.
+    steps_per_dispatch: the number of steps in each dispatch.
   """
   done, running = start, False
   try:
@@ -72,5 +72,5 @@ def profiled(
               file=sys.stderr, flush=True)  # fmt: skip
       yield done, state, metrics
   finally:
-    if running:  # the training has ended within
+    if running:  # the training ended within the range
       jax.profiler.stop_trace()

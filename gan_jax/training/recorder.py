@@ -19,12 +19,12 @@ class Recorder:
   """Writes reports and checkpoints of one run.
 
   Args:
-    evaluator: of its program.
-    log: of its directory.
-    checkpoints: of its directory.
-    best_metric: the value in a report by which the best checkpoint is kept.
-    values: its values in the reports that are written already, by step.
-    request: what stops the run.
+    evaluator: the evaluator of the run's program.
+    log: its metrics log.
+    checkpoints: its checkpoints.
+    best_metric: name of the reported value that selects the best checkpoint.
+    values: that metric in the reports written so far, by step.
+    request: the request to stop the run.
   """
 
   def __init__(
@@ -47,17 +47,17 @@ class Recorder:
     meter: Meter,
     times: dict[str, float],
   ) -> dict[str, Any]:
-    """Writes a report of the steps that the meter has seen.
+    """Writes a report on the steps since the last one.
 
     Args:
-      step: that of the state.
-      state: what is evaluated.
-      meter: of the steps; it starts anew.
-      times: how long they took.
+      step: the step of the state.
+      state: the state to evaluate.
+      meter: the metrics of these steps; it is reset.
+      times: the step times.
 
     Returns:
-      The report's line. {} if a stop is requested: then the meter is as it was,
-      and what is saved of it makes the next start write the report.
+      The report's line. {} if a stop is requested: then the meter keeps its
+      sums, which are saved, and the next start writes the report.
     """
     try:
       with self._request.interruptible():
@@ -74,7 +74,7 @@ class Recorder:
     return line
 
   def write_hash(self, step: int, state: TrainState) -> None:
-    """Writes the line by which `verify` knows a checkpoint."""
+    """Writes the line with the state's hash that `verify` compares."""
     sha256 = fingerprints(jax.device_get(state))['state']
     self._log.write({'step': step, 'state_sha256': sha256})
 
@@ -86,9 +86,10 @@ class Recorder:
     self._log.write({'step': error.step, 'diverged': str(error)})
 
   def save(self, step: int, state: TrainState, meter: Meter) -> None:
-    """Saves a state, which may be donated again afterwards."""
-    # The one before is committed before this one's line is written, and this
-    # one's line before it is committed: so two lines prove a checkpoint.
+    """Saves a state; its buffers may be donated afterwards."""
+    # The previous checkpoint is committed before this one's line is written,
+    # and the line before this checkpoint is committed. So two lines in the log
+    # prove that there was a checkpoint.
     self._checkpoints.wait()
     self.write_hash(step, state)
     saved = [*self._checkpoints.steps(), step]

@@ -1,4 +1,4 @@
-"""Opening a run: whatever can refuse is asked before anything is changed."""
+"""Opening of a run: all checks are made before anything is changed."""
 
 import contextlib
 import functools
@@ -29,15 +29,15 @@ from gan_jax.training.signals import StopRequest
 
 
 class Session:
-  """A run that is locked, checked and restored; nothing in it is changed yet.
+  """A run that is locked, checked and restored, but not changed yet.
 
   Attributes:
-    program: what it trains.
-    directory: its files.
-    evaluator: of the program.
-    checkpoints: of the directory.
+    program: the program that it trains.
+    directory: the run directory.
+    evaluator: the program's evaluator.
+    checkpoints: the run's checkpoints.
     start: the number of steps done.
-    meter: of the steps since the last report.
+    meter: the metrics of the steps since the last report.
   """
 
   def __init__(
@@ -68,9 +68,9 @@ class Session:
       directory.read_result()
 
   def _check_nothing_lost(self) -> None:
-    """Refuses a run that had checkpoints: to start it anew would delete it."""
+    """Rejects a run without its checkpoints: a fresh start would delete it."""
     saves = self._record.hashes
-    # One line alone is of a checkpoint that a kill may have prevented.
+    # A single line may be that of a checkpoint that a kill has prevented.
     if self.directory.result.exists():
       proof = f'{self.directory.result} is the result of a finished run'
     elif len(saves) > 1:
@@ -80,12 +80,12 @@ class Session:
     else:
       return
     raise InputError(
-      f'{proof}, but there is none in {self.directory.checkpoints}; bring that '
-      'folder back, or choose another --workdir to train anew'
+      f'{proof}, but there is none in {self.directory.checkpoints}; restore '
+      'that folder, or choose another --workdir to start afresh'
     )
 
   def take_state(self) -> TrainState:
-    """Hands out the restored state, or a new one; the session keeps no copy."""
+    """Returns the restored or a new state; the session keeps no copy."""
     if self._restored is None:
       return init_state(self.program)
     state = self._restored.state
@@ -100,13 +100,13 @@ class Session:
     request: StopRequest,
     writers: Sequence[Writer] = (),
   ) -> Iterator[Recorder]:
-    """Yields what writes to the directory, which is changed from here on.
+    """Yields the recorder of the run; the directory is changed from here on.
 
     Args:
       state: the state after `start` steps.
       how: how the batch is split; see `parallel.mode_in_use`.
-      request: what stops the run.
-      writers: what is told of each report, besides TensorBoard.
+      request: the request to stop the run.
+      writers: receive each report, in addition to TensorBoard.
     """
     directory, plan = self.directory, self.program.plan
     config = self.program.config
@@ -114,7 +114,7 @@ class Session:
     if directory.config_was_edited():
       to_stderr(
         f'note: {directory.config} was edited since the run was last started; '
-        'its earlier steps may be of another config'
+        'its earlier steps may have used another config'
       )
     self.checkpoints.set_aside(after=self.start)
     for folder in (directory.path, directory.samples):
@@ -127,11 +127,11 @@ class Session:
     ):
       note = f'note: {change}; results may differ in the last bits'
       print_once(note, sys.stderr)
-    # A stop may have given up the report that was due at the start: it is
-    # written now, and the lines of that step anew, in their usual order.
+    # A stop may have cut short the report that was due at the start: it is
+    # written now, and that step's lines again, in their usual order.
     pending = plan.due(self.start).report and not self.meter.empty
     if config.log.tensorboard:
-      # Slow to import, where PyTorch is installed above all.
+      # The import is slow, above all where PyTorch is installed.
       from gan_jax.runs.events import write_tensorboard
 
       writers = [write_tensorboard, *writers]
@@ -151,18 +151,18 @@ class Session:
     lost = self._record.lost(self.program.plan.save_every, self.start)
     if lost:
       to_stderr(
-        f'note: {self.directory.metrics} has lost {told(lost)}; the '
-        'training goes on, but its proof (gan-jax verify) has gaps'
+        f'note: {self.directory.metrics} has lost {told(lost)}; training '
+        'continues, but gan-jax verify will report the gap'
       )
 
 
 @contextlib.contextmanager
 def opened(program: Program, workdir: str | os.PathLike) -> Iterator[Session]:
-  """The run in a directory, which is locked as long as the body runs.
+  """Opens the run in a directory, which is locked while the body runs.
 
   Raises:
-    InputError: it is of another config or other data, another process is at
-      work, its files are damaged, or checkpoints that it had are gone.
+    InputError: the run has another config or other data, another process is
+      using it, its files are damaged, or its checkpoints are gone.
   """
   evaluator = Evaluator(program)
   directory = RunDirectory(workdir)
@@ -171,12 +171,12 @@ def opened(program: Program, workdir: str | os.PathLike) -> Iterator[Session]:
 
 
 class Follower:
-  """The part in a run that another process leads, which alone writes reports.
+  """A run as seen by the processes other than the first, which writes reports.
 
   Attributes:
     start: the number of steps done.
-    checkpoints: of the run; all processes save together.
-    meter: of the steps, whose sums each process saves alike.
+    checkpoints: the run's checkpoints; all processes save together.
+    meter: the step metrics; each process saves the same sums.
   """
 
   def __init__(self, program: Program, workdir: str | os.PathLike):
@@ -192,7 +192,7 @@ class Follower:
     self.meter = Meter({})
 
   def take_state(self) -> TrainState:
-    """Hands out the restored state, or a new one."""
+    """Returns the restored or a new state."""
     if self._restored is None:
       return init_state(self._program)
     return self._restored.state
@@ -204,11 +204,11 @@ def _newest(
   directory: RunDirectory,
   report: Callable[[str], None],
 ) -> tuple[Checkpoints, Restored | None]:
-  """A run's checkpoints, and the newest that is whole, the same everywhere.
+  """Returns a run's checkpoints and the newest intact one, on all processes.
 
   Raises:
-    InputError: several processes would train different things, or there are
-      checkpoints and none is whole.
+    InputError: the processes would train different things, or there are
+      checkpoints, but none is intact.
   """
   checkpoints = Checkpoints(
     directory.checkpoints,
@@ -227,11 +227,11 @@ def _newest(
 
 
 def to_stderr(text: str) -> None:
-  """Prints a note without waiting for more."""
+  """Prints a note to stderr at once."""
   print(text, file=sys.stderr, flush=True)
 
 
 @functools.cache
 def print_once(text: str, file: TextIO) -> None:
-  """Prints what holds for every run that this process trains."""
+  """Prints a text only once per process, as it holds for all its runs."""
   print(text, file=file, flush=True)

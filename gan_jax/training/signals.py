@@ -11,28 +11,30 @@ from gan_jax.devices import hosts
 
 
 class Stopped(Exception):
-  """A signal asked the run to stop, and its state is saved."""
+  """The run was stopped by a signal, and its state is saved."""
 
   def __init__(self, signum: int, step: int):
     self.signum = signum
     name = signal.Signals(signum).name
     super().__init__(
-      f'stopped by {name} at step {step}, which is saved; the same command '
-      'goes on from there'
+      f'stopped by {name} at step {step}, which is saved; run the same command '
+      'again to resume'
     )
 
 
 class Interrupted(BaseException):
-  """Work was given up because a stop is requested.
+  """Work was abandoned because a stop was requested.
 
-  Like KeyboardInterrupt it is no Exception: nobody is to take it for a failure.
+  Like KeyboardInterrupt it is no Exception, so that nothing catches it as a
+  failure.
   """
 
 
 class StopRequest:
-  """Inside it, the first SIGTERM or Ctrl-C is noted and said at once.
+  """Context manager that turns SIGTERM and Ctrl-C into a request to stop.
 
-  A second one ends the process without saving.
+  The first signal is recorded and acknowledged at once. A second one ends the
+  process without saving.
   """
 
   received: int | None = None
@@ -47,8 +49,8 @@ class StopRequest:
       return self  # no other thread can have handlers
     for signum in (signal.SIGTERM, signal.SIGINT):
       self._handlers[signum] = signal.signal(signum, self._receive)
-    # While a program is compiled or runs, the interpreter calls no handler: the
-    # number of the signal comes through a pipe, to a thread.
+    # While a program is compiled or runs, the interpreter calls no handler. So
+    # a thread receives the signal's number through a pipe.
     self._source, self._sink = os.pipe()
     os.set_blocking(self._sink, False)
     self._old_sink = signal.set_wakeup_fd(self._sink, warn_on_full_buffer=False)
@@ -68,7 +70,7 @@ class StopRequest:
 
   @contextlib.contextmanager
   def interruptible(self) -> Iterator[None]:
-    """Gives its body up when a stop is requested, or has been before.
+    """Abandons its body when a stop is requested, now or before.
 
     Raises:
       Interrupted: a stop is requested.
@@ -83,13 +85,13 @@ class StopRequest:
 
   @contextlib.contextmanager
   def nothing_to_save(self, step: int) -> Iterator[None]:
-    """Lets SIGTERM end the process at once in its body: nothing would be lost.
+    """Lets SIGTERM end the process at once, as its body has nothing to save.
 
-    Where there are several processes it is noted as ever: the others would wait
-    for this one.
+    With several processes the signal is recorded as usual, because the others
+    would wait for this one.
 
     Args:
-      step: the number of steps done, which are saved.
+      step: the number of steps done and saved.
     """
     self._saved_step = None if hosts.several() else step
     try:
@@ -114,8 +116,8 @@ class StopRequest:
       step = self._saved_step
       if number[0] == signal.SIGTERM and step is not None:
         print(
-          f'stopped by SIGTERM while compiling, at step {step}; the same '
-          'command goes on from there',
+          f'stopped by SIGTERM while compiling, at step {step}; run the same '
+          'command again to resume',
           file=sys.stderr,
           flush=True,
         )

@@ -1,4 +1,4 @@
-"""Proof of a run from its directory: train it again and compare."""
+"""Verification of a run: trains it again from its directory and compares."""
 
 import sys
 from typing import Any, NamedTuple
@@ -32,12 +32,12 @@ from gan_jax.training.meter import Clock, Meter
 
 
 class Verdict(NamedTuple):
-  """`finding` is None if everything compared was reproduced to the bit."""
+  """Outcome of a verification."""
 
-  finding: str | None  # what differs, and at which step first
-  causes: list[
-    str
-  ]  # changes of config, environment or data that may explain it
+  # The first difference and its step; None: all is reproduced bit for bit.
+  finding: str | None
+  # Changes of config, environment or data that may explain it.
+  causes: list[str]
   steps: list[int]  # the checkpoint steps that were compared
   notes: list[str]  # what could not be compared
 
@@ -50,17 +50,17 @@ def verify(
 ) -> Verdict:
   """Trains a run again, from its config.json alone, and compares.
 
-  Nothing in the directory is changed. Compared are: the hash of the data, the
-  state's hash at every checkpoint step that the run recorded, every value that
-  a report in metrics.jsonl has but the times, the checkpoints that are still
-  there, and all that result.json has but the speed. Values that the run did not
-  record, since its version did not know them, are ignored with a note.
+  Nothing in the directory is changed. The comparison covers the hash of the
+  data, the state's hash at every recorded checkpoint step, every value but the
+  times in the reports of metrics.jsonl, the checkpoints that still exist, and
+  everything but the speed in result.json. Values that the run did not record,
+  because its version did not know them, are ignored with a note.
 
   Args:
-    workdir: the run directory, of which config.json, data.json and
-      metrics.jsonl suffice.
-    data_dir: where the data are now, if not where the config says.
-    dataset: instead of the one that the config names.
+    workdir: the run directory; config.json, data.json and metrics.jsonl are
+      enough.
+    data_dir: the current folder of the data, if it is not the config's.
+    dataset: replaces the one that the config names.
 
   Raises:
     InputError: not a run directory, or one without a recorded checkpoint.
@@ -77,9 +77,9 @@ def verify(
   edited = directory.config_was_edited() or any(
     session.get('config_edited') for session in record.sessions
   )
-  if edited and not causes:  # result.json does not say what
+  if edited and not causes:  # result.json does not tell which key
     causes.append(
-      'config.json is not the file that a start of the run recorded'
+      'config.json is not the file that the run recorded when it was started'
     )
   changed = data_changes(directory.read_data(), program.describe_data())
   causes += [f'data: {change}' for change in changed]
@@ -104,7 +104,7 @@ def verify(
   if lost:
     gap = f'metrics.jsonl has lost {told(lost)}'
     finding = f'{finding}; {gap}' if finding else gap
-  notes = [f'not compared, since the run did not record it: {name}'
+  notes = [f'not compared, because the run did not record it: {name}'
            for name in sorted(unknown)]  # fmt: skip
   return Verdict(
     finding, list(dict.fromkeys(causes)), sorted(record.hashes), notes
@@ -114,7 +114,7 @@ def verify(
 def _edited(
   directory: RunDirectory, config: ConfigDict, result: dict[str, Any] | None
 ) -> list[str]:
-  """The keys of config.json that result.json remembers otherwise."""
+  """Lists the keys of config.json that differ from those in result.json."""
   if result is None:
     return []
   then = dict(cfg.flatten(directory.config_of(result)))
@@ -130,7 +130,7 @@ def _edited(
 def _compare_checkpoints(
   directory: RunDirectory, program: Program, recorded: dict[int, str]
 ) -> tuple[int, str] | None:
-  """The first checkpoint that is damaged or not what was recorded."""
+  """Returns the first checkpoint that is damaged or not the recorded one."""
   checkpoints = Checkpoints(
     directory.checkpoints, initial=lambda: init_state(program)
   )
@@ -147,15 +147,15 @@ def _compare_checkpoints(
 
 
 class _Past:
-  """Plan of a run as it was carried out, by its record.
+  """Plan of a run as it was carried out, according to its record.
 
-  The interval of reports is free to change within a run, so that the config
-  alone does not tell at which steps the meter began anew.
+  The report interval may change within a run, so the config alone does not
+  tell at which steps the meter was reset.
 
   Args:
-    record: of the run.
+    record: the run's record.
     lost: the lines that it has lost; their reports were due.
-    until: the last step that is compared.
+    until: the last step to compare.
   """
 
   def __init__(self, record: Record, lost: list[tuple[int, str]], until: int):
@@ -174,12 +174,12 @@ class _Past:
 def _train_again(
   program: Program, past: _Past, unknown: set[str]
 ) -> tuple[tuple[int, str] | None, TrainState]:
-  """The first step whose report or state differs, and the last state.
+  """Returns the first step whose report or state differs, and the last state.
 
   Args:
-    program: what is trained.
-    past: what was recorded.
-    unknown: takes the names of values that no report has.
+    program: the program to train.
+    past: the recorded plan and values.
+    unknown: collects the names of values that the run did not record.
   """
   state = init_state(program)
   meter, evaluator = Meter({}), Evaluator(program)
@@ -210,7 +210,7 @@ def _train_again(
 def _compare_report(
   recorded: dict[str, Any], line: dict[str, Any], unknown: set[str]
 ) -> str | None:
-  """The first value of a report that is not reproduced; times are none."""
+  """Returns the first value of a report, besides times, that differs."""
   unknown |= line.keys() - recorded.keys()
   for name in sorted(recorded.keys() - set(Clock.TIMES)):
     if name not in line or recorded[name] != line[name]:
@@ -223,7 +223,7 @@ def _compare_report(
 def _compare_result(
   recorded: dict[str, Any], result: dict[str, Any], unknown: set[str]
 ) -> str | None:
-  """The first entry of result.json that the last state does not reproduce."""
+  """Returns the first entry of result.json that differs."""
   unknown |= result.keys() - recorded.keys()
   for name in result:
     if name in recorded and recorded[name] != result[name]:

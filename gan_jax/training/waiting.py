@@ -11,19 +11,19 @@ from tqdm import tqdm
 from gan_jax.devices import compile_cache
 from gan_jax.training.signals import StopRequest
 
-_SHORT_SECONDS = 5.0  # a wait that needs no explanation where nothing moves
+_SHORT_SECONDS = 5.0  # without a terminal, shorter waits need no message
 
 
 @contextlib.contextmanager
 def compiling(bar: tqdm, request: StopRequest, start: int) -> Iterator[None]:
-  """Counts the seconds on the bar, and lets SIGTERM end the process at once.
+  """Shows the compile time on the bar, and lets SIGTERM end the process.
 
-  Where there is no terminal, a line on stderr says that it compiles, after a
-  few seconds.
+  Without a terminal, a line on stderr says after a few seconds that the step is
+  being compiled.
 
   Args:
-    bar: of the steps.
-    request: what stops the run; until the first step there is nothing to save.
+    bar: the progress bar of the steps.
+    request: the request to stop; until the first step there is nothing to save.
     start: the number of steps done.
   """
   done = threading.Event()

@@ -3,7 +3,7 @@ import pytest
 
 @pytest.fixture
 def refused(command):
-  """Calls a command with bad input: one line with the message, and status 2."""
+  """Asserts that a command rejects bad input in one line, with status 2."""
 
   def run(message, name, *args):
     done = command(name, *args, status=2)

@@ -1,4 +1,4 @@
-"""What the commands share."""
+"""Flags, error handling and exit statuses that the commands share."""
 
 import jax
 import pytest

@@ -1,4 +1,4 @@
-"""What the commands say and how they end."""
+"""Output and exit statuses of the commands."""
 
 import json
 import shutil

@@ -32,7 +32,7 @@ def trained_once(tmp_path_factory):
 
 @pytest.fixture
 def run(trained_once, tmp_path):
-  """A copy of that run, which a test may change."""
+  """Copies that run, so that a test may change it."""
   return shutil.copytree(trained_once, tmp_path / 'run')
 
 
@@ -77,7 +77,7 @@ def test_an_edited_config_leaves_a_trace(command, run):
     done.stderr
   )
   out = command('verify', f'--workdir={run}', status=1).stdout
-  assert 'config.json is not the file that a start of the run recorded' in out
+  assert 'config.json is not the file that the run recorded when it was' in out
   again = command(*args[:2], '--config.train.num_steps=12')
   assert 'was edited' not in again.stderr
 
@@ -98,7 +98,7 @@ def test_the_configs_hash_is_that_of_the_file(run):
 
 
 def test_a_run_of_0_1_0_is_a_config_too(command, run, tmp_path):
-  """As far as it is one: without a format, and without what came later."""
+  """Its config has no format, and lacks the keys that came later."""
   old = shutil.copytree(run, tmp_path / 'old')
   config = read(old / 'config.json')
   del config['format'], config['data']['made_up']
@@ -126,7 +126,7 @@ def test_names_and_keys_in_any_order(command, flip):
 
 
 def test_what_a_name_drops(command, refused):
-  """Said when it is the config file's, refused when the command line asks."""
+  """A note if the config file set the key, an error if the command line did."""
   args = (
     'train', '--config=configs/mnist_gan.py:smoke', '--dry_run',
     '--config.loss.adversarial.name=hinge',
@@ -195,12 +195,12 @@ def test_the_keys_of_a_system(command, refused):
 
 
 def test_a_run_from_another(command, refused, run, tmp_path):
-  """The plan lists what is taken; the new run says so, and goes on alone."""
+  """The plan and the run list what is taken; then the other can be deleted."""
   other = tmp_path / 'other'
   args = (*TOY, '--config.model.z_dim=7', f'--workdir={other}')
   start = f'--init_from={run}@6:all,ema'
   out = command('train', *args, start, '--dry_run').stdout
-  assert f'starting from {run}@6:all,ema: 4 arrays taken, 1 freshly made' in out
+  assert f'starting from {run}@6:all,ema: 4 arrays taken, 1 initialised' in out
   assert 'generator/params/Dense_0/kernel float32[7, 64] (there fl' in out
   assert not other.exists()
   out = command('train', *args, start).stdout

@@ -1,4 +1,4 @@
-"""The command that writes a network as a file, and what it prints."""
+"""The export command: its file and its output."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The command that makes pictures."""
+"""The sample command."""
 
 import shutil
 
@@ -15,7 +15,7 @@ SIDE = 64  # of an 8x8 digit, enlarged
 
 @pytest.fixture
 def sample(command, toy_run, tmp_path):
-  """Runs the command; returns the picture's path, in a folder of its own."""
+  """Runs the command; returns the picture's path in a folder of its own."""
   (tmp_path / 'made').mkdir()
 
   def run(name, *args, workdir=toy_run):
@@ -28,7 +28,7 @@ def sample(command, toy_run, tmp_path):
 
 
 def tiles(path):
-  """The images of a grid, row by row, grey and without its lines."""
+  """Returns the images of a grid, row by row, in grey, without its lines."""
   canvas = np.asarray(Image.open(path))[1:, 1:, 0]
   rows, columns = (size // (SIDE + 1) for size in canvas.shape)
   cut = canvas.reshape(rows, SIDE + 1, columns, SIDE + 1)
@@ -116,13 +116,13 @@ def test_each_sample_has_its_nearest_training_image_beside_it(
   ],
 )  # fmt: skip
 def test_flags_that_do_not_go_together(refused, args, message):
-  """Said in a line, before anything of the run is looked for."""
+  """They are rejected in one line, before the run is opened."""
   done = refused(message, 'sample', '--workdir=nowhere', *args)
   assert 'nowhere' not in done.stderr
 
 
 def test_single_images_and_arrays_are_the_same(command, toy_run, tmp_path):
-  """In batches that do not divide their number, and into an empty folder."""
+  """The batch size does not divide their number; the folder is empty."""
   args = ('sample', f'--workdir={toy_run}', '--num=11', '--batch_size=4')
   folder = tmp_path / 'images'
   done = command(*args, f'--output={folder}/')
@@ -169,7 +169,7 @@ def conditional_run(tmp_path_factory):
 
 
 def test_samples_of_chosen_classes(conditional_run, command, tmp_path):
-  """A class in each column, the same z in each row's place."""
+  """Each column has its class; the z do not depend on the classes."""
 
   def image(name, *args):
     path = tmp_path / name

@@ -1,4 +1,4 @@
-"""The command: what it says, and how it ends."""
+"""Output and exit statuses of the sweep command."""
 
 import pytest
 

@@ -13,7 +13,7 @@ from gan_jax.evaluation.classification import (
 
 
 def predict(weights, image):
-  """Calls an image the class that its first pixel, 0..255, names."""
+  """Predicts the class that is the value of an image's first pixel, 0..255."""
   value = jnp.round((image[:, 0, 0, 0] + 1) * 127.5)
   return -jnp.abs(value[:, None] - jnp.arange(10) - weights)
 

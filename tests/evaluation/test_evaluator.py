@@ -1,4 +1,4 @@
-"""What is scored and shown as training goes on."""
+"""Scores and pictures during training."""
 
 import numpy as np
 import pytest
@@ -45,7 +45,7 @@ def test_samples_are_scored_and_shown_without_padding(toy_config, tiny_dataset):
   ],
 )
 def test_translations_are_shown_beside_what_they_are_of(name, panels):
-  """Input, output, and the target or the way back; two examples a row."""
+  """A row holds two examples: input, output, and target or translation back."""
   config = load_config(str(ROOT / f'configs/{name}.py:smoke'))
   config.parallel, config.log.grid = 'jit', (1, 2)
   program = build(config, made_up.two_domains(config.data))

@@ -31,7 +31,7 @@ def test_rows_do_not_depend_on_one_another():
   features, logits = extract(images(4))
   assert features.shape == (4, 64)
   assert logits is None
-  # Sums in another order, of numbers up to 1.
+  # Numbers up to 1 are summed in another order.
   alone, _ = extract(images(4)[2:3])
   np.testing.assert_allclose(alone, features[2:3], rtol=1e-5, atol=1e-6)
   assert np.ptp(features, axis=0).max() > 1e-3  # it sees the images

@@ -1,4 +1,4 @@
-"""Comparison of two folders of images, or of arrays of them."""
+"""Metrics of one folder or array of images against another."""
 
 import math
 
@@ -14,7 +14,7 @@ from gan_jax.evaluation.image_sets import compare_folders
 
 @pytest.fixture(scope='session')
 def classifier(toy_reference):
-  """A run directory of a classifier of 8x8 images, hardly trained."""
+  """The run directory of a barely trained classifier of 8x8 images."""
   return str(toy_reference[0])
 
 
@@ -73,7 +73,7 @@ def test_bad_folders_fail(folders, tmp_path, classifier):
 
 
 def test_images_of_all_sizes_are_resized(tmp_path):
-  """By their central squares."""
+  """Their central squares are resized."""
   rng = np.random.default_rng(0)
   images = rng.integers(0, 256, (8, 24, 40), np.uint8)
   save(tmp_path / 'wide', images)

@@ -15,7 +15,7 @@ from gan_jax.evaluation.inception import (
   resize_tf1,
 )
 
-# They are about the network, not about how a convolution is done.
+# These tests are about the network, not about how convolutions are lowered.
 pytestmark = pytest.mark.usefixtures('plain_convolutions')
 
 VARIANTS = pytest.mark.parametrize('variant', ['torchvision', 'fid'])
@@ -27,13 +27,13 @@ TORCH_NAMES = {
 
 @functools.cache
 def shapes(network, *size):
-  """Of the outputs and the variables."""
+  """Returns the shapes of the outputs and the variables."""
   image = jax.ShapeDtypeStruct(size, np.float32)
   return jax.eval_shape(network.init_with_output, jax.random.key(0), image)
 
 
 def random_variables(tree, seed=0):
-  """Weights that keep the signal's scale, and statistics far from 0 and 1."""
+  """Draws weights that keep the scale, and statistics far from 0 and 1."""
   rng = np.random.default_rng(seed)
 
   def draw(path, x):
@@ -51,7 +51,7 @@ def random_variables(tree, seed=0):
 
 
 def torch_state(variables):
-  """The same numbers as PyTorch keeps and names them."""
+  """Returns the variables with PyTorch's names and axes."""
   state = {}
   for path, x in flatten_dict(variables).items():
     _, *modules, leaf = path
@@ -61,7 +61,7 @@ def torch_state(variables):
 
 
 class TorchInception:
-  """The network in plain PyTorch calls, from its numbers' names."""
+  """The network in plain PyTorch calls, driven by parameter names."""
 
   def __init__(self, variables, variant):
     self.torch = pytest.importorskip('torch', reason='torch is not installed')
@@ -165,9 +165,9 @@ def image_of(*size, seed=1):
 
 
 def assert_close(ours, theirs):
-  """To rounding in float32: 1e-6 of the largest value was measured.
+  """Allows for float32 rounding, measured as 1e-6 of the largest value.
 
-  An epsilon of 1e-5 in place of 1e-3 makes 1e-3 in a block.
+  BatchNorm's epsilon of 1e-5 instead of 1e-3 changes a block by 1e-3.
   """
   assert ours.shape == theirs.shape
   assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
@@ -178,7 +178,7 @@ def assert_close(ours, theirs):
   [('torchvision', 1000, 23_834_568), ('fid', 1008, 23_850_960 - 1008)],
 )
 def test_outputs_and_parameter_counts(variant, classes, count):
-  """torchvision's count, without the auxiliary head; of 'fid' without bias."""
+  """torchvision's counts without the auxiliary head, 'fid' without the bias."""
   outputs, variables = shapes(InceptionV3(variant), 1, 299, 299, 3)
   assert [x.shape for x in outputs] == [(1, 2048), (1, classes)]
   assert sum(x.size for x in jax.tree.leaves(variables['params'])) == count
@@ -186,7 +186,7 @@ def test_outputs_and_parameter_counts(variant, classes, count):
 
 
 def test_maps_have_the_paper_s_sizes():
-  """Table 1; a batch keeps its rows."""
+  """Sizes are those of table 1; the batch dimension is kept."""
   network = InceptionV3('fid')
   _, variables = shapes(network, 1, 299, 299, 3)
   _, seen = jax.eval_shape(
@@ -209,7 +209,7 @@ def test_maps_have_the_paper_s_sizes():
 
 
 def test_names_and_shapes_are_torchvisions():
-  """By the digest of those of inception_v3(aux_logits=False).state_dict()."""
+  """Compares with a digest of inception_v3(aux_logits=False).state_dict()."""
   _, tree = shapes(InceptionV3('torchvision'), 1, 299, 299, 3)
   arrays = jax.tree.map(lambda x: np.broadcast_to(0, x.shape), tree)
   lines = [f'{name} {x.shape}' for name, x in torch_state(arrays).items()]
@@ -288,7 +288,7 @@ def test_an_unknown_variant_is_refused():
 
 
 def by_loop(image):
-  """Bilinear resizing of [H, W, C] by the definition, in float64."""
+  """Resizes [H, W, C] bilinearly by the definition, in float64."""
   height, width, channels = image.shape
   out = np.zeros((299, 299, channels))
   for i in range(299):
@@ -313,8 +313,8 @@ def test_resizing_by_a_loop(size):
   images = np.random.default_rng(0).integers(0, 256, (2, *size, 3), np.uint8)
   resized = resize_tf1(images)
   assert resized.dtype == np.float32
-  # A place in the image, up to 310, is rounded to 2^-16 of a pixel; two pixels
-  # differ by 255 at most, in both directions.
+  # Positions up to 310 are rounded to 2^-16 of a pixel; two pixels differ by
+  # 255 at most, in both directions.
   tolerance = 2 * 255 * 2.0**-16
   wanted = by_loop(images[1].astype(float))
   assert_allclose(resized[1], wanted, rtol=0, atol=tolerance)
@@ -326,7 +326,7 @@ def test_a_ramp_stays_a_ramp_that_starts_at_the_corner(size):
   image = (rows + 2 * columns).astype(np.uint8)[None, :, :, None]
   y, x = (np.minimum(np.arange(299) * side / 299, side - 1) for side in size)
   wanted = y[:, None, None] + 2 * x[:, None]
-  # Places up to 150 are rounded to 2^-17, values up to 255 to 2^-17.
+  # Positions up to 150 are rounded to 2^-17, values up to 255 to 2^-17.
   assert_allclose(
     resize_tf1(image)[0], np.repeat(wanted, 3, 2), rtol=0, atol=1e-4
   )

@@ -41,7 +41,7 @@ def torch():
 
 @pytest.fixture
 def save(torch, tmp_path):
-  """Writes a .pth file of arrays."""
+  """Writes arrays to a .pth file."""
 
   def write(state, name='weights.pth'):
     torch.save({k: torch.as_tensor(x) for k, x in state.items()}, path := (
@@ -54,7 +54,7 @@ def save(torch, tmp_path):
 
 @pytest.fixture
 def zeros(torch):
-  """A state dict of views of a single zero, which make a small file."""
+  """Makes a state dict of views of a single zero, so that its file is small."""
 
   def make(variant):
     zero = np.zeros((), np.float32)
@@ -72,7 +72,7 @@ def zeros(torch):
 
 
 def sha256_of(flat):
-  """Of sorted names, types, shapes and bytes, as the file's reader sees it."""
+  """Hashes sorted names, types, shapes and bytes, as the reader does."""
   digest = hashlib.sha256()
   for name in sorted(flat):
     head = f'{name} <f4 {flat[name].shape}\n'
@@ -149,14 +149,14 @@ def test_another_network_is_refused(
 def test_a_broken_file_of_pytorch_is_refused(torch, content, tmp_path):
   source = tmp_path / 'weights.pth'
   source.write_bytes(content)
-  with pytest.raises(InputError, match='no whole file of PyTorch weights'):
+  with pytest.raises(InputError, match='not an intact file of PyTorch weights'):
     convert(str(source), str(tmp_path / 'out.npz'))
 
 
 def test_what_is_no_state_dict_is_refused(torch, tmp_path):
   source = tmp_path / 'weights.pth'
   torch.save([torch.zeros(3)], source)
-  with pytest.raises(InputError, match='no whole file of PyTorch weights'):
+  with pytest.raises(InputError, match='not an intact file of PyTorch weights'):
     convert(str(source), str(tmp_path / 'out.npz'))
 
 
@@ -167,7 +167,7 @@ def test_code_in_a_file_of_pytorch_is_not_run(torch, tmp_path):
 
   source = tmp_path / 'weights.pth'
   torch.save({'fc.weight': Code()}, source)
-  with pytest.raises(InputError, match='no whole file of PyTorch weights'):
+  with pytest.raises(InputError, match='not an intact file of PyTorch weights'):
     convert(str(source), str(tmp_path / 'out.npz'))
   assert not (tmp_path / 'was_run').exists()
 
@@ -188,7 +188,7 @@ def test_a_file_must_have_the_sha256_of_its_name(save, zeros, tmp_path):
 
 
 def test_absent_files_are_told_where_to_find(torch, tmp_path):
-  where = r'pt_inception-2015-12-05-6726825d\.pth, of release .*/pytorch-fid'
+  where = r'pt_inception-2015-12-05-6726825d\.pth, from .*/pytorch-fid'
   with pytest.raises(InputError, match=rf'no file .*none\.pth; .*{where}'):
     convert(str(tmp_path / 'none.pth'), str(tmp_path / 'out.npz'))
   with pytest.raises(InputError, match=rf'convert_inception .*{where}'):

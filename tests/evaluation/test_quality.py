@@ -14,7 +14,7 @@ from gan_jax.metrics.distances import Moments, frechet_distance, kernel_distance
 
 
 def pixels(images):
-  """Features are four pixels, logits two of them."""
+  """Extracts four pixels as features, and two of them as logits."""
   flat = np.asarray(images, np.float32).reshape(len(images), -1)
   return flat[:, :4], flat[:, :2] / 50
 
@@ -42,7 +42,7 @@ def quality(metrics, batch_size=7, **changes):
 
 
 def compare(metrics, real, fake, **options):
-  """The class of an image is in its first pixel."""
+  """Compares images whose class is the parity of their first pixel."""
   found = quality(metrics, **options)
   return found.compare(
     *(
@@ -112,7 +112,7 @@ def test_parsing():
 @pytest.mark.parametrize(
   ('metrics', 'num', 'message'),
   [
-    (['fid'], 3, 'fid needs 4 images or more of either kind, not 3 made'),
+    (['fid'], 3, 'fid needs 4 real and 4 generated images or more, not 3 made'),
     (['kid'], 3, 'kid needs 4'),
     (['prdc'], 5, 'prdc needs 6'),
   ],
@@ -189,9 +189,11 @@ def test_a_covariance_needs_more_images_than_features():
 
 
 def test_classes_that_images_or_the_extractor_lack_are_refused():
-  with pytest.raises(InputError, match=r'images of classes, .* made have none'):
+  with pytest.raises(
+    InputError, match=r'images with classes, but the made have'
+  ):
     quality(['class_kid']).features(images(), 'made')
   with pytest.raises(
-    InputError, match='which has 2, and the made have class 2'
+    InputError, match='which has 2, but the made have class 2'
   ):
     labelled(quality(['class_accuracy']), 30, classes=3)

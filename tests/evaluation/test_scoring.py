@@ -1,4 +1,4 @@
-"""Scores of the images that a run generates, by its checkpoints."""
+"""Metrics of a run's generated images, in training and from checkpoints."""
 
 import json
 
@@ -36,7 +36,7 @@ def config(toy_config):
 
 @pytest.fixture(scope='session')
 def classifier(toy_reference):
-  """A run directory of a classifier of 8x8 images, hardly trained."""
+  """The run directory of a barely trained classifier of 8x8 images."""
   return str(toy_reference[0])
 
 
@@ -76,7 +76,7 @@ def test_the_number_is_that_of_the_images_themselves(config, tiny_dataset):
     quality.features(tiny_dataset.validation.image, 'real'),
     quality.features(np.asarray(to_uint8(fake)), 'fake'),
   )
-  # Batches of other sizes: sums in another order.
+  # With other batch sizes, sums are taken in another order.
   np.testing.assert_allclose(
     found['validation_fid'], expected['fid'], rtol=1e-3
   )
@@ -145,7 +145,7 @@ def test_the_best_checkpoint_is_kept(
     ({'eval.extractor': None}, 'either train a classifier of your data'),
     ({'eval.extractor': 'nowhere'}, 'nowhere is not a run directory'),
     ({'eval.metrics': 'score'}, 'score needs a classifier'),
-    ({'eval.num_samples': 5}, 'prdc needs 6 images or more .* not 5 samples'),
+    ({'eval.num_samples': 5}, 'prdc needs 6 .* images or more, not 5 samples'),
     ({'eval.eval_every_steps': 3}, 'eval_every_steps is 3, not a multiple of'),
     (
       {'checkpoint.best_metric': 'test_fid'},

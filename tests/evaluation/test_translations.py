@@ -22,7 +22,7 @@ def scaled(way):
 
 
 def noisy(sign):
-  """Two of opposite signs undo each other, if their keys are the same."""
+  """Adds noise; two of opposite signs cancel if their keys are equal."""
   return lambda weights, image, key: (
     image + sign * jax.random.normal(key, image.shape)
   )

@@ -1,4 +1,4 @@
-"""Exported networks beside the functions that they were made from."""
+"""Exported networks against the functions that they were exported from."""
 
 import dataclasses
 import shutil
@@ -38,7 +38,7 @@ CONFIGS = sorted((ROOT / 'configs').glob('*.py'))
 
 
 def small_digits():
-  """7x9 pixels: padded to 16x16 by 4 and 5 rows, and 3 and 4 columns."""
+  """Images of 7x9 pixels, to be padded to 16x16: 4, 5 rows, 3, 4 columns."""
   rng = np.random.default_rng(0)
 
   def examples(num):
@@ -50,9 +50,9 @@ def small_digits():
 
 
 def write_run(name, workdir):
-  """A run directory with checkpoints of steps 1 and 2, without any training.
+  """Writes a run directory with checkpoints of steps 1 and 2, untrained.
 
-  Averaged weights are far from the others, and so are those of the two steps.
+  Averaged and raw weights differ much, and so do those of the two steps.
   """
   if name == 'toy':
     config = toy.get_config()
@@ -87,7 +87,7 @@ def write_run(name, workdir):
 
 
 def other(weights, step):
-  def add_waves(x):  # of mean 0, so that nothing saturates
+  def add_waves(x):  # with mean 0, so that nothing saturates
     return x + 0.1 * step * jnp.cos(jnp.arange(x.size)).reshape(x.shape)
 
   return jax.tree.map(add_waves, weights)
@@ -95,7 +95,7 @@ def other(weights, step):
 
 @pytest.fixture(scope='session')
 def run_dirs(tmp_path_factory):
-  """Makes a run directory by its config's name once; none may be changed."""
+  """Writes a run directory per config, once; no test may change it."""
   root, made = tmp_path_factory.mktemp('runs'), {}
 
   def run_dir(name):
@@ -132,7 +132,7 @@ def path(tmp_path):
 
 
 def read(path, weights=None):
-  """What the file computes, as a function."""
+  """Loads the exported function."""
   exported = jax.export.deserialize(bytearray(path.read_bytes()))
   first = () if weights is None else (weights,)
   return lambda *inputs: np.asarray(exported.call(*first, *inputs))
@@ -145,7 +145,7 @@ def load_weights(path):
 
 
 def as_uint8(image):
-  """Images in [-1, 1] as integers, by hand, in float64."""
+  """Converts images in [-1, 1] to 0..255 by hand, in float64."""
   return np.round((np.clip(np.float64(image), -1, 1) + 1) * 127.5).astype(int)
 
 
@@ -437,7 +437,7 @@ def test_which_networks_a_run_has(config):
   'name', ['digits_ssgan', 'mnist_gan', 'fashion_hinge', 'mnist_ssgan']
 )
 def test_the_recipe_draws_z_from_the_runs_prior(name):
-  """Compared by mean, deviation and range of a thousand rows."""
+  """Mean, standard deviation and range of a thousand rows agree."""
   config = load_config(str(ROOT / f'configs/{name}.py:smoke'))
   dataset = made_up.labelled(200, 32, 1)
   config.data.image_size = 32
@@ -469,8 +469,8 @@ def refusal(workdir, path, **options):
   [
     ({'platforms': ['cpu', 'gpu']},
      "unknown platform 'gpu'; choose one of: cpu, cuda, tpu"),
-    ({'platforms': []}, "platforms '': name each of those wanted once"),
-    ({'platforms': ['cpu', 'cpu']}, "'cpu,cpu': name each of those wanted"),
+    ({'platforms': []}, "platforms '': name each platform once"),
+    ({'platforms': ['cpu', 'cpu']}, "'cpu,cpu': name each platform once"),
     ({'params': 'under'}, "unknown place of the parameters 'under'"),
     ({'network': 'critic'}, "unknown network 'critic'; choose one of: cl"),
     ({}, 'is not a run directory: no config.json'),

@@ -1,6 +1,6 @@
-"""Translating image files: the function, and the command.
+"""Translation of image files: the function and the command.
 
-What is done with files is tested on runs of tiny networks, more on real ones.
+File handling is tested on runs of tiny networks, the rest on real ones.
 """
 
 import os
@@ -24,7 +24,7 @@ from tests.systems.tiny import put_in_place
 
 
 def picture(height, width, seed=0):
-  """Waves of random colours and lengths, uint8 [H, W, 3]."""
+  """Draws waves of random colours and lengths, uint8 [H, W, 3]."""
   length = np.random.default_rng(seed).uniform(5, 20, (2, 3))
   y, x = np.mgrid[:height, :width, :1][:2]
   return np.uint8(128 + 60 * np.sin(y / length[0]) + 60 * np.sin(x / length[1]))
@@ -41,7 +41,7 @@ def train(name, root, /, **data):
   config.parallel = 'jit'
   config.log.tensorboard = False
   config.data.update(data, data_dir=str(root / 'data'))
-  # So that averaged weights are far from the last ones.
+  # These make averaged weights differ much from the last ones.
   config.optimizer.generator.learning_rate = 0.005
   config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.9}
   loop.train(config, root / 'run')
@@ -49,7 +49,7 @@ def train(name, root, /, **data):
 
 
 def train_cyclegan(root):
-  """A run of both directions, in colour."""
+  """Trains a run of both directions, in colour."""
   for seed, split in enumerate(('trainA', 'trainB', 'testA', 'testB')):
     for i in range(4):
       write(root / f'data/{split}/{i}.png', picture(18, 18, 10 * seed + i))
@@ -57,7 +57,7 @@ def train_cyclegan(root):
 
 
 def train_pix2pix(root):
-  """A run from colour to gray alone, with noise."""
+  """Trains a run from colour to gray only, with noise."""
   for i in range(10):
     write(root / f'data/{i}.png', picture(18, 18, i))
   return train('facades_pix2pix', root, name='gray_to_colour', direction='b2a')
@@ -88,14 +88,14 @@ def tiny_runs(tmp_path_factory):
 
 @pytest.fixture
 def colour(tiny_runs, new_systems, monkeypatch):
-  """As `train_cyclegan`, of tiny networks."""
+  """The run of `train_cyclegan` with tiny networks."""
   put_in_place(monkeypatch)
   return tiny_runs[0]
 
 
 @pytest.fixture
 def noisy(tiny_runs, new_systems, monkeypatch):
-  """As `train_pix2pix`, of tiny networks."""
+  """The run of `train_pix2pix` with tiny networks."""
   put_in_place(monkeypatch)
   return tiny_runs[1]
 
@@ -111,7 +111,7 @@ def made(tmp_path):
 
 
 def read(folder):
-  """A folder's images by name; anything else in it is an error."""
+  """Reads a folder's images by name; fails on any other file."""
   return {
     str(path.relative_to(folder)): np.asarray(Image.open(path))
     for path in folder.rglob('*')
@@ -249,7 +249,7 @@ def test_images_are_translated_as_one_sees_them(colour, photos, made):
 
 
 def test_what_is_no_image_is_skipped_and_named(colour, photos, made, capsys):
-  """At once where the name says so, at the end where only the content does."""
+  """Other file names are noted at once, unreadable images at the end."""
   for name in ('1.png', '3 ü.jpeg', 'no extension', '.hidden.png'):
     write(photos / name, picture(9, 9), format='png')
   write(photos / 'subfolder/5.png', picture(9, 9))
@@ -270,7 +270,7 @@ def test_what_is_no_image_is_skipped_and_named(colour, photos, made, capsys):
 
 
 def test_images_of_a_size_are_translated_together(colour, photos, made):
-  """Eight at a time by default; sub-folders are kept, the output's is not."""
+  """Sub-folders are kept; the output folder within them is not an input."""
   for i in range(11):
     write(photos / f'{i % 2}/deep/{i}.png', picture(9, 12 + 8 * (i % 3), i))
   output = photos / 'made'
@@ -357,7 +357,7 @@ def test_names_that_differ_in_their_extension_keep_it(colour, photos, made):
 def test_what_lies_in_the_output_folder_is_not_written_to(
   colour, photos, made, tmp_path
 ):
-  """Not through names that a temporary file might have, either."""
+  """Nor is a file written through a link named like a temporary file."""
   write(photos / 'a.png', picture(9, 9))
   made.mkdir()
   (tmp_path / 'mine').write_text('mine')
@@ -401,7 +401,7 @@ def test_images_that_may_not_fit_in_memory_are_skipped(colour, photos, made):
 
 @pytest.mark.systems
 def test_the_command(command, cyclegan, photos, made, tmp_path):
-  """As users call it, on a copy that has no discriminators."""
+  """The command works on a copy without discriminators."""
   copy = shutil.copytree(cyclegan, tmp_path / 'copy')
   for path in copy.glob('checkpoints/*/discriminator'):
     shutil.rmtree(path)
@@ -436,6 +436,6 @@ def test_a_run_of_samples_is_refused(command, toy_run, photos, made):
     f'--output={made}', status=2,
   )  # fmt: skip
   assert done.stderr == (
-    'error: system toy makes images from noise; use gan-jax sample\n'
+    'error: system toy generates images from noise; use gan-jax sample\n'
   )
   assert not made.exists()

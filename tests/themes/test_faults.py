@@ -57,7 +57,7 @@ def test_a_finished_run_without_checkpoints_is_refused(run, resume, num_steps):
     resume(num_steps)
   message = str(caught.value)
   assert str(run / 'result.json') in message
-  assert 'bring that folder back, or choose another --workdir' in message
+  assert 'restore that folder, or choose another --workdir' in message
   assert contents(run) == before
 
 

@@ -28,7 +28,7 @@ def dataset():
 
 
 def configs(name=None):
-  """Six plain SGD steps, saved every two, reported every three."""
+  """Six plain SGD steps; a checkpoint every two, a report every three."""
   made = []
   for seed in SEEDS:
     config = toy.get_config() if name is None else plain_config(name)
@@ -49,7 +49,7 @@ def places(folder):
 
 @pytest.fixture(scope='module')
 def together(dataset, tmp_path_factory):
-  """Three lanes that nothing disturbed: their folder and results."""
+  """The folder and results of three uninterrupted lanes."""
   folder = tmp_path_factory.mktemp('together')
   return folder, lanes.train_lanes(configs(), places(folder), dataset=dataset)
 
@@ -64,7 +64,7 @@ def hashes(results):
 
 
 def reports(place):
-  """The reports in a metrics.jsonl without what the clock says."""
+  """Returns the reports in metrics.jsonl without the times."""
   return [
     {k: v for k, v in line.items() if not k.endswith('_seconds')}
     for line in read_lines(RunDirectory(place).metrics)
@@ -73,7 +73,7 @@ def reports(place):
 
 
 def assert_close(state, other, atol=1e-5):
-  """Rounding alone: it was 3e-7 where a step changes weights by 1e-2."""
+  """Allows for rounding: about 3e-7, where a step changes weights by 1e-2."""
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=atol),
     state,
@@ -153,7 +153,7 @@ def test_a_stop_saves_all_lanes_and_the_same_call_goes_on(
 def test_a_kill_between_the_saves_of_two_lanes(
   together, dataset, copied, monkeypatch
 ):
-  """Lanes that are behind catch up, and then all go on together."""
+  """Lanes that are behind catch up, then all continue together."""
   for seed, lost in ((0, (6,)), (1, (4, 6)), (2, (6,))):
     (copied / f'lane{seed}/result.json').unlink()
     for step in lost:

@@ -31,12 +31,12 @@ from tests.tiers import in_systems
 
 @pytest.fixture
 def config(toy_config):
-  """Eight steps on the tiny data, saved every two, reported every three."""
+  """The toy system: eight steps, checkpoints every two, reports every three."""
   return toy_config
 
 
 def comparable(workdir):
-  """The lines of metrics.jsonl without what the clock says."""
+  """Returns the lines of metrics.jsonl without the times."""
   return [
     {k: v for k, v in line.items() if not k.endswith('_seconds')}
     for line in read_lines(RunDirectory(workdir).metrics)
@@ -54,7 +54,7 @@ def run_copy(toy_run):
 
 
 def stop_after(monkeypatch, step, signum=signal.SIGTERM):
-  """Sends ourselves a signal when `step` has been done."""
+  """Sends this process a signal after step `step`."""
   advance = loop.advance
 
   def interrupted(*args):
@@ -89,7 +89,7 @@ def test_resume_equals_uninterrupted(
 def test_a_signal_at_the_last_step_is_not_swallowed(
   config, tiny_dataset, reference, tmp_path, monkeypatch
 ):
-  """It may not wait for the scores; the next start makes up for them."""
+  """It need not wait for the scores; the next start computes them."""
   with monkeypatch.context() as patch:
     stop_after(patch, 8)
     with pytest.raises(Stopped, match='at step 8, which is saved'):
@@ -101,7 +101,7 @@ def test_a_signal_at_the_last_step_is_not_swallowed(
 
 
 def interrupt_at(monkeypatch, name, call):
-  """Sends SIGTERM in a call of the evaluator's, which then takes a minute."""
+  """Sends SIGTERM in a call of the evaluator, which then takes a minute."""
   method, calls = getattr(Evaluator, name), itertools.count(1)
 
   def slow(*args):
@@ -121,7 +121,7 @@ def interrupt_at(monkeypatch, name, call):
 def test_a_signal_during_an_evaluation_gives_it_up(
   config, tiny_dataset, tmp_path, monkeypatch, name, call, step, best
 ):
-  """The report is not lost: the next start writes it, in its place."""
+  """The report is not lost: the next start writes it, in its usual place."""
   config.checkpoint.keep, config.checkpoint.save_every_steps = 1, 3
   config.checkpoint.best_metric = best
   config.train.num_steps = 9
@@ -132,7 +132,7 @@ def test_a_signal_during_an_evaluation_gives_it_up(
     interrupt_at(patch, name, call)
     with pytest.raises(Stopped, match=f'at step {step}, which is saved'):
       loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
-  with monkeypatch.context() as patch:  # and again, while it makes up for it
+  with monkeypatch.context() as patch:  # and again, while it catches up
     interrupt_at(patch, name, 1)
     with pytest.raises(Stopped, match=f'at step {step}, which is saved'):
       loop.train(config, tmp_path / 'run', dataset=tiny_dataset)
@@ -495,7 +495,7 @@ def test_evaluate_agrees_with_the_result_after_a_move(
 def test_the_other_processes_take_the_steps_and_write_nothing_else(
   toy_config, toy_reference, toy_run, tiny_dataset, monkeypatch
 ):
-  """What a second process does, done by one; that two agree: test_hosts.py."""
+  """One process plays the second; test_hosts.py shows that two agree."""
   shutil.rmtree(toy_run / 'checkpoints/8')
   (toy_run / 'result.json').unlink()
   lines = (toy_run / 'metrics.jsonl').read_bytes()

@@ -15,12 +15,12 @@ def test_a_clock_counts_steps_after_the_first_and_all_of_their_images(now):
   config = base('gan')
   config.data.batch_size, config.loss.n_critic = 10, 5
   clock = meter.Clock(epoch_rows(config), steps_per_epoch=4)
-  now[0] = 100.0  # of compilation
+  now[0] = 100.0  # after compilation
   clock.step(1)
   now[0] = 102.0
   clock.step(2)
   clock.pause()
-  now[0] = 150.0  # of a report
+  now[0] = 150.0  # after a report
   clock.resume()
   assert clock.lap() == {'step_seconds': 1.0, 'epoch_seconds': 4.0}
   now[0] = 153.0

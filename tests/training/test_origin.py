@@ -1,4 +1,4 @@
-"""Runs that start from another run's parameters."""
+"""Initialisation of a run from another run's parameters."""
 
 import json
 import shutil
@@ -37,7 +37,7 @@ def assert_same(got, want):
 
 @pytest.fixture
 def own(tiny_dataset):
-  """The state at step 0 of the same seed, from nowhere."""
+  """The state at step 0 of the same seed without a source."""
   config = toy.get_config()
   config.seed = 5
   return jax.device_get(init_state(build(config, tiny_dataset)))
@@ -53,7 +53,7 @@ def test_parameters_come_from_there_and_all_else_starts(
     new, old = getattr(state, name), getattr(there, name)
     assert_same(new.params, old.params)
     assert_same(new.model_state, old.model_state)
-    assert_same(new.ema, old.weights)  # where it starts, not theirs
+    assert_same(new.ema, old.weights)  # not the source's average
     assert_same(new.opt_state, getattr(own, name).opt_state)
   assert int(own.generator.opt_state.count) == 0
 
@@ -102,14 +102,14 @@ def test_what_does_not_fit_is_made_anew_and_listed(toy_run, tiny_dataset, own):
     'generator/params/Dense_0/kernel float32[7, 64] (there float32[100, 64])'
     in text
   )
-  # Half of Adam's memory would go with none of the other half's counts.
-  assert "the generator's optimiser does not fit" in text
+  # Half of Adam's state would not match the counts of the other half.
+  assert "the generator's optimiser state does not fit" in text
   assert int(state.generator.opt_state.count) == 0
   assert int(state.discriminator.opt_state.count) == 8
 
 
 def test_other_names(toy_run, tiny_dataset, own):
-  """The generator's bias becomes the discriminator's: both have the shape."""
+  """Rules that rename nothing, clash or are invalid, and two that work."""
   with pytest.raises(InputError, match='renames nothing; give OLD=NEW'):
     start_of(config_from(toy_run, 'conv=dense'), tiny_dataset)
   with pytest.raises(InputError, match='gives two arrays the same path'):
@@ -131,7 +131,7 @@ def test_other_names(toy_run, tiny_dataset, own):
 def test_a_fine_tuned_run_lives_without_its_source(
   toy_run, tiny_dataset, tmp_path
 ):
-  """Killed, resumed, verified, and equal to the bit to one left alone."""
+  """It resumes and is verified, bit-identical to an uninterrupted run."""
   config = config_from(f'{toy_run}@6:all,ema')
   whole = loop.train(config, tmp_path / 'whole', dataset=tiny_dataset)
   directory = tmp_path / 'new'
@@ -162,7 +162,7 @@ def test_the_source_is_named_by_its_state(toy_run, tiny_dataset):
 
 
 def test_where_another_run_started(toy_run, tiny_dataset, tmp_path):
-  """RUN@0, whether it started afresh or from a third."""
+  """RUN@0 is the start of RUN, fresh or from a third run."""
   own = start_of(config_from(f'{toy_run}@0'), tiny_dataset)
   config = toy.get_config()
   assert_same(
@@ -227,7 +227,7 @@ def test_a_run_is_not_gone_on_with_from_elsewhere(
 
 @pytest.mark.systems
 def test_a_sweep_from_another_run(toy_run, tiny_dataset, tmp_path):
-  """Finished runs are found finished, with what they took."""
+  """A second call recognises its runs, with their source, as finished."""
   config = config_from(toy_run)
   config.train.num_steps = 2
   for _ in range(2):
@@ -240,7 +240,7 @@ def test_a_sweep_from_another_run(toy_run, tiny_dataset, tmp_path):
 
 
 def test_another_start_with_a_runs_config(toy_run, tiny_dataset, tmp_path):
-  """The hash of what that run took is not asked of another source."""
+  """The recorded hash applies to the run's own source only."""
   loop.train(config_from(toy_run), tmp_path / 'a', dataset=tiny_dataset)
   config = RunDirectory(tmp_path / 'a').read_config()
   config.init.source = f'{toy_run}@6'
@@ -261,7 +261,7 @@ def test_what_is_of_no_use_without_a_source(tiny_dataset, key):
 def test_where_a_run_started_is_lost(toy_run, tiny_dataset, tmp_path):
   loop.train(config_from(toy_run), tmp_path / 'a', dataset=tiny_dataset)
   (tmp_path / 'a/init.json').unlink()
-  with pytest.raises(InputError, match=r'of which it has no init\.json'):
+  with pytest.raises(InputError, match=r'but its init\.json is missing'):
     start_of(config_from(f'{tmp_path}/a@0'), tiny_dataset)
 
 
@@ -300,7 +300,7 @@ def test_a_run_without_averages(toy_run, tiny_dataset, tmp_path):
 
 @pytest.mark.systems
 def test_seeds_that_are_trained_together(toy_run, tiny_dataset, tmp_path):
-  """Each lane starts from the other run, and keeps what it took."""
+  """Each lane starts from the other run, and keeps the arrays taken."""
   configs, folders = [], []
   for seed in (5, 6):
     config = config_from(toy_run)

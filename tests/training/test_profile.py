@@ -1,4 +1,4 @@
-"""Traces of the profiler."""
+"""Profiler traces of training steps."""
 
 import contextlib
 import gzip
@@ -67,7 +67,7 @@ def test_steps_that_cannot_be(tmp_path):
 def test_a_run_with_a_trace_and_a_tracker(
   toy_config, tiny_dataset, toy_reference, tmp_path, capsys
 ):
-  """Neither changes what is trained; the trace is what its readers open."""
+  """Neither changes the training; the trace has the files its viewers read."""
   told = []
 
   def writer(directory, start):

@@ -15,7 +15,7 @@ from gan_jax.training.verify import verify
 
 @pytest.fixture
 def config(toy_config):
-  """Four steps, saved and reported at two and four."""
+  """A run of four steps, with checkpoints and reports at steps 2 and 4."""
   toy_config.train.num_steps = 4
   toy_config.log.report_every_steps = 2
   return toy_config
@@ -28,7 +28,7 @@ def original(tmp_path_factory):
 
 @pytest.fixture
 def run(config, tiny_dataset, original, tmp_path):
-  """A finished run of four steps, saved at two and four, moved elsewhere."""
+  """A finished run of that config, moved elsewhere."""
   train(config, original, dataset=tiny_dataset)
   return shutil.copytree(original, tmp_path / 'moved' / 'run')
 
@@ -48,7 +48,7 @@ def test_an_honest_run_is_identical(run, tiny_dataset):
 
 
 def test_one_flipped_weight_is_found(run, config, tiny_dataset):
-  """Even in a checkpoint whose own seal is right again."""
+  """It is found even in a checkpoint that was saved anew, with valid hashes."""
   program = build(config, tiny_dataset)
   folder = run / 'checkpoints'
   saved = Checkpoints(folder).restore(4, state_template(program))
@@ -131,7 +131,7 @@ def test_lost_lines_at_the_end_are_noticed_by_the_result(run, tiny_dataset):
 
 
 def test_what_an_older_version_did_not_record_is_ignored(run, tiny_dataset):
-  """A report line that gains a key later makes no old run different."""
+  """A key that a later version adds to reports makes no old run different."""
   path = run / 'metrics.jsonl'
   lines = [json.loads(line) for line in path.read_text().splitlines()]
   for line in lines:
@@ -141,8 +141,8 @@ def test_what_an_older_version_did_not_record_is_ignored(run, tiny_dataset):
   verdict = verify(run, dataset=tiny_dataset)
   assert verdict.finding is None
   assert verdict.notes == [
-    'not compared, since the run did not record it: labelled_accuracy',
-    'not compared, since the run did not record it: samples_std',
+    'not compared, because the run did not record it: labelled_accuracy',
+    'not compared, because the run did not record it: samples_std',
   ]
 
 
@@ -195,7 +195,7 @@ def test_a_better_result_than_was_reached_is_found(run, tiny_dataset):
 def test_another_environment_is_named(
   run, tiny_dataset, key, value, monkeypatch
 ):
-  """Told as a cause where something differs; no finding of its own."""
+  """It is a cause of differences, not a difference by itself."""
 
   def change(environment):
     environment['sessions'][0][key] = value
@@ -209,7 +209,7 @@ def test_another_environment_is_named(
 
 @pytest.mark.systems
 def test_a_resumption_in_another_mode_is_named(run, config, tiny_dataset):
-  """Half jit, half pmap: no single replay has its bits, and it is said why."""
+  """No single replay has the bits of a run that is half jit, half pmap."""
   config.train.num_steps = 6
   config.parallel = 'pmap'
   train(config, run, dataset=tiny_dataset)

@@ -10,7 +10,7 @@ from gan_jax.devices import hosts
 from gan_jax.training import waiting
 from gan_jax.training.signals import StopRequest
 
-# Another thread's view of a main thread that is compiling: it answers nothing.
+# A stand-in for a main thread that compiles: it does not react to signals.
 COMPILING = """
 import time
 from tqdm import tqdm

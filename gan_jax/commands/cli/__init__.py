@@ -1,4 +1,4 @@
-"""Flags, calls and exit statuses of the commands."""
+"""Flags, error handling and exit statuses that the commands share."""
 
 from gan_jax.commands.cli.call import PROGRAM, call, launch
 from gan_jax.commands.cli.closing import closing_lines

@@ -1,8 +1,8 @@
-"""One call of a command: what it raises becomes a line and an exit status.
+"""Call of a command: turns its exceptions into one line and an exit status.
 
-0            done
-1            the answer is no: training diverged, a verification failed
-2            bad input, in one line on stderr
+0            success
+1            failure: training diverged, a verification failed
+2            bad input, explained in one line on stderr
 128 + n      stopped by signal n; training saves its state first
 """
 
@@ -40,15 +40,15 @@ def call(
   *,
   positional: bool = False,
 ) -> int:
-  """One call of a command.
+  """Calls a command.
 
   Args:
-    name: how it is called.
-    doc: what --help says before it lists the flags.
-    define: gives the flags to their values.
-    run: takes the values and, one by one, the arguments that are no flags.
-    argv: what stands after the command; None: what this process was given.
-    positional: whether there may be arguments that are no flags.
+    name: the command's name in the usage line.
+    doc: the text of --help before the list of flags.
+    define: defines the command's flags.
+    run: takes the flags and, one by one, the positional arguments.
+    argv: the arguments after the command; None: those of this process.
+    positional: whether the command takes positional arguments.
 
   Returns:
     The exit status.
@@ -56,14 +56,14 @@ def call(
   argv = sys.argv[1:] if argv is None else argv
   values = Flags(argv)
   flags.DEFINE_integer(
-    'verbosity', None, "Of the libraries' own messages: 1 shows all of them, "
-    '-1 warnings; by default they are silent.', flag_values=values,
+    'verbosity', None, "Verbosity of the libraries' own messages: 1 shows all "
+    'of them, -1 warnings; by default they are silent.', flag_values=values,
   )  # fmt: skip
   define(values)
   if {'-h', '-help', '--help', '-?'} & {*argv}:
     print(_help(name, doc, values, positional))
     return 0
-  if not flags.FLAGS.is_parsed():  # libraries read it; ours are not in it
+  if not flags.FLAGS.is_parsed():  # libraries read it; it holds none of ours
     flags.FLAGS.mark_as_parsed()
   try:
     rest = _parse(values, positional=positional)
@@ -74,7 +74,7 @@ def call(
 
 
 def launch(main: Callable[[], int]) -> None:
-  """Runs a command as this process, and ends the process with its status."""
+  """Runs a command and ends this process with its exit status."""
   faulthandler.enable()
   status = main()
   _silence()  # orbax's threads may outlive the command
@@ -86,14 +86,14 @@ def _help(name: str, doc: str, values: Flags, positional: bool) -> str:
   listed = values.get_help(include_special_flags=False).splitlines()
   return '\n'.join([
     f'usage: {name} [--FLAG=VALUE ...]{rest}\n\n{doc.strip()}\n',
-    *(line for line in listed if line.startswith('  ')),  # but for headings
+    *(line for line in listed if line.startswith('  ')),  # without headings
   ])  # fmt: skip
 
 
 def _guarded(
   run: Callable[..., int | None], values: Flags, rest: Sequence[str]
 ) -> int:
-  """The status of `run`; what it raises becomes a line and a status."""
+  """Returns the status of `run`; turns exceptions into a line and a status."""
   # Imported late: --help should not wait for them.
   from gan_jax.devices import compile_cache, hosts
   from gan_jax.training.meter import Diverged
@@ -125,7 +125,7 @@ def _guarded(
       if not hosts.is_loss(error):
         traceback.print_exc()
       status = _fail(
-        f'{error}; if another process has ended, the same commands go on '
+        f'{error}; if another process has ended, the same commands resume '
         'from the last checkpoint',
         1,
       )
@@ -140,14 +140,15 @@ def _fail(message: str, status: int) -> int:
 
 @contextlib.contextmanager
 def _messages(verbosity: int | None) -> Iterator[None]:
-  """Unless they are asked for, drops orbax's commentary, the tracebacks that it
-  logs of errors that it raises too, and what the abandoned readers of a damaged
-  checkpoint still say.
+  """Silences the libraries' messages unless `verbosity` asks for them.
+
+  These are orbax's commentary, its logged tracebacks of errors that it also
+  raises, and the complaints of abandoned readers of a damaged checkpoint.
   """
   logger, hook = logging.getLogger('asyncio'), sys.unraisablehook
   before = absl_logging.get_verbosity(), logger.level
   with warnings.catch_warnings():
-    # Such images are refused, with a message of our own.
+    # Such images are rejected with a message of our own.
     warnings.filterwarnings('ignore', 'Image size .* exceeds limit')
     if verbosity is None:
       _silence()
@@ -162,7 +163,7 @@ def _messages(verbosity: int | None) -> Iterator[None]:
 
 
 def _silence() -> None:
-  """Drops what orbax logs, also of its abandoned threads and event loops."""
+  """Drops orbax's logs, and those of its abandoned threads and event loops."""
   absl_logging.set_verbosity(absl_logging.FATAL)
   logging.getLogger('asyncio').setLevel(logging.CRITICAL)
   hook = sys.unraisablehook
@@ -177,7 +178,11 @@ def _silence() -> None:
 
 
 def _parse(values: Flags, *, positional: bool) -> Sequence[str]:
-  """The arguments that are no flags; InputError for what cannot be parsed."""
+  """Parses the flags and returns the positional arguments.
+
+  Raises:
+    InputError: a flag cannot be parsed, or an argument is unexpected.
+  """
   try:
     _, *rest = values(values.take_overrides())
   except flags.Error as error:

@@ -1,4 +1,4 @@
-"""Last lines of a training: where its pictures are, and what to do next."""
+"""Closing lines of a training: where its pictures are, and what to do next."""
 
 import os
 import pathlib
@@ -10,9 +10,9 @@ from gan_jax.commands.cli.call import PROGRAM
 
 
 def closing_lines(workdir: str | os.PathLike) -> str:
-  """Returns the places of a finished run's pictures, and two commands for it.
+  """Returns the paths of a finished run's pictures and two commands to try.
 
-  Writes the run's report, unless the training did.
+  Writes the run's report if the training did not.
   """
   from gan_jax.reporting import run_report
   from gan_jax.runs import restore
@@ -37,7 +37,7 @@ def closing_lines(workdir: str | os.PathLike) -> str:
 
 
 def _program() -> str:
-  """Returns the command by which this environment's program can be called."""
+  """Returns the command that calls this environment's gan-jax."""
   if shutil.which(PROGRAM):
     return PROGRAM
   path = pathlib.Path(sys.executable).parent / PROGRAM

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and values that fail in one line."""
+"""Flags that several commands share, and their parsing."""
 
 import re
 import sys
@@ -14,19 +14,19 @@ flags.disclaim_key_flags()  # a flag belongs to the module that asks for it
 
 
 class Flags(flags.FlagValues):
-  """The flags of one call, so that one process can make several.
+  """The flags of one call, separate from those of other calls in the process.
 
-  A value is an attribute, `values.workdir`; `values['seeds'].present` says
+  A value is an attribute, `values.workdir`; `values['seeds'].present` tells
   whether it was given.
   """
 
   def __init__(self, argv: Sequence[str]):
     super().__init__()
     self.__dict__['argv'] = ['', *argv]  # as sys.argv, which names the program
-    self.__dict__['overrides'] = {}  # of the config: texts by key
+    self.__dict__['overrides'] = {}  # of config keys: text by key
 
   def take_overrides(self) -> list[str]:
-    """The arguments but for --config.KEY=VALUE, which go to `overrides`."""
+    """Moves --config.KEY=VALUE to `overrides`; returns the other arguments."""
     if 'config' not in self:
       return self.argv
     rest, left = [], list(self.argv)
@@ -46,12 +46,12 @@ class Flags(flags.FlagValues):
 
 
 class _Path(flags.ArgumentParser):
-  """A path in which a leading ~ is replaced, as few shells do after --x=."""
+  """Parser of paths that expands a leading ~, as few shells do after --x=."""
 
   syntactic_help = 'a path'
 
   def parse(self, argument: str) -> str:
-    # Kept as it is otherwise: pathlib would spoil what gs:// says.
+    # Other paths are kept verbatim: pathlib would break gs://.
     return str(expand(argument)) if argument.startswith('~') else argument
 
 
@@ -62,54 +62,54 @@ def define_path(
   *,
   required: bool = False,
 ) -> None:
-  """A flag whose value is a path; a leading ~ is replaced."""
+  """Defines a flag whose value is a path; a leading ~ is expanded."""
   flags.DEFINE(_Path(), name, None, help, flag_values=values, required=required)
 
 
 def define_data_dir(values: Flags) -> None:
-  """The flag --data_dir of the commands that look at a run's data."""
+  """Defines --data_dir, for commands that read a run's data."""
   define_path(
-    values, 'data_dir', 'Where the data are now, if not where the config says.'
+    values, 'data_dir', "Current folder of the data; default: the config's."
   )
 
 
 def define_checkpoint(values: Flags) -> None:
-  """The flag --checkpoint of the commands that open a run."""
+  """Defines --checkpoint, for commands that open a run."""
   flags.DEFINE_string(
-    'checkpoint', 'latest', 'latest, best (by the config), or a step.',
-    flag_values=values,
+    'checkpoint', 'latest', 'Checkpoint to use: latest, best (by '
+    'config.checkpoint.best_metric), or a step.', flag_values=values,
   )  # fmt: skip
 
 
 def define_seed(values: Flags, help: str) -> None:
-  """The flag --seed, 32 bits."""
+  """Defines --seed, of 32 bits."""
   flags.DEFINE_integer(
     'seed', 0, help, lower_bound=0, upper_bound=2**32 - 1, flag_values=values
   )
 
 
 def define_config(values: Flags) -> None:
-  """The flag --config=FILE[:arg], with overrides --config.key=value."""
+  """Defines --config=FILE[:arg], with overrides --config.key=value."""
   flags.DEFINE_string(
     'config',
     None,
     'Config file, e.g. configs/digits_ssgan.py, or configs/digits_ssgan.py:'
-    'smoke for a tiny run on made-up images; or a run directory, whose config '
-    'it is. --config.train.num_steps=500 sets a key; `gan-jax config SYSTEM` '
+    'smoke for a tiny run on random images; or a run directory, to use its '
+    'config. --config.train.num_steps=500 sets a key; `gan-jax config SYSTEM` '
     'lists the keys of a system.',
     flag_values=values,
   )
 
 
 def config_of(values: Flags, run: str | None = None) -> ConfigDict:
-  """The config that --config names, with what --config.key=value set.
+  """Returns the config of --config with the overrides --config.key=value.
 
   Args:
     values: the flags.
-    run: a run directory, whose config it is where --config is not given.
+    run: a run directory whose config is used if --config is not given.
 
   Raises:
-    InputError: there is none, or it or a key cannot be what is asked.
+    InputError: there is no config, or it or an override is invalid.
   """
   from gan_jax.config import table
   from gan_jax.runs.configs import load_config
@@ -134,7 +134,7 @@ def config_of(values: Flags, run: str | None = None) -> ConfigDict:
 
 
 def parse_range(name: str, text: str) -> list[int]:
-  """'0-2,7' as [0, 1, 2, 7]."""
+  """Parses a list of numbers and ranges: '0-2,7' gives [0, 1, 2, 7]."""
   numbers: list[int] = []
   for part in text.split(','):
     match = re.fullmatch(r'([0-9]+)(?:-([0-9]+))?', part.strip())
@@ -144,7 +144,7 @@ def parse_range(name: str, text: str) -> list[int]:
     if last < first:
       raise InputError(f'--{name}={text}: {part} runs backwards')
     if last - first >= 10**6:
-      raise InputError(f'--{name}={text}: {part} are more than a million')
+      raise InputError(f'--{name}={text}: {part} is more than a million')
     numbers += range(first, last + 1)
   if len(set(numbers)) < len(numbers):
     raise InputError(f'--{name}={text} names a number twice')
