@@ -41,7 +41,7 @@ def get_config(arg=''):
     player.learning_rate, player.b1, player.b2 = 2e-4, 0.0, 0.99
   config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.999}
   config.train.num_steps = 20_000
-  config.log.report_every_steps = 500
-  config.checkpoint.save_every_steps = 1000
+  config.log.report_every_steps = 250
+  config.checkpoint.save_every_steps = 500
   config.checkpoint.keep = 1
   return sized(config, arg)

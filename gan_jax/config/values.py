@@ -12,16 +12,26 @@ from ml_collections import ConfigDict, config_dict
 from gan_jax.config.table import Key
 from gan_jax.core.errors import InputError
 
+_CHECKOUT = pathlib.Path(__file__).parents[2]
+
 
 def load_config(spec: str) -> ConfigDict:
   """Loads the config that `path/to/file.py:arg` defines.
+
+  A path is relative to the current folder, or to this project's checkout.
 
   Raises:
     InputError: the file does not exist, or has no valid get_config.
   """
   path, _, arg = spec.partition(':')
   if not pathlib.Path(path).is_file():
-    raise InputError(f'no config file {path!r}; see configs/ for the choices')
+    beside = _CHECKOUT / path
+    if not beside.is_file():
+      raise InputError(
+        f'no config file {path!r} in {pathlib.Path.cwd()}; give its path, or '
+        "one of this project's, such as configs/digits_ssgan.py"
+      )
+    path = str(beside)
   try:
     get_config = runpy.run_path(path).get('get_config')
     config = get_config(arg) if callable(get_config) else None

@@ -148,7 +148,8 @@ class LabelledData:
     )
     skipped = self.dataset.num_skipped
     sizes += f', {skipped} skipped' if skipped else ''
-    return f'{self.dataset.name}, {shape}, {sizes}; {self.mask.sum()} labels'
+    labels = '' if self.mask.all() else f'; {self.mask.sum()} labels'
+    return f'{self.dataset.name}, {shape}, {sizes}{labels}'
 
 
 def _load(config: ConfigDict) -> Dataset:

@@ -304,7 +304,8 @@ def _of_split(dataset: Dataset | DomainDataset, split: str) -> Any:
   examples = getattr(dataset, split)
   if not len(examples[0]):
     raise InputError(
-      f'{dataset.name} has no {split} images; choose the other --split, or '
+      f'{dataset.name} has no {split} images; give '
+      '--split=validation, or '
       'train with config.data.num_test'
     )
   return examples

@@ -112,12 +112,17 @@ def frechet_distance(real: Moments, fake: Moments) -> float:
     The distance, not below 0.
 
   Raises:
+    TypeError: one of them is not Moments.
     ValueError: fewer than two rows, or different numbers of features.
 
   References:
     Dowson & Landau 1982; Heusel et al. 2017, https://arxiv.org/abs/1706.08500,
     equation 6.
   """
+  if not isinstance(real, Moments) or not isinstance(fake, Moments):
+    raise TypeError(
+      'real and fake must be Moments, such as Moments().update(features)'
+    )
   covariances = [moments.covariance() for moments in (real, fake)]
   if covariances[0].shape != covariances[1].shape:
     raise ValueError(

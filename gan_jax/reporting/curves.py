@@ -42,7 +42,10 @@ def read_reports(directory: RunDirectory) -> list[dict[str, Any]]:
   """
   reports = [line for line in directory.lines() if 'epoch' in line]
   if not reports:
-    raise InputError(f'{directory.metrics} has no report yet')
+    raise InputError(
+      f'{directory.metrics} has no report yet; wait for the first line of the '
+      'training'
+    )
   return reports
 
 

@@ -102,7 +102,10 @@ def read_history(directory: RunDirectory) -> History:
     steps.append(line['step'])
     last.append(line)
   if not steps:
-    raise InputError(f'{directory.metrics} has no report yet')
+    raise InputError(
+      f'{directory.metrics} has no report yet; wait for the first line of the '
+      'training'
+    )
   steps, tables = np.asarray(steps), [*tables.values()]
   columns = _columns(tables)
   kept = [np.arange(0, len(steps), -(-len(steps) // NUM_EVEN))]

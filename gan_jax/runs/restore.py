@@ -93,7 +93,12 @@ def _load(
   )
   template = abstract(shapes, parallel.replicated('jit'))
   if not checkpoints.steps():
-    raise InputError(f'{directory.path} has no checkpoint yet')
+    steps = config.checkpoint.save_every_steps
+    often = f'every {steps} steps' if steps else 'every epoch'
+    raise InputError(
+      f'{directory.path} has no checkpoint yet; the training saves one {often} '
+      'and when Ctrl-C stops it'
+    )
   if checkpoint == 'latest':
     restored = checkpoints.restore_latest(
       template, report=lambda text: print(text, file=sys.stderr)

@@ -32,6 +32,8 @@ from gan_jax.training.profile import ProfiledSteps, profiled
 from gan_jax.training.signals import Interrupted, Stopped, StopRequest
 from gan_jax.training.waiting import compiling
 
+_EARLY_SECONDS = 10.0  # of steps, before a line that says how fast they are
+
 
 def train(
   config: ConfigDict,
@@ -132,6 +134,7 @@ def _print_start(run: session.Session, how: str) -> None:
   session.print_once(
     f'training by {how} on {jax.devices()[0].device_kind}', sys.stdout
   )
+  session.print_once(f'data: {program.data}', sys.stdout)
   if program.config.data.made_up:
     print(
       f'on random images in place of {program.config.data.name}: nothing can '
@@ -215,6 +218,7 @@ def _train_steps(
     raise Stopped(stop, start)
   agree = hosts.Agreement()
   shown = program.system.shown | SHOWN | {'step_seconds': '{:.3f} s/step'}
+  silent = hosts.is_first() and not sys.stderr.isatty()
   bar = tqdm(
     total=plan.num_steps,
     initial=start,
@@ -233,6 +237,10 @@ def _train_steps(
       clock.step(plan.steps_per_dispatch)
       bar.update(plan.steps_per_dispatch)
       due = plan.due(step)
+      if silent and clock.elapsed() > _EARLY_SECONDS:
+        silent = False
+        if step < plan.report_every:
+          print(_early_line(step, program, clock), flush=True)
       if due.report or due.save or stop:
         meter.flush()
         if not all_finite(state):
@@ -263,6 +271,17 @@ def _last_good(checkpoints: Checkpoints) -> str:
   if not steps:
     return 'no checkpoint was saved before'
   return f'the last good checkpoint is {checkpoints.path(steps[-1])}'
+
+
+def _early_line(step: int, program: Program, clock: Clock) -> str:
+  """Returns the speed as a line for people who wait for the first report."""
+  plan = program.plan
+  left = clock.seconds_left(plan.num_steps - step)
+  return (
+    f'step {step}/{plan.num_steps}  {clock.seconds_left(1):.3f} s/step  '
+    f'{tqdm.format_interval(left)} left; the first report comes at step '
+    f'{plan.report_every}, the first checkpoint at step {plan.save_every}'
+  )
 
 
 def _summary(

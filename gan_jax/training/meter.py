@@ -130,6 +130,10 @@ class Clock:
       'epoch_seconds': seconds * self._steps_per_epoch,
     }
 
+  def elapsed(self) -> float:
+    """Returns the seconds since the first step, with reports and saves."""
+    return time.perf_counter() - self._begun if self._counted else 0.0
+
   def seconds_left(self, num: int) -> float | None:
     """Estimates the time of `num` steps, including reports and checkpoints."""
     if not self._counted:

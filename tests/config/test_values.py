@@ -80,3 +80,19 @@ def test_differences_name_what_is_not_free():
     'config.seed: 1 -> 2',
     'config.train.steps_per_dispatch: 1 -> 4',
   ]
+
+
+def test_this_project_s_configs_are_found_from_any_folder(
+  tmp_path, monkeypatch
+):
+  """Those of the current folder come first."""
+  monkeypatch.chdir(tmp_path)
+  assert cfg.load_config('configs/mnist_gan.py:smoke').system == 'gan'
+  with pytest.raises(InputError, match=f"'configs/a.py' in {tmp_path}"):
+    cfg.load_config('configs/a.py')
+  (tmp_path / 'configs').mkdir()
+  text = (
+    'from gan_jax.systems import base\nget_config = lambda _: base("ssgan")'
+  )
+  (tmp_path / 'configs/mnist_gan.py').write_text(text)
+  assert cfg.load_config('configs/mnist_gan.py').system == 'ssgan'

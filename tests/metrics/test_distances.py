@@ -63,6 +63,12 @@ def test_moments_of_what_is_not_finite_fail(bad):
     Moments().update(x)
 
 
+def test_frechet_wants_moments():
+  features = np.ones((4, 2))
+  with pytest.raises(TypeError, match=r'such as Moments\(\).update'):
+    frechet_distance(features, features)
+
+
 def test_frechet_by_hand():
   # Diagonal covariances: |mu|^2 + sum (sigma_r - sigma_f)^2.
   real = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, -3.0], [0.0, 3.0]])

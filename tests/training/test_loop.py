@@ -2,6 +2,7 @@ import datetime
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -507,3 +508,18 @@ def test_the_other_processes_take_the_steps_and_write_nothing_else(
   found, want = (load_run(path) for path in (toy_run, toy_reference[0]))
   assert found.step == 8
   jax.tree.map(assert_array_equal, found.state, want.state)
+
+
+def test_a_training_that_nobody_watches_says_how_fast_it_is(
+  toy_config, tiny_dataset, tmp_path, monkeypatch, capsys
+):
+  """Once, and only if the first report is still to come."""
+  monkeypatch.setattr(loop, '_EARLY_SECONDS', 0.0)
+  toy_config.log.report_every_steps = 4
+  loop.train(toy_config, tmp_path / 'run', dataset=tiny_dataset)
+  lines = capsys.readouterr().out.splitlines()
+  early = [line for line in lines if 'the first report comes at step 4' in line]
+  assert len(early) == 1
+  assert re.match(r'step [23]/8  \d+\.\d{3} s/step  \d\d:\d\d left; ', early[0])
+  assert early[0].endswith('the first checkpoint at step 2')
+  assert sum(line.startswith('data: ') for line in lines) <= 1
