@@ -96,14 +96,14 @@ class Program(NamedTuple):
     return self.data.sampler(self.system.batch_spec, self.config.seed, part)
 
   def warn(self) -> str | None:
-    """Returns a note if the data are too few to count the run in epochs."""
-    num = self.plan.steps_per_epoch
-    if num >= _FEW_STEPS or self.config.data.made_up:
+    """Returns a note if the run is counted in epochs of very few steps."""
+    num, config = self.plan.steps_per_epoch, self.config
+    if num >= _FEW_STEPS or config.data.made_up or config.train.num_steps:
       return None
     return (
       f'note: an epoch of {self.data.num_train} images has only {num} '
-      f'{"step" if num == 1 else "steps"}, so that a run whose length is in '
-      'epochs ends soon; give it in steps, e.g. '
+      f'{"step" if num == 1 else "steps"}, so that this run of '
+      f'{self.plan.num_steps} steps ends soon; give its length in steps, e.g. '
       '--config.train.num_steps=20000, or make config.data.batch_size smaller'
     )
 

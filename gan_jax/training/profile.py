@@ -61,9 +61,14 @@ def profiled(
   try:
     while True:
       if done < steps.first <= done + steps_per_dispatch:
-        jax.profiler.start_trace(steps.folder, create_perfetto_trace=True)
+        options = jax.profiler.ProfileOptions()
+        options.python_tracer_level = 0  # every call of Python is too much
+        jax.profiler.start_trace(
+          steps.folder, create_perfetto_trace=True, profiler_options=options
+        )
         running = True
-      done, state, metrics = next(dispatches)
+      with jax.profiler.StepTraceAnnotation('train', step_num=done + 1):
+        done, state, metrics = next(dispatches)
       if running and done >= steps.last:
         jax.block_until_ready(state)
         running = False

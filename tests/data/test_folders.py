@@ -429,6 +429,8 @@ def test_a_run_counts_what_it_skips_and_says_that_an_epoch_is_short(
   config.data.num_validation, config.log.tensorboard = 2, False
   config.train.num_steps, config.parallel = 2, 'jit'
   note = 'note: an epoch of 13 images has only 3 steps'
+  assert note not in describe(config)
+  config.train.num_steps, config.train.num_epochs = None, 1
   assert note in describe(config)
   loop.train(config, tmp_path / 'run')
   printed = capsys.readouterr()

@@ -1,7 +1,6 @@
 """Class-conditional GAN in one file, as an example of a new system.
 
-Its networks are affine maps, with an embedding of the class, which is part of
-the latents.
+Its networks are affine maps; the latents hold an embedding of the class.
 """
 
 import functools

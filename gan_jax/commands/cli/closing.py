@@ -23,16 +23,18 @@ def closing_lines(workdir: str | os.PathLike) -> str:
     run_report.write_report(path, report, look=False)
   *_, system = restore.open_system(path)
   quoted, program = shlex.quote(str(path)), _program()
-  second = f'evaluate --workdir={quoted}'
+  commands = [(f'report --workdir={quoted}', 'looks closer')]
   if system.sampler is not None:
     output = shlex.quote(str(path / 'more.png'))
-    second = f'sample --workdir={quoted} --output={output}'
+    sample = f'sample --workdir={quoted} --output={output}'
+    commands.append((sample, 'draws more samples'))
+  else:
+    commands.append((f'evaluate --workdir={quoted}', 'scores it'))
+  width = max(len(command) for command, _ in commands)
   return '\n'.join([
     f'report: {report}; pictures: {path / "samples"}/',
-    'next, a closer look in the report, or '
-    + ('more samples:' if system.sampler is not None else 'scores:'),
-    f'  {program} report --workdir={quoted}',
-    f'  {program} {second}',
+    'next:',
+    *(f'  {program} {x:{width}}   # {what}' for x, what in commands),
   ])  # fmt: skip
 
 
