@@ -7,6 +7,7 @@ small ones. What needs another machine is listed below.
 """
 
 import contextlib
+import importlib
 import io
 import itertools
 import re
@@ -17,6 +18,7 @@ import pytest
 from PIL import Image
 
 from gan_jax.__main__ import main
+from gan_jax.commands import cli
 from tests.conftest import ROOT
 
 pytestmark = pytest.mark.systems
@@ -126,10 +128,10 @@ def test_no_page_is_left_out():
   """The lines that are no commands of ours are those of other programs."""
   for page in PAGES:
     for line in logical_lines(page):
-      line = re.sub(r'^[A-Z_]+=\S+ ', '', line)
-      ours = ('make ', 'python -m experiments.', 'python - ')
       if re.fullmatch(r'([A-Z]+=("[^"]*"|\S+)\s*)+', line):
         continue  # variables of a shell
+      line = re.sub(r'^[A-Z_]+=\S+ ', '', line)
+      ours = ('make ', 'python -m experiments.', 'python - ')
       ok = line.startswith((*ELSEWHERE, *ours)) or 'gan-jax ' in line
       assert ok, f'{page}: {line}'
 
@@ -143,6 +145,19 @@ def test_targets_of_make_exist():
     assert re.search(
       rf'^({target}|[\w -]+ {target})[ :]', makefile, re.MULTILINE
     )
+
+
+def test_flags_of_the_programs_that_take_too_long():
+  lines = itertools.chain.from_iterable(map(logical_lines, PAGES))
+  ours = [x for x in lines if x.startswith('python -m experiments.')]
+  assert len(ours) > 3
+  for line in ours:
+    _, _, name, *arguments = shlex.split(line)
+    if name == 'experiments.benchmark':
+      name += '.__main__'
+    values = cli.Flags(arguments)
+    importlib.import_module(name).define(values)
+    values(values.take_overrides())  # raises for unknown flags and values
 
 
 @pytest.mark.parametrize('page', [x for x in PAGES if commands(x)])
