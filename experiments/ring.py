@@ -1,8 +1,7 @@
 """GAN on a ring of eight Gaussians, with gan_jax's losses and penalties only.
 
-It prints the number of modes with at least 1 % of the samples within three
-standard deviations, and the share of samples that close to any mode: 99 % for
-the data, 38 % for a uniform circle.
+It prints the number of modes that have 1 % of the samples within three standard
+deviations, and the share of such samples: data 99 %, a uniform circle 38 %.
 
 python -m experiments.ring
 """

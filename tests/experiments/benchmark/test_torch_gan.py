@@ -102,12 +102,12 @@ def test_each_penalty_moves_the_peers_loss(gamma):
     ('fashion_wgan_gp', {}, 'no loss wasserstein'),
     (RPGAN, {'loss.n_critic': 2}, 'neither n_critic > 1 nor'),
     (RPGAN, {'loss.lambda_gp': 1.0}, 'neither n_critic > 1 nor'),
-    (RPGAN, {'augment.policy': 'color'}, 'not play config.augment'),
-    (RPGAN, {'loss.g_batch': 'fresh'}, 'not play config.loss.g_batch'),
+    (RPGAN, {'augment.policy': 'color'}, 'not support config.augment'),
+    (RPGAN, {'loss.g_batch': 'fresh'}, 'not support config.loss.g_batch'),
     (
       RPGAN,
       {'loss.r1_schedule.name': 'cosine'},
-      'not play config.loss.r1_schedule',
+      'not support config.loss.r1_schedule',
     ),
     (
       RPGAN,
