@@ -440,6 +440,6 @@ def test_a_run_counts_what_it_skips_and_says_that_an_epoch_is_short(
   assert data['num_skipped'] == 1
   run = restore.load_run(tmp_path / 'run')
   assert restore.load_run_data(run).num_train == 13
-  config.train.num_steps = 4
-  assert loop.train(config, tmp_path / 'run')['steps'] == 4
+  config.train.num_epochs = 2
+  assert loop.train(config, tmp_path / 'run')['steps'] == 6
   assert verify(str(tmp_path / 'run')).finding is None
