@@ -168,6 +168,7 @@ def conditional_run(tmp_path_factory):
   return workdir
 
 
+@pytest.mark.systems
 def test_samples_of_chosen_classes(conditional_run, command, tmp_path):
   """Each column has its class; the z do not depend on the classes."""
 
@@ -205,6 +206,7 @@ def test_samples_of_chosen_classes(conditional_run, command, tmp_path):
   assert names == [f'{i:06d}_{i % 10}.png' for i in range(20)]
 
 
+@pytest.mark.systems
 def test_labels_that_cannot_be(conditional_run, toy_run, refused, tmp_path):
   output = f'--output={tmp_path}/x.png'
   for message, run, *args in (

@@ -47,6 +47,7 @@ def test_every_loss_has_a_case_and_every_case_a_bound():
   assert {case.row for case in cases.CASES} == set(cases.BOUNDS)
 
 
+@pytest.mark.systems
 @EACH
 @DTYPES
 def test_errors_are_within_the_stated_bound(case, dtype):

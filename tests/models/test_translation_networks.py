@@ -108,6 +108,7 @@ def test_the_parameter_counts_of_cuts_authors():
   assert sum(sizes) == 560_384
 
 
+@pytest.mark.systems
 def test_features_are_those_on_the_way_to_the_image():
   """A layer beyond the encoder is refused."""
   g = ResNetGenerator(3, 2, 1, downsampling='blur', upsampling='blur')

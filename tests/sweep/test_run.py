@@ -224,6 +224,7 @@ def stopping(advance, step):
   return interrupted
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize('mode', ['vmap', 'turn'])
 def test_a_stop_ends_the_sweep_and_the_same_call_goes_on(
   mode, dataset, tmp_path, monkeypatch

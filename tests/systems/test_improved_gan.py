@@ -96,6 +96,7 @@ def test_each_stream_enters_one_term(config, tiny_dataset, stream, term):
     assert equal(metrics[name], changed[name]) == (name != term)
 
 
+@pytest.mark.systems
 def test_the_discriminators_step_by_hand(config, tiny_dataset):
   """The loss is -log p(y|x) on labels; else D(x) = sum exp / (sum exp + 1)."""
   config.loss.unlabelled_weight = 0.5

@@ -54,6 +54,7 @@ LEAST_SQUARES = {
 }
 
 
+@pytest.mark.systems
 @pytest.mark.usefixtures('new_systems')
 @pytest.mark.parametrize('small', [True, *in_systems(False)])
 @pytest.mark.parametrize(
@@ -161,6 +162,7 @@ def test_dropout_is_the_noise_at_test(config, dropout):
   assert (one != other).any() == dropout
 
 
+@pytest.mark.systems
 @pytest.mark.usefixtures('plain_convolutions')
 @pytest.mark.parametrize('statistics', ['instance', 'bn'])
 def test_what_an_image_is_normalised_with_at_test(config, statistics):

@@ -61,6 +61,7 @@ def test_the_generator_meets_the_old_or_the_new_discriminator(
       jax.tree.map(lambda x, y: assert_allclose(x, y, atol=1e-7), a, b)
 
 
+@pytest.mark.systems
 @pytest.mark.usefixtures('plain_convolutions')
 def test_the_generators_loss_is_feature_matching(config, tiny_dataset):
   program = build(config, tiny_dataset)

@@ -8,6 +8,8 @@ import pytest
 from gan_jax.commands import cli
 from tests.conftest import call
 
+pytestmark = pytest.mark.systems
+
 CONFIG = (
   '--config=configs/mnist_gan.py:smoke',
   '--config.data.name=digits',

@@ -12,6 +12,8 @@ from gan_jax.runs.program import build, init_state, state_shapes
 from tests.devices.test_parallel import tiny
 from tests.tiers import in_systems
 
+pytestmark = pytest.mark.systems
+
 CASES = [
   'mnist_gan',
   'mnist_ssgan',

@@ -113,6 +113,7 @@ def test_its_samples_know_their_class(run, command, tmp_path):
   )
 
 
+@pytest.mark.systems
 def test_its_sweeps_run_as_lanes(args, command, tmp_path):
   out = command(
     'sweep', *args, f'--workdir={tmp_path}/sweep', '--seeds=0-1',

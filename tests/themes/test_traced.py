@@ -53,6 +53,7 @@ def test_a_step_keeps_the_state_as_it_is_and_tells_the_losses(path):
   assert {x.dtype for x in metrics.values()} == {jnp.dtype('float32')}
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_what_is_made_and_told_of_images_has_their_shapes(path):
   program = program_of(path)

@@ -19,6 +19,8 @@ from tests import made_up, toy
 from tests.changes import with_sgd
 from tests.systems.steps import plain_config
 
+pytestmark = pytest.mark.systems
+
 SEEDS = (0, 1, 2)
 
 

@@ -114,6 +114,7 @@ def interrupt_at(monkeypatch, name, call):
   monkeypatch.setattr(Evaluator, name, slow)
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize('best', [None, *in_systems('validation_error')])
 @pytest.mark.parametrize(
   ('name', 'call', 'step'),
