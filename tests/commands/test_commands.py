@@ -1,6 +1,7 @@
 """Output and exit statuses of the commands."""
 
 import json
+import shlex
 import shutil
 
 import numpy as np
@@ -19,6 +20,7 @@ def test_a_run_leaves_what_it_should(trained):
     'data.json',
     'environment.json',
     'metrics.jsonl',
+    'report.html',
     'result.json',
     'samples',
     'tensorboard',
@@ -40,6 +42,30 @@ def test_a_run_leaves_what_it_should(trained):
     'step_seconds',
     'epoch_seconds',
   }
+
+
+@pytest.mark.systems
+@pytest.mark.parametrize(
+  ('config', 'second'),
+  [('mnist_gan', 'sample'), ('digits_supervised', 'evaluate')],
+)
+def test_the_commands_that_a_training_ends_with_can_be_run(
+  command, tmp_path, config, second
+):
+  out = command(
+    'train', f'--config=configs/{config}.py:smoke',
+    f'--workdir={tmp_path}/a run',
+  ).stdout  # fmt: skip
+  *_, places, _, report, other = out.splitlines()
+  assert places == (
+    f'report: {tmp_path}/a run/report.html; pictures: {tmp_path}/a run/samples/'
+  )
+  for line, name in ((report, 'report'), (other, second)):
+    program, *words = shlex.split(line, comments=True)
+    assert program.endswith('gan-jax')
+    assert words[0] == name
+    command(*words)
+  assert (tmp_path / 'a run/more.png').exists() == (second == 'sample')
 
 
 @pytest.mark.systems

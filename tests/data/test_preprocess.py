@@ -136,7 +136,7 @@ def test_a_test_part_on_request(tmp_path):
     DomainData(config_of(tmp_path, num_test=2))
 
 
-def test_broken_files_are_all_named_or_skipped(tmp_path):
+def test_broken_files_are_all_named_or_skipped(tmp_path, capsys):
   """In pairs, partners are skipped too; in unaligned sets, only the file."""
   for name in ('train/A', 'train/B'):
     write(tmp_path / name, [(20, 24)] * 8)
@@ -153,6 +153,11 @@ def test_broken_files_are_all_named_or_skipped(tmp_path):
   config.on_bad_file = 'skip'
   data = DomainData(config)
   assert data.dataset.num_skipped == 3
+  notes = capsys.readouterr().err.splitlines()
+  assert len(notes) == 3
+  for name in ('A/1.png', 'B/3.png', 'A/5.png'):
+    assert any(note.startswith('note: skipped, ') and name in note
+               for note in notes)  # fmt: skip
   assert [len(part.a) for part in data.dataset[1:4]] == [3, 2, 0]
   for part in ('train', 'validation'):
     a, b = getattr(data.dataset, part)

@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from gan_jax.core.errors import InputError
 from gan_jax.data.image_files import resize
+from gan_jax.evaluation import image_sets
 from gan_jax.evaluation.image_sets import compare_folders
 
 
@@ -100,9 +101,18 @@ def test_arrays_are_compared_like_the_files_with_these_images(
   files = sorted((tmp_path / 'fake').iterdir())
   images = np.stack([np.asarray(Image.open(x)) for x in files])[..., None]
   np.savez(tmp_path / 'fake.npz', samples=images)
+  np.savez(tmp_path / 'colour.npz', samples=images.repeat(3, axis=-1))
   options = {'metrics': 'fid', 'extractor': 'random'}
   found = compare_folders(real, str(tmp_path / 'fake.npz'), **options)
   assert_allclose(found['fid'], compare_folders(real, fake, **options)['fid'])
+  with pytest.raises(InputError, match='takes 1'):
+    image_sets._read_arrays(str(tmp_path / 'colour.npz'), 1)
+  gray = image_sets._read_arrays(str(tmp_path / 'fake.npz'), 3)
+  assert_array_equal(gray, np.repeat(images, 3, axis=-1))
+  half = compare_folders(real, str(tmp_path / 'fake.npz'), size=4, **options)
+  assert_allclose(
+    half['fid'], compare_folders(real, fake, size=4, **options)['fid']
+  )
   np.savez(tmp_path / 'bad.npz', samples=images / 255.0)
   np.savez(tmp_path / 'other.npz', images=images)
   (tmp_path / 'broken.npz').write_bytes(b'PK')

@@ -51,6 +51,16 @@ def test_d_is_far_ahead_only_where_samples_lag_behind():
   assert not examine(lines, KNOWN)  # too few
 
 
+def test_d_is_not_far_ahead_where_samples_catch_up():
+  """The pace of the last two quarters leads above 0.175 in the next one."""
+  rates = [0.99] * 8
+  slow = [0.1, 0.1, 0.1, 0.1, 0.13, 0.13, 0.15, 0.15]
+  fast = [*slow[:6], 0.16, 0.16]
+  for stds, is_ahead in ((slow, True), (fast, False)):
+    lines = reports(d_win_rate=rates, samples_std=stds)
+    assert ('d_win_rate' in dict(found(lines))) == is_ahead
+
+
 @pytest.mark.parametrize(
   ('later', 'expected'),
   [

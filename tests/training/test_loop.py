@@ -523,4 +523,11 @@ def test_a_training_that_nobody_watches_says_how_fast_it_is(
   assert len(early) == 1
   assert re.match(r'step [23]/8  \d+\.\d{3} s/step  \d\d:\d\d left; ', early[0])
   assert early[0].endswith('the first checkpoint at step 2')
-  assert sum(line.startswith('data: ') for line in lines) <= 1
+  # What holds for all runs of a process is said once.
+  for prefix in ('data: ', 'training by '):
+    assert sum(line.startswith(prefix) for line in lines) == 1
+  loop.train(toy_config, tmp_path / 'other', dataset=tiny_dataset)
+  again = capsys.readouterr().out
+  assert 'step 4/8' in again
+  assert 'data: ' not in again
+  assert 'training by' not in again

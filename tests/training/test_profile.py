@@ -85,7 +85,10 @@ def test_a_run_with_a_trace_and_a_tracker(
   assert told[0][1].keys() >= {'epoch', 'd_loss', 'samples_std'}
   (trace,) = (tmp_path / 'run/profile/plugins/profile').iterdir()
   (perfetto,) = trace.glob('perfetto_trace.json.gz')
-  assert json.loads(gzip.decompress(perfetto.read_bytes()))['traceEvents']
+  events = json.loads(gzip.decompress(perfetto.read_bytes()))['traceEvents']
+  names = {event.get('name', '') for event in events}
+  assert 'train' in names
+  assert not any(name.startswith('$') for name in names)  # calls of Python
   (xplane,) = trace.glob('*.xplane.pb')
   assert xplane.stat().st_size > 1000
   printed = capsys.readouterr()
