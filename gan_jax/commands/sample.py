@@ -106,12 +106,19 @@ def run(values: cli.Flags) -> int | None:
     columns = len(labels)
   kind = _kind(values.output, values['interpolate'].present)
   _check(values, kind, seeds)
+  from gan_jax.data.spec import POINT
   from gan_jax.evaluation import sample_files
   from gan_jax.runs import grids, restore
 
   if kind == 'folder':
     sample_files.check_folder(output)
   run = restore.load_generator(values.workdir, values.checkpoint)
+  for_images = kind in ('folder', 'animation') or values.neighbours
+  if run.spec.image_shape == POINT and for_images:
+    raise cli.InputError(
+      'the samples are points: give --output=NAME.png for a plot or NAME.npz '
+      'for an array, without --neighbours'
+    )
   rows = samples.latents(run, seeds, num)
   if labels is not None:
     rows = samples.of_classes(run, rows, labels)

@@ -18,7 +18,8 @@ import numpy as np
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
 from gan_jax.data.dataset import Examples
-from gan_jax.data.spec import Stream
+from gan_jax.data.spec import POINT, Stream
+from gan_jax.data.synthetic.stacked import NUM_CHANNELS, restacked
 
 
 class Shuffles:
@@ -76,6 +77,8 @@ class Sampler(Shuffles):
     seed: the seed of the shuffles.
     part: index and number of equal parts of each batch; yields the part's rows.
     flip: whether to mirror each image with probability 1/2.
+    num_stacked: classes of a channel of stacked images, whose channels are
+      shuffled independently; None: ordinary images.
   """
 
   def __init__(
@@ -87,8 +90,10 @@ class Sampler(Shuffles):
     part: tuple[int, int] = (0, 1),
     *,
     flip: bool = False,
+    num_stacked: int | None = None,
   ):
-    self._seed, self._flip = seed, flip
+    self._seed, self._flip, self._num_stacked = seed, flip, num_stacked
+    self._examples, self._names = examples, tuple(batch_spec)
     self._columns = {
       'image': examples.image,
       # Masked labels are not passed on.
@@ -98,23 +103,41 @@ class Sampler(Shuffles):
     subsets = {'all': np.arange(len(mask)), 'labelled': np.flatnonzero(mask)}
     for stream in batch_spec.values():
       check_rows(stream.rows, len(mask))
-    super().__init__(
-      {name: (subsets[s.subset], s.rows) for name, s in batch_spec.items()},
-      seed,
-      part,
-    )
+    streams = {
+      name: (subsets[s.subset], s.rows) for name, s in batch_spec.items()
+    }
+    if num_stacked:  # the first channel has the stream's own order
+      streams |= {
+        _of_channel(name, channel): stream
+        for name, stream in streams.items()
+        for channel in range(1, NUM_CHANNELS)
+      }
+    super().__init__(streams, seed, part)
 
   def __call__(self, step: int) -> dict[str, dict[str, np.ndarray]]:
     batch = {}
-    for name in self._streams:
+    for name in self._names:
       index, places = self.indices(name, step), self.places(name)
       rows = {k: x[index[places]] for k, x in self._columns.items()}
+      if self._num_stacked:
+        orders = [index] + [
+          self.indices(_of_channel(name, channel), step)
+          for channel in range(1, NUM_CHANNELS)
+        ]
+        orders = [order[places] for order in orders]
+        stacks = restacked(self._examples, orders, self._num_stacked)
+        rows |= stacks._asdict()
       if self._flip:
         rng = random_generator(self._seed, f'{name} flip', step)
         mirrored = (rng.random(len(index)) < 0.5)[places]
         rows['image'][mirrored] = rows['image'][mirrored, :, ::-1]
       batch[name] = rows
     return batch
+
+
+def _of_channel(name: str, channel: int) -> str:
+  """Names the stream of a channel of stacked images."""
+  return f'{name} channel {channel}'
 
 
 def check_rows(rows: int, num_train: int) -> None:
@@ -158,10 +181,23 @@ def random_generator(
 
 
 def to_unit_range(image: Array) -> Array:
-  """Converts uint8 images, 0..255, to float32 in [-1, 1]."""
+  """Converts uint8 images, 0..255, to float32 in [-1, 1].
+
+  Arrays of other types, such as points and labels, are returned unchanged.
+  """
+  if image.dtype != jnp.uint8:
+    return image
   return image.astype(jnp.float32) / 127.5 - 1.0
 
 
 def to_uint8(image: Array) -> Array:
   """Converts images in [-1, 1] to uint8, 0..255."""
   return jnp.round((jnp.clip(image, -1.0, 1.0) + 1.0) * 127.5).astype(jnp.uint8)
+
+
+def as_stored(image: Array) -> Array:
+  """Converts what a generator makes to the form of its data.
+
+  That is uint8 for images in [-1, 1]; points are returned unchanged.
+  """
+  return image if image.shape[-3:] == POINT else to_uint8(image)

@@ -6,6 +6,7 @@ import numpy as np
 
 from gan_jax.core import memory
 from gan_jax.core.errors import InputError
+from gan_jax.data.spec import POINT
 
 # The splits are part of a data set's definition: no config changes this seed.
 _SPLIT_SEED = 0
@@ -31,6 +32,8 @@ class Dataset(NamedTuple):
   num_classes: int
   native_size: tuple[int, int]  # the images' size before padding
   num_skipped: int = 0  # files that could not be read
+  # Classes of a channel, if images are stacks of gray ones (`data.synthetic`).
+  num_stacked: int | None = None
 
 
 def class_balanced(
@@ -181,12 +184,15 @@ def check_examples(examples: Examples, num_classes: int, part: str) -> None:
   image, label = examples
   if part.endswith(' test') and not len(image):
     return  # none were held out
-  if image.dtype != np.uint8:
+  if image.shape[1:] == POINT and image.dtype == np.float32:
+    if not np.isfinite(image).all():
+      raise InputError(f'{part} points must be finite')
+  elif image.dtype != np.uint8:
     raise InputError(
       f'{part} images must be uint8 in 0..255, not {image.dtype}; convert '
       'them, e.g. np.uint8(np.round(255 * x)) for x in [0, 1]'
     )
-  if image.ndim != 4 or image.shape[-1] not in (1, 3) or not image.size:
+  elif image.ndim != 4 or image.shape[-1] not in (1, 3) or not image.size:
     raise InputError(
       f'{part} images must be [N, H, W, 1 or 3] with N, H, W > 0, not '
       f'{list(image.shape)}'
@@ -206,6 +212,11 @@ def check_examples(examples: Examples, num_classes: int, part: str) -> None:
 def prepare(dataset: Dataset, image_size: int | None) -> Dataset:
   """Checks a data set, and zero-pads its images to `image_size`."""
   if image_size is not None:
+    if dataset.train.image.shape[1:] == POINT:
+      raise InputError(
+        f'config.data.image_size = {image_size}, but {dataset.name} has points '
+        'instead of images; set it to None'
+      )
     _check_memory(dataset, image_size)
   parts = {}
   for part in ('train', 'validation', 'test'):

@@ -21,8 +21,8 @@ from gan_jax.data.batches import Shuffles, check_rows, random_generator
 from gan_jax.data.domain_sets import DATASETS, DomainDataset, Domains, Images
 from gan_jax.data.image_files import ON_BAD_FILE, StoredImages
 from gan_jax.data.preprocess import MODES, Size, make_preprocess
-from gan_jax.data.random_images import made_up_domains_like
 from gan_jax.data.spec import DomainSpec, Stream
+from gan_jax.data.synthetic.random_images import made_up_domains_like
 
 
 class DomainData:

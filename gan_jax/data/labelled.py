@@ -1,5 +1,6 @@
 """Labelled images in memory, for systems with one domain."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -19,10 +20,17 @@ from gan_jax.data import digits, folders, published, tfds_images
 from gan_jax.data.batches import Sampler
 from gan_jax.data.dataset import Dataset, label_mask, prepare, select
 from gan_jax.data.image_files import ON_BAD_FILE
-from gan_jax.data.random_images import made_up_like
 from gan_jax.data.spec import DataSpec, Stream
+from gan_jax.data.synthetic import points
+from gan_jax.data.synthetic.random_images import made_up_like
+from gan_jax.data.synthetic.stacked import stack
 
-_LOADERS = {'digits': digits.load} | published.LOADERS | tfds_images.LOADERS
+_LOADERS = {
+  'digits': digits.load,
+  **published.LOADERS,
+  **tfds_images.LOADERS,
+  **{name: functools.partial(points.load, name) for name in points.MIXTURES},
+}
 
 
 def _from_loader(load):
@@ -32,6 +40,11 @@ def _from_loader(load):
 # name -> function(config group data) -> Dataset
 DATASETS = {name: _from_loader(load) for name, load in _LOADERS.items()}
 DATASETS['image_folder'] = folders.load_image_folder
+# Stacks of three images of the data set with this name without the prefix.
+_STACKED = 'stacked_'
+DATASETS |= {
+  _STACKED + name: DATASETS[name] for name in ('digits', 'idx', 'mnist')
+}
 
 
 class LabelledData:
@@ -108,6 +121,11 @@ class LabelledData:
     self.dataset = _load(config) if dataset is None else dataset
     self._flip = config.flip
     train = self.dataset.train
+    if self.dataset.num_stacked and config.num_labels is not None:
+      raise InputError(
+        f'config.data.num_labels = {config.num_labels}, but each pass over '
+        f'{self.dataset.name} has new images with new labels; set it to None'
+      )
     self.mask = label_mask(train.label, config, self.dataset.num_classes)
     self.num_train = len(train.label)
     self.spec = DataSpec(
@@ -130,7 +148,15 @@ class LabelledData:
   ) -> Sampler:
     """Maps a step to the batch of that step, or to one of its parts."""
     train = self.dataset.train
-    return Sampler(train, self.mask, batch_spec, seed, part, flip=self._flip)
+    return Sampler(
+      train,
+      self.mask,
+      batch_spec,
+      seed,
+      part,
+      flip=self._flip,
+      num_stacked=self.dataset.num_stacked,
+    )
 
   def contents(self) -> dict[str, Any]:
     """Returns everything that results depend on, for a run to hash."""
@@ -160,6 +186,9 @@ def _load(config: ConfigDict) -> Dataset:
       f'config.data.num_test = {config.num_test}, but {config.name} has a test '
       'part of its own; set it to 0'
     )
-  load = made_up_like if config.made_up else DATASETS[config.name]
+  made_up = config.made_up and config.name not in points.MIXTURES
+  load = made_up_like if made_up else DATASETS[config.name]
   dataset = select(load(config), config.classes, config.num_train)
+  if config.name.startswith(_STACKED):
+    dataset = stack(dataset)
   return prepare(dataset, config.image_size)

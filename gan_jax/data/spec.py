@@ -9,6 +9,9 @@ import numpy as np
 from gan_jax.config import Table
 
 SPLITS = ('train', 'validation', 'test')
+# Shape of a point in the plane, which takes the place of an image. Points are
+# float32 in their own units; images are uint8 outside of networks.
+POINT = (1, 1, 2)
 
 
 class DataSpec(NamedTuple):

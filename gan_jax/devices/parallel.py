@@ -163,9 +163,7 @@ def several_steps(train_step: Callable) -> Callable:
   """Returns (state, batches [steps, rows, ...], key) -> (state, metrics)."""
 
   def one_step(state, batch, key):
-    batch = jax.tree.map(
-      lambda x: to_unit_range(x) if x.dtype == np.uint8 else x, batch
-    )
+    batch = jax.tree.map(to_unit_range, batch)
     return train_step(state, batch, key)
 
   def steps(state, batches, key):

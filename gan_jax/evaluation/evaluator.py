@@ -7,7 +7,7 @@ import numpy as np
 
 from gan_jax.core.errors import InputError, choice
 from gan_jax.core.types import Array
-from gan_jax.data.batches import to_uint8
+from gan_jax.data.batches import as_stored
 from gan_jax.data.dataset import Examples, crop_to_native
 from gan_jax.evaluation.classification import make_error_rate, wilson_interval
 from gan_jax.evaluation.samples import labels_of_grid
@@ -205,7 +205,7 @@ class Evaluator:
     native_size = self._program.data.spec.native_size
     return {
       name: grids.grid(
-        crop_to_native(np.asarray(to_uint8(panel)), native_size), columns
+        crop_to_native(np.asarray(as_stored(panel)), native_size), columns
       )
       for name, panel in self._panels(state, rows * columns, columns).items()
     }

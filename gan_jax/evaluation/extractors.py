@@ -10,14 +10,18 @@ import numpy as np
 from gan_jax.core.errors import InputError
 from gan_jax.core.types import Array
 from gan_jax.data.batches import to_unit_range
+from gan_jax.data.spec import POINT
+from gan_jax.data.synthetic.points import MIXTURES, Mixture
+from gan_jax.data.synthetic.stacked import NUM_CHANNELS
 from gan_jax.evaluation import inception_weights
 from gan_jax.runs.fingerprint import sha256_of_tree
 from gan_jax.runs.restore import load_run
 
 HELP = (
   'the run directory of a classifier that was trained on all labels '
-  '(configs/digits_classifier.py), inception:FILE with weights from '
-  'gan-jax convert_inception, or random, for smoke tests only'
+  '(configs/digits_classifier.py), stacked:RUN for stacked digits, '
+  'inception:FILE with weights from gan-jax convert_inception, grid or ring '
+  'for points of that data set, or random, for smoke tests only'
 )
 _FILE = (
   'write inception:FILE, with a file that gan-jax convert_inception writes '
@@ -38,11 +42,14 @@ class Extractor(NamedTuple):
   version: str
   resizer: str  # how images are resized for the network
   sha256: str  # of the weights
-  # Maps uint8 images [B, H, W, C] to features [B, D] and class logits [B, K];
-  # the logits are None unless the network is a classifier.
+  # Maps uint8 images [B, H, W, C] to features [B, D] and class logits [B, K],
+  # or [B, 3, K] for stacked digits; the logits are None unless the network is a
+  # classifier.
   extract: Callable[[Array], tuple[Array, Array | None]]
   image_shape: tuple[int, int, int] | None  # H, W, C; None: any
   classifies: bool  # whether it returns logits
+  num_labels: int = 1  # of an image
+  mixture: Mixture | None = None  # for points, which are their own features
 
   def describe(self) -> dict[str, str]:
     """Returns name, version and sha256, as a result records them."""
@@ -109,12 +116,59 @@ def open_extractor(spec: str | None) -> Extractor:
     )
   if spec == 'random':
     return random_extractor(sha256_of_tree)
+  if spec in MIXTURES:
+    return _mixture(spec)
   kind, _, path = spec.partition(':')
   if kind == 'inception':
     if not path:
       raise InputError(f'--extractor={spec} names no file of weights; {_FILE}')
     return _inception(path)
+  if kind == 'stacked':
+    if not path:
+      raise InputError(
+        f'--extractor={spec} names no run of a classifier of single digits'
+      )
+    return _of_channels(_classifier(path))
   return _classifier(spec)
+
+
+def _mixture(name: str) -> Extractor:
+  mixture = MIXTURES[name]
+  return Extractor(
+    name=f'points of {name}',
+    version='1',
+    resizer='none',
+    sha256=sha256_of_tree([np.float32(x) for x in mixture]),
+    extract=lambda points: (points.reshape(len(points), -1), None),
+    image_shape=POINT,
+    classifies=False,
+    mixture=mixture,
+  )
+
+
+def _of_channels(one: Extractor) -> Extractor:
+  """Applies a classifier of gray images to each channel of stacked ones.
+
+  The features of the channels are concatenated.
+  """
+  height, width, channels = one.image_shape
+  if channels != 1:
+    raise InputError(
+      f'extractor stacked: takes a classifier of gray images, but that of '
+      f'{one.name} takes {channels} channels'
+    )
+
+  def extract(images):
+    seen = [one.extract(images[..., i : i + 1]) for i in range(NUM_CHANNELS)]
+    features, logits = zip(*seen, strict=True)
+    return jnp.concatenate(features, axis=-1), jnp.stack(logits, axis=1)
+
+  return one._replace(
+    name=f'{one.name}, on each channel',
+    extract=extract,
+    image_shape=(height, width, NUM_CHANNELS),
+    num_labels=NUM_CHANNELS,
+  )
 
 
 def _inception(path: str) -> Extractor:

@@ -9,10 +9,12 @@ import numpy as np
 from tqdm import tqdm
 
 from gan_jax.core.errors import InputError, choice
+from gan_jax.data.synthetic.points import Mixture
 from gan_jax.evaluation.extractors import Extractor
 from gan_jax.metrics.classes import classifier_score, mode_coverage
 from gan_jax.metrics.distances import Moments, frechet_distance, kernel_distance
 from gan_jax.metrics.manifold import density_coverage, precision_recall
+from gan_jax.metrics.mixture import mixture_coverage
 
 _NEIGHBOURS = 3  # for precision and recall, as in their paper
 _COVERAGE_NEIGHBOURS = 5  # for density and coverage, as in their paper
@@ -27,8 +29,9 @@ class Features(NamedTuple):
   """Features, class logits and classes of a set of images."""
 
   features: np.ndarray  # [N, D]
-  logits: np.ndarray | None  # [N, K]
+  logits: np.ndarray | None  # [N, K], or [N, 3, K] of stacked digits
   labels: np.ndarray | None = None  # [N]: true or requested classes
+  mixture: Mixture | None = None  # that the features are points of
 
   def of_class(self, label: int) -> 'Features':
     """Returns the features of one class."""
@@ -80,10 +83,23 @@ def _score(real: Features, fake: Features, seed: int) -> _Values:
 def _modes(real: Features, fake: Features, seed: int) -> _Values:
   del seed
   fake_labels, real_labels = (x.logits.argmax(-1) for x in (fake, real))
-  coverage = mode_coverage(fake_labels, real_labels, real.logits.shape[1])
+  coverage = mode_coverage(fake_labels, real_labels, real.logits.shape[-1])
   # JSON has no infinity.
   kl = coverage.kl if math.isfinite(coverage.kl) else None
   return {'num_modes': coverage.num_modes, 'modes_kl': kl}
+
+
+def _mixture(real: Features, fake: Features, seed: int) -> _Values:
+  del seed
+  real_coverage, coverage = (
+    mixture_coverage(x.features, *x.mixture) for x in (real, fake)
+  )
+  return {
+    'num_modes': coverage.num_modes,
+    'near': coverage.near,
+    'real_near': real_coverage.near,
+    'modes_kl': None if math.isnan(coverage.kl) else coverage.kl,
+  }
 
 
 def _class_accuracy(real: Features, fake: Features, seed: int) -> _Values:
@@ -123,6 +139,8 @@ class _Metric(NamedTuple):
   of_classes: bool = False  # whether images must have classes
   per_class: bool = False  # whether it is computed within each class
   has_covariance: bool = False  # whether it needs more images than features
+  of_points: bool = False  # whether it needs points of a known mixture
+  several_labels: bool = False  # whether images may have several labels each
 
 
 METRICS = {
@@ -136,7 +154,12 @@ METRICS = {
     ('precision', 'recall', 'density', 'coverage'),
   ),
   'score': _Metric(_score, 1, True, ('score',)),
-  'modes': _Metric(_modes, 1, True, ('num_modes', 'modes_kl')),
+  'modes': _Metric(
+    _modes, 1, True, ('num_modes', 'modes_kl'), several_labels=True
+  ),
+  'mixture': _Metric(
+    _mixture, 1, False, ('num_modes', 'near', 'modes_kl'), of_points=True
+  ),
   'class_accuracy': _Metric(
     _class_accuracy, 1, True, ('class_accuracy',), of_classes=True
   ),
@@ -218,6 +241,21 @@ class Quality:
           f'{name} needs a classifier, but extractor {extractor.name} is none; '
           'leave the metric out, or choose another extractor'
         )
+      if metric.of_points and extractor.mixture is None:
+        raise InputError(
+          f'{name} needs points of a known mixture, but extractor '
+          f'{extractor.name} is for images; train on data that are points, and '
+          'name the data set as extractor, e.g. --extractor=grid'
+        )
+      if (
+        metric.classifies
+        and extractor.num_labels > 1
+        and not metric.several_labels
+      ):
+        raise InputError(
+          f'{name} needs images of one class each, but those of extractor '
+          f'{extractor.name} have {extractor.num_labels}; leave it out'
+        )
     self._extractor, self._batch_size = extractor, batch_size
     self._seed = seed
 
@@ -275,7 +313,7 @@ class Quality:
     """Extracts the features of images.
 
     Args:
-      images: uint8 [N, H, W, C].
+      images: uint8 [N, H, W, C], or points.
       what: their name in the progress bar.
       labels: [N], their classes, if they have any.
 
@@ -288,6 +326,7 @@ class Quality:
       np.concatenate(features),
       np.concatenate(logits) if self._extractor.classifies else None,
       labels,
+      self._extractor.mixture,
     )
 
   def _batches(self, images: np.ndarray, what: str) -> Iterator[tuple]:

@@ -19,9 +19,9 @@ def write_arrays(
 ) -> None:
   """Writes the images generated from N latents to an .npz file.
 
-  Its arrays are `samples`, uint8 [N, H, W, C] (or one per panel of the
-  generator, if it has several), and, for a conditional generator, `label`,
-  int32 [N].
+  Its arrays are `samples`, uint8 [N, H, W, C], or float32 points [N, 1, 1, 2]
+  (one per panel of the generator, if it has several), and, for a conditional
+  generator, `label`, int32 [N].
 
   Raises:
     InputError: the images do not fit into memory.

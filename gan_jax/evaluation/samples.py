@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
-from gan_jax.data.batches import to_uint8
+from gan_jax.data.batches import as_stored
 from gan_jax.data.dataset import crop_to_native
 from gan_jax.metrics.neighbours import nearest_neighbours
 from gan_jax.runs.restore import TrainedRun, load_generator, load_run_data
@@ -105,7 +105,8 @@ def generate(
   """Generates images from N latents with a run's generator.
 
   Returns:
-    Panels by name, each uint8 [N, H, W, C] without padding. An image does not
+    Panels by name, each uint8 [N, H, W, C] without padding, or float32 points
+    [N, 1, 1, 2]. An image does not
     depend on the other rows; with another `batch_size`, XLA may round it
     differently.
   """
@@ -120,7 +121,7 @@ def generate_batches(
   run: TrainedRun, rows: Latents, batch_size: int
 ) -> Iterator[dict[str, np.ndarray]]:
   """Yields the images of `generate`, at most `batch_size` at a time."""
-  function, convert = jax.jit(run.system.sampler.generate), jax.jit(to_uint8)
+  function, convert = jax.jit(run.system.sampler.generate), jax.jit(as_stored)
   weights = run.state.generator.averaged
   rows = jax.tree.map(np.asarray, rows)  # slicing it costs less
   num = len(rows.z)

@@ -10,10 +10,10 @@ from ml_collections import ConfigDict
 from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for
 from gan_jax.core.types import PRNGKey
-from gan_jax.data.batches import to_uint8, to_unit_range
+from gan_jax.data.batches import as_stored, to_uint8, to_unit_range
 from gan_jax.data.dataset import Dataset, Examples, crop_to_native
 from gan_jax.data.domain_sets import DomainDataset
-from gan_jax.data.spec import DataSpec, DomainSpec
+from gan_jax.data.spec import POINT, DataSpec, DomainSpec
 from gan_jax.evaluation import samples
 from gan_jax.evaluation.classification import make_error_rate, wilson_interval
 from gan_jax.evaluation.extractors import open_extractor
@@ -199,7 +199,7 @@ class QualityEvaluator:
     seed: int,
     labels: Sequence[int] | None,
   ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Generates images, uint8 [num, H, W, C]; returns their classes, too."""
+    """Generates images, uint8 [num, H, W, C], or points; and their classes."""
     if self._translation is not None:
       examples = getattr(self._dataset, split)
       panels = self._translation.panels(weights, name, examples, num)
@@ -208,7 +208,7 @@ class QualityEvaluator:
     made = []
     for i in range(0, num, self._batch_size):
       rows = jax.tree.map(lambda x: x[i : i + self._batch_size], latents)  # noqa: B023
-      made.append(to_uint8(self._generate(weights, rows)[name]))
+      made.append(as_stored(self._generate(weights, rows)[name]))
     of_made = None if latents.label is None else np.asarray(latents.label)
     images = crop_to_native(np.concatenate(made), self._spec.native_size)
     return images, of_made
@@ -356,12 +356,14 @@ def _samples(
   labels['data'] = examples.label[:num]
   figures = {'generator_weights': run.state.generator.which}
   for name, image in panels.items():
-    _, distance = nearest_neighbours(image, train_image)
     figures[f'{name}_std'] = stddev_over_z(to_unit_range(image))
     if latents.label is not None:
       figures[f'{name}_std_within_classes'] = stddev_within_classes(
         to_unit_range(image), np.asarray(labels[name])
       )
+    if image.shape[1:] == POINT:
+      continue
+    _, distance = nearest_neighbours(image, train_image)
     figures[f'{name}_to_train'] = float(np.median(distance)) / 255.0
     grid = grid_artefact(image, crop_to_native(examples.image, native))
     if grid is not None and name != 'data':

@@ -34,11 +34,13 @@ from gan_jax.metrics.manifold import (
   density_coverage,
   precision_recall,
 )
+from gan_jax.metrics.mixture import MixtureCoverage, mixture_coverage
 from gan_jax.metrics.neighbours import nearest_neighbours
 
 __all__ = (
   'DensityCoverage',
   'KernelDistance',
+  'MixtureCoverage',
   'ModeCoverage',
   'Moments',
   'PrecisionRecall',
@@ -48,6 +50,7 @@ __all__ = (
   'grid_artefact',
   'grid_energy',
   'kernel_distance',
+  'mixture_coverage',
   'mode_coverage',
   'nearest_neighbours',
   'pairwise_diversity',

@@ -1,5 +1,7 @@
 """Classifier-based metrics of generated images."""
 
+import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -55,14 +57,19 @@ def mode_coverage(
 
   with f and r the shares of class k among samples and data.
 
+  Stacked digits have several labels each. Their modes are all combinations; as
+  the labels of data are independent of each other, r is the product of their
+  shares. With K modes and N perfect samples the divergence is about
+  (K - 1) / 2N: 0.019 for 1,000 modes and 26,000 samples.
+
   Args:
-    fake_labels: a classifier's labels of samples, integers [N].
-    real_labels: labels of data, integers [M].
+    fake_labels: a classifier's labels of samples, integers [N], or [N, L].
+    real_labels: labels of data, integers [M], or [M, L].
     num_classes: K; labels lie in 0..K - 1.
 
   Returns:
-    The number of classes with a sample, and the divergence: infinity if
-    samples have a class that data do not.
+    The number of modes with a sample, and the divergence: infinity if samples
+    have a class that data do not.
 
   Raises:
     ValueError: no labels, or labels out of range.
@@ -72,23 +79,33 @@ def mode_coverage(
     https://arxiv.org/abs/1712.04086.
   """
   fake, real = (
-    _shares(name, labels, num_classes)
+    _labels(name, labels, num_classes)
     for name, labels in (
       ('fake_labels', fake_labels),
       ('real_labels', real_labels),
     )
   )
+  num_labels = fake.shape[1]
+  if real.shape[1] != num_labels:
+    raise ValueError(
+      f'fake_labels have {num_labels} labels each, real_labels {real.shape[1]}'
+    )
+  shape = (num_classes,) * num_labels
+  modes = np.ravel_multi_index(fake.T, shape)
+  fake = np.bincount(modes, minlength=math.prod(shape)) / len(fake)
+  of_labels = [np.bincount(x, minlength=num_classes) / len(x) for x in real.T]
+  real = functools.reduce(np.multiply.outer, of_labels).ravel()
   there = fake > 0
   with np.errstate(divide='ignore'):
     kl = np.sum(fake[there] * np.log(fake[there] / real[there]))
   return ModeCoverage(int(there.sum()), float(kl))
 
 
-def _shares(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
+def _labels(name: str, labels: np.ndarray, num_classes: int) -> np.ndarray:
   labels = np.asarray(labels)
-  good = labels.ndim == 1 and labels.size and labels.dtype.kind in 'iu'
+  good = labels.ndim in (1, 2) and labels.size and labels.dtype.kind in 'iu'
   if not good or labels.min() < 0 or labels.max() >= num_classes:
     raise ValueError(
-      f'{name} must be integers [N] in 0..{num_classes - 1}, N > 0'
+      f'{name} must be integers [N] or [N, L] in 0..{num_classes - 1}, N > 0'
     )
-  return np.bincount(labels, minlength=num_classes) / len(labels)
+  return labels.reshape(len(labels), -1)

@@ -9,6 +9,8 @@ from gan_jax.models.conditional import ConcatenatedLabel, ConditionalBatchNorm
 from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
 from gan_jax.models.layers import Conv, ConvTranspose, WeightNormDense
 from gan_jax.models.mlp import (
+  BatchNormMLPGenerator,
+  MaxoutDiscriminator,
   MLPDiscriminator,
   MLPGenerator,
   NoisyClassifier,
@@ -22,6 +24,7 @@ from gan_jax.models.sngan import ResNetDiscriminator, ResNetImageGenerator
 from gan_jax.models.unet import UNetGenerator
 
 __all__ = (
+  'BatchNormMLPGenerator',
   'ClassifierOutput',
   'ConcatenatedLabel',
   'ConditionalBatchNorm',
@@ -32,6 +35,7 @@ __all__ = (
   'DeconvGenerator',
   'MLPDiscriminator',
   'MLPGenerator',
+  'MaxoutDiscriminator',
   'MinibatchDiscrimination',
   'NoisyClassifier',
   'PatchDiscriminator',

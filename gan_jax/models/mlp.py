@@ -11,10 +11,17 @@ from gan_jax.models.conditional import projected
 from gan_jax.models.layers import BatchNorm, GaussianNoise, WeightNormDense
 
 
+def _to_pixels(x: Array, image_shape: tuple[int, int, int]) -> Array:
+  """Shapes a last layer's outputs; tanh, unless they are points (C = 2)."""
+  x = x if image_shape[-1] == 2 else jax.nn.tanh(x)
+  return x.reshape(-1, *image_shape)
+
+
 class MLPGenerator(nn.Module):
   """MLP generator with one hidden layer: z to images [B, H, W, C] in [-1, 1].
 
-  It uses leaky ReLU (0.01) and tanh, as many first GANs on MNIST do.
+  It uses leaky ReLU (0.01) and tanh, as many first GANs on MNIST do; without
+  tanh it makes points, [B, 1, 1, 2].
   """
 
   image_shape: tuple[int, int, int]
@@ -25,7 +32,7 @@ class MLPGenerator(nn.Module):
     del train  # training and evaluation are the same
     x = jax.nn.leaky_relu(nn.Dense(self.hidden, name='dense1')(z), 0.01)
     x = nn.Dense(math.prod(self.image_shape), name='dense2')(x)
-    return jax.nn.tanh(x).reshape(-1, *self.image_shape)
+    return _to_pixels(x, self.image_shape)
 
 
 class MLPDiscriminator(nn.Module):
@@ -47,6 +54,77 @@ class MLPDiscriminator(nn.Module):
     x = image.reshape(len(image), -1)
     x = jax.nn.leaky_relu(nn.Dense(self.hidden, name='dense1')(x), 0.01)
     logit = nn.Dense(1, name='dense2')(x)[:, 0]
+    return projected(logit, x, label, self.num_classes)
+
+
+class BatchNormMLPGenerator(nn.Module):
+  """MLP generator with BatchNorm and ReLU: z to images in [-1, 1], or points.
+
+  Hidden layers have no bias.
+
+  Attributes:
+    image_shape: H, W, C; 1, 1, 2 for points, without tanh.
+    hidden: units of the hidden layers.
+    init_stddev: standard deviation of the initial kernels.
+    axis_name: the mapped axis over which BatchNorm is synchronised, if any.
+
+  References:
+    Lin et al. 2017, "PacGAN", https://arxiv.org/abs/1712.04086, section 4.1,
+    and the authors' code.
+  """
+
+  image_shape: tuple[int, int, int]
+  hidden: tuple[int, ...] = (400, 400, 400, 400)
+  init_stddev: float = 0.02
+  axis_name: str | None = None
+
+  @nn.compact
+  def __call__(self, z: Array, *, train: bool) -> Array:
+    init = nn.initializers.normal(self.init_stddev)
+    x = z
+    for i, features in enumerate(self.hidden, start=1):
+      layer = nn.Dense(
+        features, use_bias=False, kernel_init=init, name=f'dense{i}'
+      )
+      norm = BatchNorm(self.axis_name, momentum=0.95, name=f'norm{i}')
+      x = jax.nn.relu(norm(layer(x), train=train))
+    num = math.prod(self.image_shape)
+    x = nn.Dense(num, kernel_init=init, name='pixels')(x)
+    return _to_pixels(x, self.image_shape)
+
+
+class MaxoutDiscriminator(nn.Module):
+  """Discriminator with maxout layers: images [B, H, W, C] to logits [B].
+
+  A maxout unit is the maximum of several linear functions.
+
+  Attributes:
+    hidden: units of the hidden layers.
+    pieces: linear functions per unit.
+    init_stddev: standard deviation of the initial kernels.
+    num_classes: K for a projection discriminator; 0: no conditioning.
+
+  References:
+    Goodfellow et al. 2013, https://arxiv.org/abs/1302.4389; the layers of Lin
+    et al. 2017, "PacGAN", https://arxiv.org/abs/1712.04086, section 4.1.
+  """
+
+  hidden: tuple[int, ...] = (200, 200, 200)
+  pieces: int = 5
+  init_stddev: float = 0.02
+  num_classes: int = 0
+
+  @nn.compact
+  def __call__(
+    self, image: Array, label: Array | None = None, *, train: bool
+  ) -> Array:
+    del train
+    init = nn.initializers.normal(self.init_stddev)
+    x = image.reshape(len(image), -1)
+    for i, units in enumerate(self.hidden, start=1):
+      layer = nn.Dense(units * self.pieces, kernel_init=init, name=f'dense{i}')
+      x = layer(x).reshape(-1, self.pieces, units).max(axis=-2)
+    logit = nn.Dense(1, kernel_init=init, name='logit')(x)[:, 0]
     return projected(logit, x, label, self.num_classes)
 
 

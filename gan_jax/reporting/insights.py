@@ -16,7 +16,7 @@ from gan_jax.data.batches import to_unit_range
 from gan_jax.data.dataset import Dataset, Examples, crop_to_native
 from gan_jax.data.domains import DomainData
 from gan_jax.data.labelled import LabelledData
-from gan_jax.data.spec import split_sizes
+from gan_jax.data.spec import POINT, split_sizes
 from gan_jax.evaluation import samples
 from gan_jax.evaluation.classification import predicted_probabilities
 from gan_jax.evaluation.scoring import translation_evaluator
@@ -57,7 +57,8 @@ def write_insights(
   }
   if run.system.sampler is not None:
     save_real(run, data.dataset.validation, folder)
-    found |= _look_at_samples(run, data.dataset, folder)
+    if run.spec.image_shape != POINT:
+      found |= _look_at_samples(run, data.dataset, folder)
     if run.system.sampler.num_classes:
       found['classes'] = _look_at_classes(run, data.dataset, folder)
   if run.system.classifier is not None:

@@ -7,6 +7,9 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.core.files import replacing
+from gan_jax.data.spec import POINT
+
+_PLOT, _LIMIT = 401, 5.0  # pixels and half-width of the plane of points
 
 
 def enlarge(images: np.ndarray, min_size: int = 64) -> np.ndarray:
@@ -24,14 +27,18 @@ def enlarge(images: np.ndarray, min_size: int = 64) -> np.ndarray:
 def grid(images: np.ndarray, columns: int, *, min_size: int = 64) -> np.ndarray:
   """Lays images out in rows of `columns`, one pixel apart.
 
+  Points are drawn in one plane instead.
+
   Args:
-    images: uint8 [N, H, W, C], C = 1 or 3.
+    images: uint8 [N, H, W, C], C = 1 or 3, or points [N, 1, 1, 2].
     columns: images per row.
     min_size: smaller images are enlarged, see `enlarge`.
 
   Returns:
     uint8 [H', W', 3]; unused cells are white.
   """
+  if images.shape[1:] == POINT:
+    return _scatter_plot(images[:, 0, 0])
   images = enlarge(images, min_size)
   if images.shape[-1] == 1:
     images = images.repeat(3, axis=-1)
@@ -44,6 +51,17 @@ def grid(images: np.ndarray, columns: int, *, min_size: int = 64) -> np.ndarray:
     top = i // columns * (height + 1) + 1
     left = i % columns * (width + 1) + 1
     canvas[top : top + height, left : left + width] = image
+  return canvas
+
+
+def _scatter_plot(points: np.ndarray) -> np.ndarray:
+  """Draws points [N, 2] in [-5, 5]^2, with a cross through the origin."""
+  canvas = np.full((_PLOT, _PLOT, 3), 255, np.uint8)
+  canvas[_PLOT // 2] = canvas[:, _PLOT // 2] = 200
+  inside = points[(np.abs(points) < _LIMIT).all(axis=1)]
+  x, y = ((inside / (2 * _LIMIT) + 0.5) * (_PLOT - 1)).astype(int).T
+  for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+    canvas[_PLOT - 1 - y - dy, x + dx] = 0
   return canvas
 
 

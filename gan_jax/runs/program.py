@@ -19,7 +19,6 @@ from gan_jax.core.types import Metrics, PRNGKey
 from gan_jax.data.batches import read_ahead, to_unit_range
 from gan_jax.data.dataset import Dataset, crop_to_native
 from gan_jax.data.domain_sets import DomainDataset
-from gan_jax.data.random_images import made_up, made_up_domains
 from gan_jax.data.spec import (
   Data,
   DataSpec,
@@ -27,6 +26,7 @@ from gan_jax.data.spec import (
   Stream,
   split_sizes,
 )
+from gan_jax.data.synthetic.random_images import made_up, made_up_domains
 from gan_jax.devices import parallel
 from gan_jax.metrics.diversity import stddev_over_z
 from gan_jax.runs.checkpoint import abstract

@@ -167,11 +167,11 @@ def free_keys(name: str) -> set[str]:
 def epoch_rows(config: ConfigDict) -> int:
   """Counts the training images that a step consumes.
 
-  That is the batch size times the number of updates with their own batch.
+  That is the batch size, unless D has several updates with their own batch, or
+  sees several images as one.
   """
   has_turns = 'n_critic' in config.get('loss', {})
-  turns = gan.num_turns(config.loss) if has_turns else 1
-  return turns * config.data.batch_size
+  return gan.num_rows(config) if has_turns else config.data.batch_size
 
 
 def make_system(

@@ -4,8 +4,9 @@ Goodfellow et al. 2014, "Generative Adversarial Nets",
 https://arxiv.org/abs/1406.2661, algorithm 1: D is updated `n_critic` times,
 then G against the new D. By default G reuses D's last samples, which saves a
 forward pass; with `config.loss.g_batch = 'fresh'` it draws new ones, as the
-algorithm does. The choice of loss, penalties and networks makes it a DCGAN, a
-WGAN-GP, an SNGAN, an R3GAN, ...
+algorithm does. With `config.loss.play = 'simultaneous'` each player is updated
+against the other's old weights. The choice of loss, penalties and networks
+makes it a DCGAN, a WGAN-GP, an SNGAN, a PacGAN, an R3GAN, ...
 """
 
 import functools
@@ -69,6 +70,12 @@ OPTIONS = {
     one_of('shared', 'fresh'),
     "whether G is updated on D's last batch and samples, or on new ones",
     since=3,
+  ),
+  'loss.play': key(
+    'alternating',
+    one_of('alternating', 'simultaneous'),
+    'whether G is updated against the new D, or both against the old ones',
+    since=5,
   ),
   'loss.r1_gamma': key(0.0, real(0.0), 'weight of R1, on real images'),
   **schedule('loss.r1_schedule', 'r1_gamma', 0.0, real(0.0)),
@@ -137,6 +144,12 @@ def make_parts(
       '(n_critic) is not defined; set '
       'config.optimizer.discriminator.ema.name to none'
     )
+  if loss.play == 'simultaneous' and loss.n_critic > 1:
+    raise InputError(
+      f'config.loss.play = simultaneous with n_critic = {loss.n_critic}: G '
+      'would be updated against a D that is several updates old; set n_critic '
+      'to 1, or play to alternating'
+    )
   weights = penalty_weights(config, spec)
   if weights.keys() - {'lecam'} and discriminator.uses_batch_statistics:
     raise InputError(
@@ -189,7 +202,7 @@ def judge(
   image: Array,
   label: Array | None = None,
 ) -> tuple[Array, Params]:
-  """Applies D: logits [B], given any labels, and D's new model state."""
+  """Applies D to packs: logits [B], given any labels, and its model state."""
   weights, labels = Weights(params, model_state), _given(label)
   return parts.discriminator.apply(weights, image, *labels, train=True)
 
@@ -238,7 +251,8 @@ def d_loss(
     see: D's view of the images.
     averages: LeCam's moving averages of the logits on 'real' and 'fake'.
   """
-  real, label = rows['real'], rows.get('label')
+  real, fake = map(parts.view.pack, (rows['real'], fake))
+  label = rows.get('label')
 
   def seen(image, name):
     return judge(parts, params, model_state, see(image, name), label)
@@ -254,7 +268,7 @@ def d_loss(
     'r1': lambda: penalties.r1_penalty(on('real'), real),
     'r2': lambda: penalties.r2_penalty(on('fake'), fake),
     'gp': lambda: penalties.gradient_penalty(
-      on('real'), real, fake, rows['epsilon']
+      on('real'), real, fake, rows['epsilon'][: len(real)]
     ),
     'lecam': lambda: penalties.lecam_penalty(
       on_real, on_fake, averages['real'], averages['fake']
@@ -282,7 +296,9 @@ def g_loss(
 ) -> Array:
   """Computes G's loss from D's logits on samples and, if needed, on data."""
   on_real, on_fake = (
-    judge(parts, *d.weights, see(image, name), rows.get('label'))[0]
+    judge(
+      parts, *d.weights, see(parts.view.pack(image), name), rows.get('label')
+    )[0]
     for image, name in ((rows['real'], 'real'), (fake, 'fake'))
   )
   return parts.g_objective(on_real, on_fake).mean()
@@ -291,6 +307,12 @@ def g_loss(
 def num_turns(loss: ConfigDict) -> int:
   """Counts the batches of a step: one for each update with its own images."""
   return loss.n_critic + (loss.g_batch == 'fresh')
+
+
+def num_rows(config: ConfigDict) -> int:
+  """Counts the images that a step consumes."""
+  packs = num_turns(config.loss) * config.data.batch_size
+  return packs * config.model.get('packing', 1)
 
 
 def rows_of_turn(
@@ -368,7 +390,7 @@ def update_g(
 def train_step(
   parts: Parts, state: TrainState, batch: Batch, key: PRNGKey
 ) -> tuple[TrainState, Metrics]:
-  """Updates D `n_critic` times, then G against the new D."""
+  """Updates D `n_critic` times, then G against the new D, or the old one."""
   step = state.step
   key = jax.random.fold_in(key, step)
   g, d, averages = state.generator, state.discriminator, state.extra
@@ -385,7 +407,9 @@ def train_step(
     turn_key = jax.random.fold_in(key, parts.loss.n_critic)
     rows = rows_of_turn(parts, batch['train'], parts.loss.n_critic, turn_key)
     made = None
-  g, g_metrics = update_g(parts, g, d, rows, made, turn_key, step)
+  simultaneous = parts.loss.play == 'simultaneous'
+  opponent = state.discriminator if simultaneous else d
+  g, g_metrics = update_g(parts, g, opponent, rows, made, turn_key, step)
   state = TrainState(step + 1, g, d, averages)
   return state, prefixed('d_', d_metrics) | prefixed('g_', g_metrics)
 
@@ -422,7 +446,6 @@ def make_system(
 ) -> System:
   """Builds the system that `config` describes; see `OPTIONS` for its keys."""
   parts = make_parts(config, spec, axis_name)
-  rows = num_turns(config.loss) * config.data.batch_size
 
   def generate(weights, latents):
     inputs = _given(latents.z, latents.label)
@@ -430,7 +453,7 @@ def make_system(
     return {'samples': fake}
 
   return System(
-    batch_spec={'train': Stream('all', rows)},
+    batch_spec={'train': Stream('all', num_rows(config))},
     init=functools.partial(init, parts),
     train_step=functools.partial(train_step, parts),
     networks={

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from gan_jax import config as cfg
 from gan_jax.core.errors import InputError
 from gan_jax.data.preprocess import pair
-from gan_jax.data.random_images import SHAPES
+from gan_jax.data.synthetic.random_images import SHAPES
 from gan_jax.systems import check
 from gan_jax.tpu.chips import chip_of
 

@@ -16,7 +16,6 @@ from collections import Counter
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -145,12 +144,7 @@ def _shapes(program: Program, factor: int) -> tuple[Any, Any, Any]:
 
 
 def _as_float(batch: Any) -> Any:
-  return jax.eval_shape(
-    lambda batch: jax.tree.map(
-      lambda x: to_unit_range(x) if x.dtype == jnp.uint8 else x, batch
-    ),
-    batch,
-  )
+  return jax.eval_shape(lambda batch: jax.tree.map(to_unit_range, batch), batch)
 
 
 def main(argv: list[str]) -> None:

@@ -2,8 +2,11 @@ import hashlib
 
 import jax
 import numpy as np
+import pytest
 
-from gan_jax.evaluation.extractors import random_extractor
+from gan_jax.core.errors import InputError
+from gan_jax.evaluation import extractors
+from gan_jax.evaluation.extractors import open_extractor, random_extractor
 
 
 def sha256_of(tree):
@@ -43,3 +46,46 @@ def test_gray_is_three_equal_channels():
   np.testing.assert_array_equal(
     extract(gray)[0], extract(gray.repeat(3, axis=-1))[0]
   )
+
+
+def test_points_are_their_own_features():
+  extractor = open_extractor('ring')
+  points = np.arange(6, dtype=np.float32).reshape(3, 1, 1, 2)
+  features, logits = extractor.extract(points)
+  np.testing.assert_array_equal(features, [[0, 1], [2, 3], [4, 5]])
+  assert logits is None
+  assert extractor.mixture.stddev == 0.01
+  assert extractor.sha256 != open_extractor('grid').sha256
+
+
+def of_digits(channels=1):
+  """A classifier whose features and logits are sums of pixels."""
+
+  def extract(images):
+    total = np.asarray(images, np.float32).sum(axis=(1, 2, 3))
+    return total[:, None], np.stack([total, -total], axis=1)
+
+  return extractors.Extractor(
+    'sums', '1', 'none', 'hash', extract, (4, 5, channels), classifies=True
+  )
+
+
+def test_stacked_digits_are_classified_channel_by_channel(monkeypatch):
+  monkeypatch.setattr(extractors, '_classifier', lambda path: of_digits())
+  extractor = open_extractor('stacked:DIR')
+  image = np.random.default_rng(0).integers(0, 256, (7, 4, 5, 3), np.uint8)
+  features, logits = extractor.extract(image)
+  totals = image.sum(axis=(1, 2), dtype=np.float32)
+  np.testing.assert_array_equal(features, totals)
+  np.testing.assert_array_equal(logits, np.stack([totals, -totals], axis=-1))
+  assert extractor.image_shape == (4, 5, 3)
+  assert extractor.num_labels == 3
+  assert extractor.name == 'sums, on each channel'
+
+
+def test_stacked_extractors_need_a_classifier_of_gray_images(monkeypatch):
+  with pytest.raises(InputError, match='names no run of a classifier'):
+    open_extractor('stacked:')
+  monkeypatch.setattr(extractors, '_classifier', lambda path: of_digits(3))
+  with pytest.raises(InputError, match='but that of sums takes 3 channels'):
+    open_extractor('stacked:DIR')

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from gan_jax.core.errors import InputError
+from gan_jax.data.synthetic.points import MIXTURES
 from gan_jax.evaluation.extractors import Extractor
 from gan_jax.evaluation.quality import (
   METRICS,
@@ -11,6 +12,8 @@ from gan_jax.evaluation.quality import (
 from gan_jax.metrics.classes import classifier_score
 from gan_jax.metrics.direction import lower_is_better
 from gan_jax.metrics.distances import Moments, frechet_distance, kernel_distance
+
+OF_IMAGES = [name for name, x in METRICS.items() if not x.of_points]
 
 
 def pixels(images):
@@ -66,7 +69,7 @@ def test_each_metric_is_that_of_the_features():
 
 @pytest.mark.parametrize('batch_size', [1, 4, 1000])
 def test_batches_do_not_matter(batch_size):
-  names = list(METRICS)
+  names = OF_IMAGES
   real, fake = images(60), images(50, seed=1)
   one = compare(names, real, fake, batch_size=batch_size)
   assert one == compare(names, real, fake)
@@ -75,14 +78,15 @@ def test_batches_do_not_matter(batch_size):
 def test_the_order_does_not_matter():
   real, fake = images(60), images(50, seed=1)
   shuffled = np.random.default_rng(2).permutation(fake)
-  one, other = (compare(list(METRICS), real, x) for x in (fake, shuffled))
+  one, other = (compare(OF_IMAGES, real, x) for x in (fake, shuffled))
   assert one.keys() == other.keys()
   for name, value in one.items():
     np.testing.assert_allclose(other[name], value, rtol=1e-9, err_msg=name)
 
 
 def test_all_that_one_may_choose_by_is_there():
-  for name, metric in METRICS.items():
+  for name in OF_IMAGES:
+    metric = METRICS[name]
     found = compare([name], images(60), images(50, seed=1))
     assert set(metric.values) <= found.keys()
 
@@ -105,7 +109,7 @@ def test_lower_is_better_for_errors_and_distances():
 def test_parsing():
   assert parse_metrics('fid, prdc,fid') == ['fid', 'prdc']
   for bad in ('', 'fid,', 'FID'):
-    with pytest.raises(InputError, match=r'unknown metric .* fid, kid, modes'):
+    with pytest.raises(InputError, match=r'unknown metric .* kid, mixture'):
       parse_metrics(bad)
 
 
@@ -197,3 +201,54 @@ def test_classes_that_images_or_the_extractor_lack_are_refused():
     InputError, match='which has 2, but the made have class 2'
   ):
     labelled(quality(['class_accuracy']), 30, classes=3)
+
+
+RING = MIXTURES['ring']
+
+
+def of_points(metrics):
+  return quality(
+    metrics,
+    extract=lambda x: (x.reshape(len(x), -1), None),
+    image_shape=(1, 1, 2),
+    classifies=False,
+    mixture=RING,
+  )
+
+
+def test_points_are_compared_with_the_modes_of_their_mixture():
+  found = of_points(['mixture', 'kid'])
+  real = RING.centres.reshape(8, 1, 1, 2)
+  fake = np.concatenate([real[:2], real[:2], real[:1], 0 * real[:1]])
+  real, fake = (found.features(x, 'points') for x in (real, fake))
+  scores = found.compare(real, fake)
+  assert scores['num_modes'] == 2
+  np.testing.assert_allclose(scores['near'], 5 / 6)
+  assert scores['real_near'] == 1.0
+  kl = 0.6 * np.log(8 * 0.6) + 0.4 * np.log(8 * 0.4)
+  np.testing.assert_allclose(scores['modes_kl'], kl)
+  assert 'kid' in scores
+  nowhere = found.features(np.full((4, 1, 1, 2), 9.0), 'points')
+  assert found.compare(real, nowhere)['modes_kl'] is None
+
+
+def test_points_and_images_have_their_own_metrics():
+  with pytest.raises(InputError, match='mixture needs points of a known mix'):
+    quality(['mixture'])
+  with pytest.raises(InputError, match='modes needs a classifier'):
+    of_points(['modes'])
+
+
+def test_stacked_digits_have_modes_and_distances_only():
+  def of_channels(x):
+    features, logits = pixels(x)
+    return features, np.stack([logits, logits[:, ::-1]], axis=1)
+
+  options = {'extract': of_channels, 'num_labels': 2}
+  with pytest.raises(InputError, match='score needs images of one class each'):
+    quality(['score'], **options)
+  found = compare(['modes', 'fid'], images(300), images(40, seed=1), **options)
+  # The second label is the opposite of the first, so that two of the four
+  # combinations occur; of independent labels, each has a quarter.
+  assert found['num_modes'] == 2
+  np.testing.assert_allclose(found['modes_kl'], np.log(2), atol=0.05)

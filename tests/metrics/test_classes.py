@@ -74,6 +74,30 @@ def test_a_class_that_data_do_not_have_is_infinitely_far():
   assert mode_coverage(np.array([0, 1]), np.array([0, 0]), 2).kl == math.inf
 
 
+def test_modes_of_several_labels_are_their_combinations():
+  """The data's shares are products: independent channels, by hand."""
+  fake = np.array([[0, 1], [0, 1], [1, 1], [1, 0]])
+  real = np.array([[0, 0], [0, 1], [1, 1], [0, 1]])
+  found = mode_coverage(fake, real, 2)
+  assert found.num_modes == 3
+  expected = (
+    0.5 * math.log(0.5 / (0.75 * 0.75))
+    + 0.25 * math.log(0.25 / (0.25 * 0.75))
+    + 0.25 * math.log(0.25 / (0.25 * 0.25))
+  )
+  assert_allclose(found.kl, expected)
+  with pytest.raises(ValueError, match='have 2 labels each, real_labels 1'):
+    mode_coverage(fake, real[:, 0], 2)
+
+
+def test_the_floor_of_a_perfect_sampler_of_stacked_digits():
+  rng = np.random.default_rng(0)
+  fake, real = (rng.integers(10, size=(n, 3)) for n in (26_000, 10_000))
+  found = mode_coverage(fake, np.concatenate([real] * 3), 10)
+  assert found.num_modes == 1000
+  assert_allclose(found.kl, 999 / 52_000, rtol=0.15)
+
+
 @pytest.mark.parametrize(
   'logits', [np.zeros(3), np.zeros((0, 3)), np.array([[0.0, np.inf]])]
 )
@@ -82,7 +106,7 @@ def test_bad_logits_fail(logits):
     classifier_score(logits)
 
 
-@pytest.mark.parametrize('labels', [[], [3], [-1], [0.0], [[0]]])
+@pytest.mark.parametrize('labels', [[], [3], [-1], [0.0], [[[0]]]])
 def test_bad_labels_fail(labels):
   good = np.array([0, 1])
   with pytest.raises(ValueError, match=r'fake_labels must be .* 0..2'):

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.models.mlp import (
+  BatchNormMLPGenerator,
+  MaxoutDiscriminator,
   MLPDiscriminator,
   MLPGenerator,
   NoisyClassifier,
@@ -148,3 +150,66 @@ def test_noise_acts_at_every_layer_with_draws_of_its_own():
   assert_allclose([x.std() for x in noise], [0.3, 0.5, 0.5], rtol=0.037)
   correlations = np.corrcoef([np.ravel(x) for x in noise])
   assert abs(correlations[np.triu_indices(3, 1)]).max() < 4 / 6000**0.5
+
+
+def test_points_have_no_tanh():
+  for network, hidden in ((MLPGenerator, 8), (BatchNormMLPGenerator, (8,))):
+    generator = network((1, 1, 2), hidden)
+    points, variables = generator.init_with_output(KEY, 900 * Z, train=True)
+    assert points.shape == (6, 1, 1, 2)
+    last = list(variables['params'].values())[-1]
+    last['kernel'] = 100 * last['kernel']
+    points = generator.apply(variables, 900 * Z, train=False)
+    assert abs(points).max() > 2.0
+
+
+def test_the_batch_norm_generator_by_hand():
+  generator = BatchNormMLPGenerator((4, 5, 3), hidden=(8, 9), init_stddev=0.3)
+  z = 3 * Z
+  image, variables = generator.init_with_output(KEY, z, train=True)
+  params = variables['params']
+  assert {name: sorted(layer) for name, layer in params.items()} == {
+    'dense1': ['kernel'],
+    'norm1': ['norm'],
+    'dense2': ['kernel'],
+    'norm2': ['norm'],
+    'pixels': ['bias', 'kernel'],
+  }
+  x = z
+  for i in (1, 2):
+    x = np.asarray(x @ params[f'dense{i}']['kernel'])
+    x = np.maximum((x - x.mean(0)) / np.sqrt(x.var(0) + 1e-5), 0.0)
+  x = np.tanh(x @ params['pixels']['kernel'])
+  assert_allclose(image, x.reshape(6, 4, 5, 3), atol=1e-4)
+  kernels = [
+    layer['kernel'] for name, layer in params.items() if 'norm' not in name
+  ]
+  assert_allclose(
+    np.std(np.concatenate([k.ravel() for k in kernels])), 0.3, rtol=0.1
+  )
+
+
+def test_the_generator_of_pacgan_has_its_published_size():
+  """2 -> 400 x 4 -> 2; hidden layers without biases."""
+  found = shapes(BatchNormMLPGenerator((1, 1, 2)), (1, 2))
+  hidden = 2 * 400 + 3 * 400 * 400
+  assert count(found) == hidden + 4 * 2 * 400 + 400 * 2 + 2
+
+
+def test_the_maxout_discriminator_by_hand():
+  network = MaxoutDiscriminator(hidden=(4, 3), pieces=2, init_stddev=0.5)
+  logits, variables = network.init_with_output(KEY, IMAGE, train=True)
+  params = variables['params']
+  x = np.asarray(IMAGE.reshape(6, -1))
+  for name, units in (('dense1', 4), ('dense2', 3)):
+    linear = np.asarray(x @ params[name]['kernel'] + params[name]['bias'])
+    x = np.maximum(linear[:, :units], linear[:, units:])
+  expected = x @ params['logit']['kernel'] + params['logit']['bias']
+  assert_allclose(logits, expected[:, 0], atol=1e-5)
+  assert_allclose(np.std(params['dense1']['kernel']), 0.5, rtol=0.1)
+
+
+def test_the_discriminator_of_pacgan_has_its_published_size():
+  found = shapes(MaxoutDiscriminator(), (1, 1, 1, 4))
+  layers = (4 + 1) * 1000 + 2 * (200 + 1) * 1000 + 201
+  assert count(found) == layers

@@ -82,3 +82,15 @@ def test_the_suffix_decides_what_a_panel_becomes(tmp_path):
   read, _ = zip(*frames_of(path), strict=True)
   assert_array_equal(np.stack(read)[..., :1], enlarge(panels['a']))
   assert not list(tmp_path.glob('*.tmp'))
+
+
+def test_points_are_drawn_in_the_plane():
+  """From -5 to 5, y upwards; what lies outside is left out."""
+  points = np.array([[0, 2.5], [-2.5, 0], [2.5, -2.5], [9, 0]], np.float32)
+  canvas = grid(points[:, None, None], 2)
+  assert canvas.shape == (401, 401, 3)
+  rows, columns = np.nonzero((canvas == 0).all(axis=-1))
+  for x, y in points[:3]:
+    near = abs(columns - (200 + 40 * x)) + abs(rows - (200 - 40 * y)) < 4
+    assert near.sum() == 4
+  assert len(rows) == 12

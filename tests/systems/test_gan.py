@@ -408,3 +408,97 @@ def test_the_weight_of_a_penalty_changes(
     _, _, metrics = one_step(program, step=step)
     rest = metrics['d_loss'] - metrics['d_loss_adversarial']
     assert_allclose(rest, want * metrics[f'd_{metric}'], rtol=1e-4, atol=1e-6)
+
+
+def test_simultaneous_players_both_play_against_the_old_opponent(
+  config, tiny_dataset
+):
+  """Both updates by hand, on the same samples."""
+  config.loss.n_critic, config.loss.play = 1, 'simultaneous'
+  program = build(config, tiny_dataset)
+  old, new, metrics = one_step(program)
+  generate, judge = (
+    by_hand(program, player) for player in ('generator', 'discriminator')
+  )
+  g_params, d_params = old.generator.params, old.discriminator.params
+  key = key_for(draw_key(program, 0, 0), 'z')
+  z = uniform_rows(key, 6, (program.config.model.z_dim,), -1.0, 1.0)
+
+  def g_loss(g_params):
+    on_fake, _ = judge(d_params, {}, generate(g_params, {}, z)[0])
+    return jnp.mean(jax.nn.softplus(-on_fake))
+
+  value, gradients = jax.jit(jax.value_and_grad(g_loss))(g_params)
+  assert_allclose(metrics['g_loss'], value, rtol=1e-5)
+  descended = jax.tree.map(lambda p, g: p - RATE * g, g_params, gradients)
+  close(new.generator.params, descended)
+  config.loss.play = 'alternating'
+  _, other, _ = one_step(build(config, tiny_dataset))
+  close(new.discriminator.params, other.discriminator.params)
+  change = jax.tree.map(
+    lambda a, b: jnp.abs(a - b).max(),
+    new.generator.params,
+    other.generator.params,
+  )
+  assert max(jax.tree.leaves(change)) > 1e-4
+
+
+def test_simultaneous_play_needs_one_update_of_d(config, tiny_dataset):
+  config.loss.n_critic, config.loss.play = 2, 'simultaneous'
+  with pytest.raises(InputError, match='with n_critic = 2: G would be'):
+    build(config, tiny_dataset)
+
+
+def test_packs_by_hand(config, tiny_dataset):
+  """D's loss with R1 and R2 on packs of two, and the number of images."""
+  config.loss.n_critic, config.model.packing = 1, 2
+  config.loss.r1_gamma, config.loss.r2_gamma = 2.0, 3.0
+  program = build(config, tiny_dataset)
+  old, _, metrics = one_step(program)
+  image = batch_of(program)['train']['image']
+  assert len(image) == 12
+  generate, judge = (
+    by_hand(program, player) for player in ('generator', 'discriminator')
+  )
+  key = key_for(draw_key(program, 0, 0), 'z')
+  z = uniform_rows(key, 12, (program.config.model.z_dim,), -1.0, 1.0)
+  fake, _ = generate(old.generator.params, {}, z)
+  real, fake = (
+    jnp.stack([
+      jnp.concatenate([x[2 * i], x[2 * i + 1]], axis=-1) for i in range(6)
+    ])
+    for x in (image, fake)
+  )  # fmt: skip
+
+  def logits(x):
+    return judge(old.discriminator.params, {}, x)[0]
+
+  def penalty(x):
+    slopes = jax.vmap(jax.grad(lambda one: logits(one[None])[0]))(x)
+    return 0.5 * (slopes**2).sum(axis=(1, 2, 3)).mean()
+
+  on_real, on_fake = logits(real), logits(fake)
+  adversarial = jax.nn.softplus(-on_real) + jax.nn.softplus(on_fake)
+  assert_allclose(metrics['d_r1'], penalty(real), rtol=1e-4)
+  assert_allclose(metrics['d_r2'], penalty(fake), rtol=1e-4)
+  assert_allclose(
+    metrics['d_loss'],
+    adversarial.mean() + 2.0 * penalty(real) + 3.0 * penalty(fake),
+    rtol=1e-4,
+  )
+
+
+def test_an_epoch_of_packs_is_a_pass_over_the_images(config, tiny_dataset):
+  config.loss.n_critic = 1
+  single = build(config, tiny_dataset).plan.steps_per_epoch
+  config.model.packing = 3
+  program = build(config, tiny_dataset)
+  assert program.plan.steps_per_epoch == single // 3
+  assert program.system.batch_spec['train'].rows == 18
+
+
+def test_packs_have_no_class(config, tiny_dataset):
+  config.model.packing = 2
+  config.model.conditioning = 'concat_projection'
+  with pytest.raises(InputError, match='of different classes; set packing'):
+    build(config, tiny_dataset)

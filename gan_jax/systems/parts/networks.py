@@ -21,7 +21,12 @@ from gan_jax.core.errors import InputError
 from gan_jax.data.spec import DataSpec
 from gan_jax.models.conditional import ConcatenatedLabel
 from gan_jax.models.dcgan import ConvDiscriminator, DeconvGenerator
-from gan_jax.models.mlp import MLPDiscriminator, MLPGenerator
+from gan_jax.models.mlp import (
+  BatchNormMLPGenerator,
+  MaxoutDiscriminator,
+  MLPDiscriminator,
+  MLPGenerator,
+)
 from gan_jax.models.r3gan import R3GANDiscriminator, R3GANGenerator
 from gan_jax.models.sngan import ResNetDiscriminator, ResNetImageGenerator
 from gan_jax.systems.system import Network
@@ -38,7 +43,17 @@ _BLOCKS = key(
 _GROUP_WIDTH = key(
   16, integer(1), 'channels per group of the 3x3 convolutions', since=3
 )
+_STDDEV = key(
+  0.02, real(0.0), 'standard deviation of the initial kernels', since=5
+)
 OPTIONS = {
+  'model.packing': key(
+    1,
+    integer(1),
+    'images that D sees as one, concatenated (PacGAN): with m, a batch has m '
+    'times as many images',
+    since=5,
+  ),
   'model.conditioning': key(
     'none',
     one_of('none', 'concat_projection', 'batch_norm_projection'),
@@ -60,6 +75,15 @@ OPTIONS = {
     'mlp',
     {
       'mlp': _HIDDEN,
+      'batch_norm_mlp': {
+        'hidden': key(
+          (400, 400, 400, 400),
+          integers(1),
+          'units of the hidden layers',
+          since=5,
+        ),
+        'init_stddev': _STDDEV,
+      },
       'deconv': {
         'size_mult': key(32, integer(1), 'channels of the last hidden layer'),
         'base_size': key(4, integer(1), 'side of the first layer, in pixels'),
@@ -94,6 +118,13 @@ OPTIONS = {
     'mlp',
     {
       'mlp': _HIDDEN,
+      'maxout': {
+        'hidden': key(
+          (200, 200, 200), integers(1), 'units of the hidden layers', since=5
+        ),
+        'pieces': key(5, integer(1), 'linear functions per unit', since=5),
+        'init_stddev': _STDDEV,
+      },
       'conv': {
         'width': key(32, integer(1), 'channels of the first layer'),
         'base_size': key(4, integer(1), 'side of the last layer, in pixels'),
@@ -150,12 +181,14 @@ class Kind(NamedTuple):
 
 GENERATORS = {
   'mlp': Kind(MLPGenerator, False),
+  'batch_norm_mlp': Kind(BatchNormMLPGenerator, True),
   'deconv': Kind(DeconvGenerator, True),
   'resnet': Kind(ResNetImageGenerator, True),
   'r3gan': Kind(R3GANGenerator, False),
 }
 DISCRIMINATORS = {
   'mlp': Kind(MLPDiscriminator, False),
+  'maxout': Kind(MaxoutDiscriminator, False),
   'conv': Kind(ConvDiscriminator, True),
   'resnet': Kind(ResNetDiscriminator, False),
   'r3gan': Kind(R3GANDiscriminator, False),
@@ -211,7 +244,14 @@ def make_networks(
         f'which the generator {model.generator.name} does not have; set it to '
         'concat_projection'
       )
-  z, image = jnp.zeros((1, model.z_dim)), jnp.zeros((1, *spec.image_shape))
+  if num_classes and model.packing > 1:
+    raise InputError(
+      f'config.model.packing = {model.packing} would concatenate images of '
+      'different classes; set packing to 1, or conditioning to none'
+    )
+  height, width, channels = spec.image_shape
+  image = jnp.zeros((1, height, width, model.packing * channels))
+  z = jnp.zeros((1, model.z_dim))
   return (
     Network(g, (z, *label), g_batch, config.dtype),
     Network(d, (image, *label), d_batch, config.dtype),

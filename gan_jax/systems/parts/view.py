@@ -1,8 +1,9 @@
-"""Views: differentiable augmentation of a discriminator's inputs."""
+"""Views: what a discriminator sees, packed and augmented images."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gan_jax import augment
@@ -16,9 +17,10 @@ from gan_jax.config import (
   schedule,
   some_of,
 )
+from gan_jax.core.errors import InputError
 from gan_jax.core.rng import global_rows, key_for, keys_of
 from gan_jax.core.types import Array, PRNGKey
-from gan_jax.data.spec import DataSpec, DomainSpec
+from gan_jax.data.spec import POINT, DataSpec, DomainSpec
 
 _PROBABILITY = real(0.0, 1.0)
 OPTIONS = {
@@ -35,8 +37,8 @@ OPTIONS = {
   **schedule('augment.schedule', 'the probability', 1.0, _PROBABILITY),
 }
 
-# (images [B, H, W, C], name such as 'real') -> augmented images. Images with
-# the same name get the same augmentation.
+# (packs of images [B, H, W, C], name such as 'real') -> augmented packs. Images
+# with the same name get the same augmentation.
 See = Callable[[Array, str], Array]
 
 
@@ -46,9 +48,37 @@ def unchanged(images: Array, name: str) -> Array:
   return images
 
 
-class View(NamedTuple):
-  """Augmentation policy and its probability; constant over a run."""
+def pack(images: Array, num: int) -> Array:
+  """Concatenates each `num` successive images along their channels.
 
+  Args:
+    images: [B, H, W, C], with B a multiple of `num`.
+    num: images in a pack.
+
+  Returns:
+    Packs, [B / num, H, W, num * C].
+
+  References:
+    Lin et al. 2017, "PacGAN", https://arxiv.org/abs/1712.04086, section 2.
+  """
+  if num == 1:
+    return images
+  packs = images.reshape(-1, num, *images.shape[1:])
+  return jnp.concatenate([packs[:, i] for i in range(num)], axis=-1)
+
+
+def unpack(packs: Array, num: int) -> Array:
+  """Undoes `pack`."""
+  if num == 1:
+    return packs
+  images = jnp.stack(jnp.split(packs, num, axis=-1), axis=1)
+  return images.reshape(-1, *images.shape[2:])
+
+
+class View(NamedTuple):
+  """What D sees: packs of images, augmented; constant over a run."""
+
+  packing: int  # images in a pack
   policy: tuple[str, ...]  # of `augment.diff_augment`
   probability: Schedule
   axis_name: str | None
@@ -57,8 +87,12 @@ class View(NamedTuple):
     """Returns the entries of `at`'s `rows` for `num` rows of the batch."""
     return {'place': global_rows(num, self.axis_name)} if self.policy else {}
 
+  def pack(self, images: Array) -> Array:
+    """Concatenates images to packs; see `pack`."""
+    return pack(images, self.packing)
+
   def at(self, key: PRNGKey, rows: Mapping[str, Array], step: Array) -> See:
-    """Returns the view of some rows at a step.
+    """Returns the augmentation of packs of some rows at a step.
 
     Args:
       key: the same on every replica; different for each player's update.
@@ -68,13 +102,14 @@ class View(NamedTuple):
     if not self.policy:
       return unchanged
 
-    def see(images, name):
-      return augment.augment_rows(
-        images,
+    def see(packs, name):
+      images = augment.augment_rows(
+        unpack(packs, self.packing),
         keys_of(key_for(key, f'view of {name}'), rows['place']),
         policy=self.policy,
         probability=self.probability(step),
       )
+      return self.pack(images)
 
     return see
 
@@ -87,4 +122,10 @@ def make_view(
   policy = tuple(group.policy.split(',')) if group.policy else ()
   units = Units(spec.steps_per_epoch, config.data.batch_size)
   probability = make_schedule(group.schedule, group.probability, units)
-  return View(policy, probability, axis_name)
+  packing = config.model.get('packing', 1)
+  if policy and getattr(spec, 'image_shape', None) == POINT:
+    raise InputError(
+      f'config.augment.policy = {group.policy} is for images, but the data are '
+      'points; set it to None'
+    )
+  return View(packing, policy, probability, axis_name)

@@ -40,7 +40,7 @@ def made_up(
 def made_up_like(config) -> Dataset:
   """Draws images in the shape of the data set that a group `data` names."""
   side = config.image_size or 32  # for folders, which have no image size
-  shape = SHAPES.get(config.name, (side, side, 3))
+  shape = SHAPES.get(config.name.removeprefix('stacked_'), (side, side, 3))
   return made_up(shape, _NUM_TRAIN, config.num_validation)
 
 
