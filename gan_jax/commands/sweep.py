@@ -6,7 +6,7 @@
 Each combination of values and seeds gets a run directory in --workdir, and
 table.md and table.csv there hold the means over the seeds. Run the command
 again to resume an interrupted sweep; finished runs are not repeated. The exit
-status is 1 if a run failed.
+status is 1 if a run failed. --plan prints the hours that a sweep would take.
 """
 
 import shlex
@@ -48,8 +48,20 @@ def define(values: cli.Flags) -> None:
   cli.define_path(
     values,
     'workdir',
-    'Folder for the run directories and the tables.',
-    required=True,
+    'Folder for the run directories and the tables; required unless --plan.',
+  )
+  flags.DEFINE_bool(
+    'plan',
+    False,
+    'Time 200 steps of each combination, print a table of hours, and exit.',
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    'budget_hours',
+    None,
+    'With --plan: mark the runs that do not fit, from the first on, as cut.',
+    lower_bound=0.0,
+    flag_values=values,
   )
   flags.DEFINE_enum(
     'mode',
@@ -68,19 +80,31 @@ def run(values: cli.Flags) -> int | None:
   config = cli.config_of(values)
   seeds = values.seeds and cli.parse_range('seeds', values.seeds)
   from gan_jax.sweep.plan import parse_vary, read_protocol
-  from gan_jax.sweep.run import sweep
+  from gan_jax.sweep.run import estimate_hours, sweep
 
   protocol = read_protocol(values.sweep) if values.sweep else None
   if seeds is None and protocol is None:
     seeds = [0]
+  vary = parse_vary(config, values.vary, protocol and protocol.arms)
+  asked = {'seeds': seeds, 'vary': vary, 'protocol': protocol}
+  if values.plan:
+    print(estimate_hours(config, **asked, budget=values.budget_hours), end='')
+    return 0
+  for wrong, message in (
+    (values['budget_hours'].present, '--budget_hours goes with --plan'),
+    (
+      values.workdir is None,
+      '--workdir is missing: name a folder of runs',
+    ),
+  ):
+    if wrong:
+      raise cli.InputError(message)
   repeated = ('--seeds=', '--vary=')
   kept = [x for x in values.argv[1:] if not x.startswith(repeated)]
   result = sweep(
     config,
     values.workdir,
-    seeds=seeds,
-    vary=parse_vary(config, values.vary),
-    protocol=protocol,
+    **asked,
     mode=values.mode,
     command=shlex.join(['gan-jax', 'sweep', *kept]),
   )

@@ -140,7 +140,7 @@ def score(program: Program, directory: RunDirectory) -> Finished:
   """Computes the scores of a finished run, with averaged and with raw weights.
 
   A classifier's score is its test error; other systems' scores are all real
-  numbers in result.json except the speed.
+  numbers in result.json except the speed, and the number of modes.
   """
   result = directory.read_result()
   state = restore.load_run(directory.path).state
@@ -155,7 +155,8 @@ def score(program: Program, directory: RunDirectory) -> Finished:
     numbers = {
       name: value
       for name, value in values.items()
-      if isinstance(value, float) and name != 'images_per_second'
+      if (isinstance(value, float) and name != 'images_per_second')
+      or name.endswith('num_modes')
     }
     probability = None
     if classifies:

@@ -17,6 +17,8 @@ from gan_jax.systems import check, options, override
 _SEEDS = ('seed', 'data.label_seed')  # the keys that a seed sets
 
 Values = Mapping[str, Sequence[Any]]  # by config key, in order
+Arms = Mapping[str, Mapping[str, Any]]  # values of several keys, by arm's name
+_ARM = 'arm'  # takes the place of a config key
 
 
 class Run(NamedTuple):
@@ -33,17 +35,21 @@ class Protocol(NamedTuple):
   """A sweep that a file describes; see `read_protocol`."""
 
   seeds: list[int]
-  vary: dict[str, list[Any]]
+  vary: dict[str, list[Any]]  # by config key; `arm` stands for keys of `arms`
+  arms: dict[str, dict[str, Any]]
   source: str  # of the published numbers
   published: dict[str, list[str]]  # 'single', 'ensemble': one per combination
 
 
-def parse_vary(config: ConfigDict, texts: Sequence[str]) -> dict[str, list]:
+def parse_vary(
+  config: ConfigDict, texts: Sequence[str], arms: Arms | None = None
+) -> dict[str, list]:
   """Parses lists of values, such as `--vary=data.num_labels=20,50`.
 
   Args:
     config: a config of the system.
     texts: each 'KEY=VALUE,VALUE,...'. A tuple needs parentheses.
+    arms: the arms of the sweep, if any; their key is `arm`.
 
   Raises:
     InputError: a key is unknown or repeated, or a value is empty or repeated.
@@ -56,18 +62,22 @@ def parse_vary(config: ConfigDict, texts: Sequence[str]) -> dict[str, list]:
       raise InputError(f'--vary={text}: want KEY=VALUE,VALUE,...')
     if key in vary:
       raise InputError(f'--vary names {key} twice; give all values at once')
+    is_arm = bool(arms) and key == _ARM
     vary[key] = [
-      parse(rows, key, value.strip()) if value.strip() else ''
+      parse(rows, key, value) if value and not is_arm else value
       # Split at commas, except inside parentheses.
-      for value in re.split(r',(?![^()]*\))', values)
+      for value in map(str.strip, re.split(r',(?![^()]*\))', values))
     ]
-  check_values(config, vary)
+  check_values(config, vary, arms)
   return vary
 
 
-def check_values(config: ConfigDict, vary: Values) -> None:
+def check_values(
+  config: ConfigDict, vary: Values, arms: Arms | None = None
+) -> None:
   """Raises InputError for keys or values that cannot be varied."""
   keys = [key for key, *_ in all_rows(options(config.system))]
+  keys += [_ARM] if arms else []
   for key, values in vary.items():
     if key not in keys:
       raise unknown(key, keys)
@@ -83,9 +93,10 @@ def check_values(config: ConfigDict, vary: Values) -> None:
 def read_protocol(path: str) -> Protocol:
   """Reads a sweep's protocol from a TOML file.
 
-  It has `seeds`, integers; a table `vary` of lists by config key; and,
-  optionally, a table `published` of reference results, with `source` and lists
-  of texts, one per combination, for `single` runs and for their `ensemble`.
+  It has `seeds`, integers; a table `vary` of lists by config key, or a table
+  `arms` of tables, which set several config keys each; and, optionally, a table
+  `published` of reference results, with `source` and lists of texts, one per
+  combination or arm, for `single` runs and for their `ensemble`.
 
   Raises:
     InputError: the file does not exist, or is invalid.
@@ -94,12 +105,19 @@ def read_protocol(path: str) -> Protocol:
     with pathlib.Path(path).open('rb') as file:
       read = tomllib.load(file)
     published = dict(read.pop('published', {}))
+    arms = {
+      name: {key: _as_tuple(value) for key, value in keys.items()}
+      for name, keys in read.pop('arms', {}).items()
+    }
+    if arms and 'vary' in read:
+      raise InputError(f'{path} has arms and vary; give one of them')
+    vary = {} if arms else read.pop('vary')
     protocol = Protocol(
       seeds=[int(seed) for seed in read.pop('seeds')],
-      vary={
-        key: [tuple(x) if isinstance(x, list) else x for x in values]
-        for key, values in read.pop('vary').items()
-      },
+      vary={_ARM: [*arms]}
+      if arms
+      else {key: [*map(_as_tuple, values)] for key, values in vary.items()},
+      arms=arms,
       source=published.pop('source', ''),
       published=published,
     )
@@ -120,6 +138,10 @@ def read_protocol(path: str) -> Protocol:
   return protocol
 
 
+def _as_tuple(value: Any) -> Any:
+  return tuple(value) if isinstance(value, list) else value
+
+
 def _combinations(vary: Values) -> list[dict[str, Any]]:
   return [
     dict(zip(vary, values, strict=True))
@@ -128,7 +150,10 @@ def _combinations(vary: Values) -> list[dict[str, Any]]:
 
 
 def plan_runs(
-  config: ConfigDict, vary: Values, seeds: Sequence[int]
+  config: ConfigDict,
+  vary: Values,
+  seeds: Sequence[int],
+  arms: Arms | None = None,
 ) -> list[Run]:
   """Plans every combination of the values with every seed, seeds fastest.
 
@@ -137,11 +162,12 @@ def plan_runs(
   Raises:
     InputError: a combination is not a valid config.
   """
-  check_values(config, vary)
+  arms = arms or {}
+  check_values(config, vary, arms)
   if not seeds or len(set(seeds)) < len(seeds):
     raise InputError(f'seeds must be different numbers, not {list(seeds)}')
   runs = [
-    _plan_run(config, cell, seed)
+    _plan_run(config, cell, seed, arms)
     for cell in _combinations(vary)
     for seed in seeds
   ]
@@ -150,12 +176,16 @@ def plan_runs(
   return runs
 
 
-def _plan_run(config: ConfigDict, cell: dict[str, Any], seed: int) -> Run:
+def _plan_run(
+  config: ConfigDict, cell: dict[str, Any], seed: int, arms: Arms
+) -> Run:
   parts = [f'{short}={value}' for short, value in short_names(cell).items()]
   name = '-'.join([*parts, f'seed={seed}'])
   seeds = dict.fromkeys([key for key in _SEEDS if _has(config, key)], seed)
   try:
-    config, notes = override(config, cell | seeds)
+    values = dict(cell)
+    values |= arms.get(values.pop(_ARM, None), {})
+    config, notes = override(config, values | seeds)
     check(config)
   except InputError as error:
     raise InputError(f'{name}: {error}') from error

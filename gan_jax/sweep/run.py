@@ -17,6 +17,7 @@ from gan_jax.data.domain_sets import DomainDataset
 from gan_jax.devices import parallel
 from gan_jax.evaluation.evaluator import Evaluator
 from gan_jax.runs.program import Program, build
+from gan_jax.sweep import estimate
 from gan_jax.sweep.book import Book
 from gan_jax.sweep.plan import Protocol, Run, Values, narrowed, plan_runs
 from gan_jax.training import loop
@@ -75,15 +76,12 @@ def sweep(
   """
   if mode not in MODES:
     raise choice('mode', mode, MODES)
-  vary = vary or {}
-  if protocol is not None:
-    vary = narrowed(protocol.vary, vary)
-  seeds = protocol.seeds if seeds is None and protocol else seeds or []
-  runs = plan_runs(config, vary, seeds)
+  runs = _planned(config, vary, seeds, protocol)
   whole = runs
   if protocol is not None:
-    all_seeds = list(dict.fromkeys([*protocol.seeds, *seeds]))
-    whole = plan_runs(config, protocol.vary, all_seeds)
+    seeds = [*protocol.seeds, *(run.seed for run in runs)]
+    seeds = list(dict.fromkeys(seeds))
+    whole = plan_runs(config, protocol.vary, seeds, protocol.arms)
   for note in dict.fromkeys(note for run in runs for note in run.notes):
     print(f'note: {note}', file=sys.stderr)
   data = Datasets(dataset)
@@ -95,6 +93,34 @@ def sweep(
       book.look(run)
   train_groups(groups, book, data, lanes=mode == 'vmap')
   return Result(book.write(), book.failed, [book.path(run) for run in runs])
+
+
+def estimate_hours(
+  config: ConfigDict,
+  *,
+  seeds: Sequence[int] | None = None,
+  vary: Values | None = None,
+  protocol: Protocol | None = None,
+  budget: float | None = None,
+) -> str:
+  """Times a few steps of each combination; returns a table of hours.
+
+  Nothing is written.
+
+  Args:
+    config: as in `sweep`, and so on.
+    seeds: seeds.
+    vary: lists of values by config key.
+    protocol: the whole sweep.
+    budget: hours; runs that do not fit are marked as cut.
+  """
+  runs = _planned(config, vary, seeds, protocol)
+  data, timed = Datasets(None), []
+  for cell in _cells(runs):
+    program = data.build(cell[0])
+    print(f'timing {cell[0].name}', file=sys.stderr, flush=True)
+    timed.append((cell, program, estimate.time_steps(program)))
+  return estimate.to_markdown(estimate.estimate(timed, budget))
 
 
 class Ledger(typing.Protocol):
@@ -155,13 +181,33 @@ class Datasets:
     return program
 
 
-def _groups(runs: list[Run], mode: str, data: Datasets) -> list[list[Run]]:
-  """Groups the runs that are trained together; checks every combination."""
+def _planned(
+  config: ConfigDict,
+  vary: Values | None,
+  seeds: Sequence[int] | None,
+  protocol: Protocol | None,
+) -> list[Run]:
+  """Plans the runs that are asked for."""
+  if protocol is None:
+    return plan_runs(config, vary or {}, seeds or [])
+  seeds = protocol.seeds if seeds is None else seeds
+  return plan_runs(
+    config, narrowed(protocol.vary, vary or {}), seeds, protocol.arms
+  )
+
+
+def _cells(runs: list[Run]) -> list[list[Run]]:
+  """Groups the runs of each combination of values."""
   cells: dict[str, list[Run]] = {}
   for run in runs:
     cells.setdefault(str(run.cell), []).append(run)
+  return list(cells.values())
+
+
+def _groups(runs: list[Run], mode: str, data: Datasets) -> list[list[Run]]:
+  """Groups the runs that are trained together; checks every combination."""
   groups = []
-  for cell in cells.values():
+  for cell in _cells(runs):
     try:
       program = data.build(cell[0])
       Evaluator(program)

@@ -35,6 +35,26 @@ def test_bad_input_is_one_line_and_makes_nothing(
   assert not workdir.exists()
 
 
+def test_a_sweep_that_writes_needs_a_folder(refused):
+  refused('--workdir is missing: name a folder', 'sweep', CONFIG)
+  refused('goes with --plan', 'sweep', CONFIG, '--budget_hours=3')
+
+
+@pytest.mark.systems
+def test_a_plan_prints_hours_and_trains_nothing(command):
+  out = command(
+    'sweep', '--config=configs/grid_gan.py:smoke',
+    '--sweep=configs/grid_sweep.toml', '--seeds=0,1', '--plan',
+    '--budget_hours=0',
+  ).stdout.splitlines()  # fmt: skip
+  assert out[0] == '| arm | steps | s/step | hours/run | runs | hours |'
+  assert [line.split(' | ')[0] for line in out[2:5]] == [
+    '| GAN', '| Pac2', '| RpGAN+R1+R2',
+  ]  # fmt: skip
+  assert all(line.endswith('| 0, 2 cut | 0.00 |') for line in out[2:5])
+  assert out[-1] == '0.0 hours, without reports and checkpoints'
+
+
 @pytest.mark.systems
 def test_a_sweep_with_a_run_that_diverges_exits_with_1(command, tmp_path):
   args = (

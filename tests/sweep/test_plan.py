@@ -135,6 +135,11 @@ def test_the_paper_s_protocol():
       'seeds = [0]\n[vary]\nx = [1, 2]\n[published]\nsingle = ["3"]',
       'published.single: want single or ensemble, with 2 texts',
     ),
+    ('seeds = [0]\n[vary]\nx = [1]\n[arms.a]', 'has arms and vary; give one'),
+    (
+      'seeds = [0]\n[arms.a]\n[arms.b]\n[published]\nsingle = ["3"]',
+      'published.single: want single or ensemble, with 2 texts',
+    ),
     (
       'seeds = [0]\n[vary]\nx = [1]\n[published]\nbest = ["3"]',
       'published.best',
@@ -170,3 +175,39 @@ def test_a_part_of_a_sweep():
     narrowed(whole, {'a': [7]})
   with pytest.raises(InputError, match="unknown key of this sweep 'c'"):
     narrowed(whole, {'c': [1]})
+
+
+ARMS = """
+seeds = [3]
+[arms.plain]
+[arms.wide]
+'model.generator.hidden' = [7, 8]
+'loss.unlabelled_weight' = 2.5
+"""
+
+
+def test_an_arm_sets_several_keys(config, tmp_path):
+  path = tmp_path / 'sweep.toml'
+  path.write_text(ARMS)
+  protocol = read_protocol(str(path))
+  plain, wide = plan_runs(config, protocol.vary, [3], protocol.arms)
+  assert (plain.name, wide.name) == ('arm=plain-seed=3', 'arm=wide-seed=3')
+  assert plain.config.model == config.model
+  assert wide.cell == {'arm': 'wide'}
+  assert wide.config.model.generator.hidden == (7, 8)
+  assert wide.config.loss.unlabelled_weight == 2.5
+  chosen = parse_vary(config, ['arm=wide'], protocol.arms)
+  assert narrowed(protocol.vary, chosen) == {'arm': ['wide']}
+  with pytest.raises(InputError, match='arm=thin is not in this sweep, which'):
+    narrowed(protocol.vary, {'arm': ['thin']})
+  with pytest.raises(InputError, match='unknown config key'):
+    parse_vary(config, ['arm=wide'])
+
+
+@pytest.mark.parametrize(('name', 'num'), [('grid', 3), ('stacked_mnist', 4)])
+def test_the_arms_of_the_mode_coverage_sweeps(name, num):
+  config = {'grid': 'grid_gan', 'stacked_mnist': 'stacked_mnist_rpgan'}[name]
+  config = load_config(str(ROOT / f'configs/{config}.py'))
+  protocol = read_protocol(str(ROOT / f'configs/{name}_sweep.toml'))
+  runs = plan_runs(config, protocol.vary, [0], protocol.arms)
+  assert len({str(run.config) for run in runs}) == num

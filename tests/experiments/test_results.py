@@ -1,0 +1,97 @@
+"""The page of results."""
+
+import json
+import runpy
+
+import pytest
+
+from tests.conftest import ROOT
+
+RESULTS = ROOT / 'experiments/results'
+page = runpy.run_path(str(RESULTS / '__main__.py'))['page']
+TABLES = """
+introduction = 'Words.'
+
+[[table]]
+title = 'Modes'
+protocol = 'Of 25.'
+published = 'somebody'
+command = 'gan-jax sweep'
+scores.modes = {key = 'test_num_modes', scale = 1, digits = 1}
+scores.percent = {key = 'test_near', scale = 100, digits = 2}
+
+[[table.row]]
+name = 'three'
+records = 'modes/three-*.json'
+published = {modes = '17.3 ± 0.8'}
+differs = 'much'
+
+[[table.row]]
+name = 'one'
+records = 'modes/one-*.json'
+
+[[table.row]]
+name = 'none'
+records = 'modes/none-*.json'
+"""
+
+
+def test_the_page_is_current():
+  """Otherwise write it by: python -m experiments.results."""
+  assert (ROOT / 'docs/results.md').read_text() == page(RESULTS)
+
+
+def test_means_and_deviations_by_hand(tmp_path):
+  (tmp_path / 'tables.toml').write_text(TABLES)
+  (tmp_path / 'modes').mkdir()
+  for name, seed, modes, near, verified in (
+    ('three', 0, 20, 0.5, True),
+    ('three', 1, 22, 0.5, False),
+    ('three', 2, 24, 0.8, False),
+    ('one', 0, 25, 1.0, False),
+  ):
+    record = {
+      'seed': seed,
+      'hours': 1.25,
+      'scores': {'test_num_modes': modes, 'test_near': near},
+      'sha256': f'{seed}123456789abcdef',
+      'verified': verified,
+    }
+    path = tmp_path / f'modes/{name}-{seed}.json'
+    path.write_text(json.dumps(record))
+  lines = page(tmp_path).splitlines()
+  assert lines[0] == 'Words.'
+  three, one, none = (
+    next(x for x in lines if x.startswith(f'| {name} '))
+    for name in ('three', 'one', 'none')
+  )
+  assert three == (
+    '| three | 17.3 ± 0.8 |  | 22.0 ± 2.0 | 60.00 ± 17.32 | 3 | much | 3.8 | '
+    '`0123456789ab`, seed 0 verified |'
+  )
+  assert one == '| one |  |  | 25.0 | 100.00 | 1 |  | 1.2 | `0123456789ab` |'
+  assert none == '| none |  |  | not run | not run | 0 |  |  |  |'
+
+
+def test_every_record_belongs_to_one_row():
+  records = set(RESULTS.glob('*/*-[0-9].json'))
+  text = (RESULTS / 'tables.toml').read_text()
+  patterns = [
+    line.split("'")[1]
+    for line in text.splitlines()
+    if line.startswith('records = ')
+  ]
+  found = [path for x in patterns for path in RESULTS.glob(x)]
+  assert len(found) == len(set(found))
+  assert records == set(found)
+  for path in records:
+    record = json.loads(path.read_text())
+    assert path.stem.endswith(f'-{record["seed"]}')
+    assert record['hours'] > 0
+
+
+@pytest.mark.parametrize('flags', [['--add=RUN'], ['--as=grid/GAN-0']])
+def test_a_record_needs_a_run_and_a_name(flags, capsys):
+  main = runpy.run_path(str(RESULTS / '__main__.py'))['main']
+  assert main(flags) == 2
+  assert 'go together' in capsys.readouterr().err
