@@ -77,7 +77,7 @@ def test_a_config_is_complete_and_smoke_makes_it_small(path):
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: path.stem)
 def test_a_config_file_knows_its_arguments(path):
-  message = r"unknown argument 'tiny'; 'smoke'(, 'paper')? or"
+  message = r"unknown argument 'tiny'; 'smoke'(, 'paper')?(, 'cpu')? or"
   with pytest.raises(InputError, match=message):
     load_config(f'{path}:tiny')
 

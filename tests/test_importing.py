@@ -216,7 +216,7 @@ def test_the_papers_are_those_of_the_docstrings():
     for link in re.findall(r'\]\((https://[^)]+)\)', cells[1]):
       num_links += 1
       assert link in docs[row.partition('(')[0]].__doc__, (row, link)
-  assert num_links == 8
+  assert num_links == 9
 
 
 def test_what_an_import_brings():

@@ -72,7 +72,10 @@ def base(name: str) -> ConfigDict:
 
 
 def sized(
-  config: ConfigDict, arg: str = '', paper: Mapping[str, Any] | None = None
+  config: ConfigDict,
+  arg: str = '',
+  paper: Mapping[str, Any] | None = None,
+  cpu: Mapping[str, Any] | None = None,
 ) -> ConfigDict:
   """Completes a config at the size that a config file's argument asks for.
 
@@ -80,20 +83,22 @@ def sized(
     config: a modified result of `base`. A group whose `name` was changed gets
       that variant's keys.
     arg: '' for the config itself; 'paper' for the paper's sizes, if the config
-      is smaller; 'smoke' for eight steps of small networks on random images of
-      the right shape, which need no data.
+      is smaller; 'cpu' for its whole schedule within about an hour on two
+      cores, if the config takes longer; 'smoke' for eight steps of small
+      networks on random images of the right shape, which need no data.
     paper: the paper's values, by dotted key.
+    cpu: values for the whole schedule within an hour, by dotted key.
 
   Raises:
     ValueError: the argument is unknown, or the config has an unknown key.
   """
-  sizes = ['smoke', 'paper'] if paper else ['smoke']
-  if arg not in ('', *sizes):
-    choices = ', '.join(map(repr, sizes))
+  sizes = {k: v for k, v in (('paper', paper), ('cpu', cpu)) if v}
+  if arg not in ('', 'smoke', *sizes):
+    choices = ', '.join(map(repr, ['smoke', *sizes]))
     raise ValueError(f'unknown argument {arg!r}; {choices} or nothing')
   config = complete(config)
-  if arg == 'paper':
-    return override(config, paper)[0]
+  if arg in sizes:
+    return override(config, sizes[arg])[0]
   if arg == '':
     return config
   rows, values = options(config.system), dict(cfg.flatten(config))

@@ -155,6 +155,7 @@ def test_a_part_of_a_protocol_shows_the_whole(dataset, copied):
   protocol = Protocol(
     [0, 1, 2],
     {'data.num_labels': [10, 20]},
+    {},
     'somebody',
     {'single': ['5 ± 1', '3 ± 1'], 'ensemble': ['4', '2']},
   )

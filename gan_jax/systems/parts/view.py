@@ -1,4 +1,4 @@
-"""Views: what a discriminator sees, packed and augmented images."""
+"""Views: packing and augmentation of a discriminator's inputs."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -76,7 +76,7 @@ def unpack(packs: Array, num: int) -> Array:
 
 
 class View(NamedTuple):
-  """What D sees: packs of images, augmented; constant over a run."""
+  """Packing and augmentation of D's inputs; constant over a run."""
 
   packing: int  # images in a pack
   policy: tuple[str, ...]  # of `augment.diff_augment`
