@@ -56,6 +56,17 @@ def test_two_devices_agree_with_one(
 
 
 @pytest.mark.systems
+def test_packs_are_the_same_on_two_devices(config, tiny_dataset):
+  config.loss.n_critic, config.model.packing = 2, 2
+  config.loss.r1_gamma = config.loss.lambda_gp = 1.0
+  one, two = (train(config, tiny_dataset, mode, 3) for mode in ('jit', 'pmap'))
+  jax.tree.map(
+    lambda a, b: assert_allclose(a, b, atol=1e-5, rtol=1e-5),
+    *jax.device_get((one, two)),
+  )
+
+
+@pytest.mark.systems
 def test_batch_norm_on_each_device_alone(config, tiny_dataset):
   """It changes the steps, and stores the mean of the devices' statistics."""
   convolve(config, 'batch')
