@@ -243,8 +243,8 @@ def d_loss(
     parts: the system's parts.
     params: D's parameters.
     model_state: D's model state.
-    rows: 'real', images [B, H, W, C]; 'epsilon' [B] in [0, 1], interpolation
-      weights of the gradient penalty; with classes 'label' [B] of both reals
+    rows: 'real', images [B, H, W, C]; 'epsilon' in [0, 1], interpolation weights
+      of the gradient penalty, one per pack of images; with classes 'label' [B] of both reals
       and fakes.
     fake: samples [B, H, W, C].
     step: the training step, which the penalties' weights depend on.
@@ -268,7 +268,7 @@ def d_loss(
     'r1': lambda: penalties.r1_penalty(on('real'), real),
     'r2': lambda: penalties.r2_penalty(on('fake'), fake),
     'gp': lambda: penalties.gradient_penalty(
-      on('real'), real, fake, rows['epsilon'][: len(real)]
+      on('real'), real, fake, rows['epsilon']
     ),
     'lecam': lambda: penalties.lecam_penalty(
       on_real, on_fake, averages['real'], averages['fake']
@@ -330,7 +330,12 @@ def rows_of_turn(
     'real': rows['image'][turn::turns],
     'z': parts.prior.sample(key_for(key, 'z'), num, parts.axis_name),
     'epsilon': uniform_rows(
-      key_for(key, 'epsilon'), num, (), 0.0, 1.0, parts.axis_name
+      key_for(key, 'epsilon'),
+      num // parts.view.packing,
+      (),
+      0.0,
+      1.0,
+      parts.axis_name,
     ),
     **parts.view.rows(num),
   }
