@@ -243,9 +243,9 @@ def d_loss(
     parts: the system's parts.
     params: D's parameters.
     model_state: D's model state.
-    rows: 'real', images [B, H, W, C]; 'epsilon' in [0, 1], interpolation weights
-      of the gradient penalty, one per pack of images; with classes 'label' [B] of both reals
-      and fakes.
+    rows: 'real', images [B, H, W, C]; 'epsilon' in [0, 1], interpolation
+      weights of the gradient penalty, one per pack of images; with classes
+      'label' [B] of both reals and fakes.
     fake: samples [B, H, W, C].
     step: the training step, which the penalties' weights depend on.
     see: D's view of the images.
