@@ -12,7 +12,7 @@ Command:
   gan-jax train --config=configs/facades_cut.py --workdir=DIR
 Data: cycle_gan/facades through TensorFlow Datasets: 400 photographs, a, and 400
   labels, b, in no common order, to train, 106 and 106 to test.
-Result: not run in full.
+Result: experiments/results/facades_cut/, 48 epochs.
 """
 
 from gan_jax.systems import base, sized
