@@ -119,7 +119,11 @@ def _ours(
     return ['not run'] * len(scores)
   cells = []
   for score in scores.values():
-    values = [score['scale'] * x['scores'][score['key']] for x in records]
+    values = [x['scores'].get(score['key']) for x in records]
+    if None in values:  # an infinite divergence is not recorded
+      cells.append('infinite')
+      continue
+    values = [score['scale'] * x for x in values]
     mean, std = mean_and_std(values)
     form = f'{{:.{score["digits"]}f}}'
     cells.append(form.format(mean))

@@ -85,7 +85,10 @@ def cell_rows(
   rows = []
   for weights in list(finished[0].scores) if finished else ['']:
     scores = [run.scores[weights] for run in finished]
-    names = scores[0].numbers if scores else ['test_error']
+    names = ['test_error']
+    if scores:  # an infinite divergence is missing, and has no mean
+      first_run, *others = (each.numbers for each in scores)
+      names = [x for x in first_run if all(x in other for other in others)]
     num_test = None if label is None else len(label)
     first = published if not rows else {}
 

@@ -117,6 +117,15 @@ def test_other_systems_have_a_row_for_each_number():
   assert 'published' not in lines[0]
 
 
+def test_a_number_that_some_runs_lack_has_no_row():
+  found = [
+    Finished(4, {'raw': Scores(numbers)})
+    for numbers in ({'modes': 9.0, 'kl': 0.5}, {'modes': 7.0}, {'modes': 8.0})
+  ]
+  rows = cell_rows({'arm': 'a'}, found, None, {})
+  assert [(row.score, row.mean, row.n) for row in rows] == [('modes', 8.0, 3)]
+
+
 def test_csv_has_every_digit_and_its_n():
   rows = cell_rows(
     {'name': 'a,b'}, [finished(1 / 3, FIRST), finished(0.5, SECOND)], LABEL, {}

@@ -38,6 +38,7 @@ NOT_HERE = ('--coordinator_address', 'gan-jax compile', 'inception')
 SMALLER = {
   'num': 12, 'num_samples': 12, 'resize': 16, 'seeds': '0-2',
   'label_seeds': '0-1', 'interpolate': 2, 'config.train.num_steps': 540,
+  'config.eval.num_samples': 12,
 }  # fmt: skip
 # What a page's runs were trained by, if the page does not say so itself.
 BEFORE = {
