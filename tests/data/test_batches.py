@@ -4,7 +4,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from gan_jax.core.errors import InputError
-from gan_jax.data.batches import Sampler, to_uint8, to_unit_range
+from gan_jax.data.batches import Sampler, as_stored, to_uint8, to_unit_range
 from gan_jax.data.dataset import Examples
 from gan_jax.data.spec import Stream
 
@@ -111,3 +111,13 @@ def test_half_of_the_images_are_mirrored():
   halves = [images(0, (i, 2)) for i in (0, 1)]
   assert_array_equal(np.concatenate(halves), flipped)
   assert_array_equal(examples.image, np.repeat(image, num, 0))
+
+
+def test_points_and_labels_are_left_as_they_are():
+  points = np.array([[[[3.7, -4.0]]]], np.float32)
+  label = np.array([3], np.int32)
+  assert to_unit_range(points) is points
+  assert to_unit_range(label) is label
+  assert as_stored(points) is points
+  image = np.array([[[[-1.0, 0.5, 1.0]]]], np.float32)
+  assert_array_equal(as_stored(image), to_uint8(image))

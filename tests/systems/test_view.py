@@ -4,14 +4,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.augment import augment_rows
+from gan_jax.config import load_config
+from gan_jax.core.errors import InputError
 from gan_jax.core.rng import key_for, normal_rows, row_keys, uniform_rows
 from gan_jax.penalties import r1_penalty, r2_penalty
 from gan_jax.runs.program import build, init_state
-from gan_jax.systems import pix2pix
+from gan_jax.systems import gan, pix2pix
+from gan_jax.systems.parts import view
 from tests.changes import changed
+from tests.conftest import ROOT
 from tests.devices.test_parallel import tiny
 from tests.systems.steps import (
   RATE,
@@ -159,3 +163,40 @@ def test_a_probability_that_rises(tiny_dataset):
     kernels = [x.discriminator.params['dense1']['kernel'] for x in states]
     differ.append(float(abs(kernels[0] - kernels[1]).max()))
   assert differ[0] < 1e-6 < 1e-4 < differ[1]
+
+
+def test_packs_are_successive_images_and_can_be_undone():
+  images = jnp.arange(4 * 2 * 3 * 2.0).reshape(4, 2, 3, 2)
+  packs = view.pack(images, 2)
+  assert packs.shape == (2, 2, 3, 4)
+  for i in range(4):
+    channels = slice(2 * (i % 2), 2 * (i % 2) + 2)
+    assert_array_equal(packs[i // 2, ..., channels], images[i])
+  assert_array_equal(view.unpack(packs, 2), images)
+  assert view.pack(images, 1) is view.unpack(images, 1) is images
+
+
+def test_the_images_of_a_pack_are_augmented_one_by_one(tiny_dataset):
+  config = changed(
+    plain_config('mnist_gan'),
+    {'augment.policy': POLICY, 'model.packing': 2},
+  )
+  program = build(config, tiny_dataset)
+  parts = gan.make_parts(program.config, program.data.spec)
+  images = jax.random.normal(jax.random.key(0), (6, 8, 8, 1))
+  key = jax.random.key(1)
+  see = parts.view.at(key, parts.view.rows(6), jnp.int32(0))
+  row_key = row_keys(key_for(key, 'view of real'), 6)
+  each = augment_rows(images, row_key, policy=POLICY, probability=1.0)
+  assert abs(each - images).max() > 0.1
+  seen = see(view.pack(images, 2), 'real')
+  assert_allclose(view.unpack(seen, 2), each, atol=1e-6)
+
+
+def test_points_are_not_augmented():
+  config = changed(
+    load_config(str(ROOT / 'configs/grid_gan.py:smoke')),
+    {'augment.policy': POLICY},
+  )
+  with pytest.raises(InputError, match='is for images, but the data are point'):
+    build(config)

@@ -38,7 +38,8 @@ def test_points_scatter_around_the_centre_of_their_label(name):
     assert image.dtype == np.float32
     assert image.shape[1:] == (1, 1, 2)
     noise = image[:, 0, 0] - centres[label]
-    # The deviation of a deviation from n numbers is 1 / sqrt(2 n) of it.
+    # The deviation of a deviation from n numbers is 1 / sqrt(2 n) of it; a
+    # point has two numbers.
     assert_allclose(noise.std(), stddev, rtol=4 / np.sqrt(4 * len(label)))
     assert_allclose(noise.mean(), 0.0, atol=4 * stddev / np.sqrt(len(label)))
     counts = np.bincount(label, minlength=len(centres))
