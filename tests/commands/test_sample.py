@@ -1,10 +1,11 @@
 """The sample command."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
 from gan_jax.data.labelled import DATASETS
@@ -229,3 +230,27 @@ def test_a_conditional_generator_is_exported_and_evaluated(
   command('evaluate', f'--workdir={conditional_run}', '--num_samples=20')
   command('verify', f'--workdir={conditional_run}')
   command('report', f'--workdir={conditional_run}')
+
+
+@pytest.mark.systems
+def test_points_are_plotted_written_and_scored(command, refused, tmp_path):
+  run = f'--workdir={tmp_path}/run'
+  command('train', '--config=configs/grid_gan.py:smoke', run)
+  command('sample', run, '--num=9', f'--output={tmp_path}/plot.png')
+  with Image.open(tmp_path / 'plot.png') as plot:
+    assert plot.size == (401, 401)
+  command('sample', run, '--num=9', f'--output={tmp_path}/points.npz')
+  with np.load(tmp_path / 'points.npz') as arrays:
+    assert arrays['samples'].shape == (9, 1, 1, 2)
+    assert arrays['samples'].dtype == np.float32
+  for flags in (
+    [f'--output={tmp_path}/folder/'],
+    [f'--output={tmp_path}/walk.gif', '--seeds=0-1', '--interpolate=2'],
+    [f'--output={tmp_path}/pairs.png', '--neighbours'],
+  ):
+    refused('the samples are points: give', 'sample', run, *flags)
+  scores = json.loads(command('evaluate', run).stdout)
+  assert 'samples_to_train' not in scores
+  assert_allclose(scores['data_std'], np.sqrt(8 + 0.05**2) / 2, rtol=0.01)
+  command('report', run)
+  assert (tmp_path / 'run/report/real.png').exists()
