@@ -7,6 +7,9 @@ from PIL import Image
 
 from gan_jax.data.dataset import Dataset, Examples
 from gan_jax.data.domain_sets import DomainDataset, Domains
+from gan_jax.data.synthetic import points
+from gan_jax.data.synthetic.points import MIXTURES
+from gan_jax.data.synthetic.stacked import stack
 
 
 def labelled(num_train, size, channels):
@@ -51,10 +54,13 @@ def for_config(config):
     return tiny()
   if 'crop_size' in config.data:
     return two_domains(config.data)
+  if config.data.name in MIXTURES:
+    return points.load(config.data.name, None, 20)
   name = config.data.name.partition('_')[0]
   sizes = {'digits': 8, 'mnist': 28, 'fashion': 28, 'svhn': 32}
   size = config.data.image_size or sizes[name]
-  return labelled(200, size, 3 if name == 'svhn' else 1)
+  dataset = labelled(200, size, 3 if name == 'svhn' else 1)
+  return stack(dataset) if name == 'stacked' else dataset
 
 
 def prepare_tfds(data_dir, name, version, shape, splits, with_id=False):

@@ -29,15 +29,16 @@ def normalised(
   *,
   train: bool,
   name: str,
+  momentum: float = 0.99,
 ) -> Array:
   """Applies BatchNorm, conditional on the class if there are any.
 
   Call it in a compact method, in which it creates the layer `name`.
   """
   if num_classes:
-    norm = ConditionalBatchNorm(num_classes, axis_name, name=name)
+    norm = ConditionalBatchNorm(num_classes, axis_name, momentum, name=name)
     return norm(x, label, train=train)
-  return BatchNorm(axis_name, name=name)(x, train=train)
+  return BatchNorm(axis_name, momentum, name=name)(x, train=train)
 
 
 def projected(
@@ -104,6 +105,7 @@ class ConditionalBatchNorm(nn.Module):
   Attributes:
     num_classes: K.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
+    momentum: decay of the running statistics.
 
   References:
     Dumoulin et al. 2017, https://arxiv.org/abs/1610.07629; Miyato and Koyama
@@ -112,6 +114,7 @@ class ConditionalBatchNorm(nn.Module):
 
   num_classes: int
   axis_name: str | None = None
+  momentum: float = 0.99
 
   @nn.compact
   def __call__(self, x: Array, label: Array, *, train: bool) -> Array:
@@ -120,7 +123,11 @@ class ConditionalBatchNorm(nn.Module):
     bias = self.param('bias', nn.initializers.zeros, shape)
     weights = class_weights(label, self.num_classes).astype(x.dtype)
     norm = BatchNorm(
-      self.axis_name, use_scale=False, use_bias=False, name='norm'
+      self.axis_name,
+      self.momentum,
+      use_scale=False,
+      use_bias=False,
+      name='norm',
     )
     x = norm(x, train=train)
     per_row = (len(x), *[1] * (x.ndim - 2), x.shape[-1])

@@ -7,7 +7,7 @@ import jax
 
 from gan_jax.core.types import Array
 from gan_jax.models.classifier import ClassifierOutput
-from gan_jax.models.conditional import projected
+from gan_jax.models.conditional import normalised, projected
 from gan_jax.models.layers import BatchNorm, GaussianNoise, WeightNormDense
 
 
@@ -67,6 +67,7 @@ class BatchNormMLPGenerator(nn.Module):
     hidden: units of the hidden layers.
     init_stddev: standard deviation of the initial kernels.
     axis_name: the mapped axis over which BatchNorm is synchronised, if any.
+    num_classes: K for conditional BatchNorm; 0: no conditioning.
 
   References:
     Lin et al. 2017, "PacGAN", https://arxiv.org/abs/1712.04086, section 4.1,
@@ -77,17 +78,28 @@ class BatchNormMLPGenerator(nn.Module):
   hidden: tuple[int, ...] = (400, 400, 400, 400)
   init_stddev: float = 0.02
   axis_name: str | None = None
+  num_classes: int = 0
 
   @nn.compact
-  def __call__(self, z: Array, *, train: bool) -> Array:
+  def __call__(
+    self, z: Array, label: Array | None = None, *, train: bool
+  ) -> Array:
     init = nn.initializers.normal(self.init_stddev)
     x = z
     for i, features in enumerate(self.hidden, start=1):
       layer = nn.Dense(
         features, use_bias=False, kernel_init=init, name=f'dense{i}'
       )
-      norm = BatchNorm(self.axis_name, momentum=0.95, name=f'norm{i}')
-      x = jax.nn.relu(norm(layer(x), train=train))
+      x = normalised(
+        layer(x),
+        label,
+        self.num_classes,
+        self.axis_name,
+        train=train,
+        name=f'norm{i}',
+        momentum=0.95,
+      )
+      x = jax.nn.relu(x)
     num = math.prod(self.image_shape)
     x = nn.Dense(num, kernel_init=init, name='pixels')(x)
     return _to_pixels(x, self.image_shape)

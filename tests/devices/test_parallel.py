@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from gan_jax.core.errors import InputError
+from gan_jax.data.synthetic.points import MIXTURES
 from gan_jax.devices import parallel
 from gan_jax.runs.program import build, init_state
 from gan_jax.systems import make_system
@@ -42,6 +43,8 @@ def tiny(name):
   if name.startswith('facades'):
     config.data.name = 'pairs' if 'pix2pix' in name else 'two sets'
     return config, made_up.two_domains(config.data)
+  if config.data.name in MIXTURES:
+    return config, made_up.for_config(config)
   if config.data.num_labels is not None:
     config.data.num_labels = 20
   sizes = {'toy': 8, 'digits': 8, 'mnist': 28, 'fashion': 32}

@@ -168,6 +168,11 @@ def test_the_batch_norm_generator_by_hand():
   z = 3 * Z
   image, variables = generator.init_with_output(KEY, z, train=True)
   params = variables['params']
+  _, new = generator.apply(variables, z, train=True, mutable=['batch_stats'])
+  mean = (z @ params['dense1']['kernel']).mean(axis=0)
+  assert_allclose(  # decay 0.95, from 0
+    new['batch_stats']['norm1']['norm']['mean'], 0.05 * mean, atol=1e-5
+  )
   assert {name: sorted(layer) for name, layer in params.items()} == {
     'dense1': ['kernel'],
     'norm1': ['norm'],

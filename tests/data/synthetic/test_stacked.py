@@ -64,6 +64,8 @@ def test_each_pass_stacks_anew_and_sees_each_image_once_per_channel(stacked):
   of_set = {*map(tuple, stacked.train.image.reshape(-1, 3).tolist())}
   assert len(triples[0] & triples[1]) < NUM / 2
   assert len(triples[0] & of_set) < NUM / 2
+  for i, j in ((0, 1), (0, 2), (1, 2)):  # each channel has its own order
+    assert (passes[0][..., i] != passes[0][..., j]).any()
   for batch in batches:
     assert_array_equal(batch['label'], label_of(batch['image']))
     assert_array_equal(batch['label_mask'], 1.0)
