@@ -12,8 +12,8 @@ from gan_jax.models.layers import BatchNorm, GaussianNoise, WeightNormDense
 
 
 def _to_pixels(x: Array, image_shape: tuple[int, int, int]) -> Array:
-  """Shapes a last layer's outputs; tanh, unless they are points (C = 2)."""
-  x = x if image_shape[-1] == 2 else jax.nn.tanh(x)
+  """Shapes a last layer's outputs; tanh, unless they are points (1, 1, 2)."""
+  x = x if tuple(image_shape) == (1, 1, 2) else jax.nn.tanh(x)
   return x.reshape(-1, *image_shape)
 
 

@@ -152,7 +152,7 @@ def test_noise_acts_at_every_layer_with_draws_of_its_own():
   assert abs(correlations[np.triu_indices(3, 1)]).max() < 4 / 6000**0.5
 
 
-def test_points_have_no_tanh():
+def test_points_have_no_tanh_and_images_of_two_channels_do():
   for network, hidden in ((MLPGenerator, 8), (BatchNormMLPGenerator, (8,))):
     generator = network((1, 1, 2), hidden)
     points, variables = generator.init_with_output(KEY, 900 * Z, train=True)
@@ -161,6 +161,10 @@ def test_points_have_no_tanh():
     last['kernel'] = 100 * last['kernel']
     points = generator.apply(variables, 900 * Z, train=False)
     assert abs(points).max() > 2.0
+    images, _ = network((2, 2, 2), hidden).init_with_output(
+      KEY, 900 * Z, train=False
+    )
+    assert abs(images).max() <= 1.0
 
 
 def test_the_batch_norm_generator_by_hand():
