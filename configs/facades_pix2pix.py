@@ -10,9 +10,13 @@ Deviations: BatchNorm's scale starts at 1, where the authors' code draws it from
   validation images are taken from the paper's 400 training images. With
   --config.loss.adversarial.name=least_squares (LSGAN, as in the authors' code),
   set lambda_adversarial to 2 and lambda_discriminator to 1: our least-squares
-  loss has a factor of 1/2 that theirs lacks.
+  loss has a factor of 1/2 that theirs lacks. With the argument 'cpu' images
+  have 64x64 pixels, both networks half the width, D patches of 34 pixels, and G
+  upsamples by nearest neighbours and a convolution, which leaves no grid.
 Command:
   gan-jax train --config=configs/facades_pix2pix.py \
+    --config.data.data_dir=FACADES --workdir=DIR
+  gan-jax train --config=configs/facades_pix2pix.py:cpu \
     --config.data.data_dir=FACADES --workdir=DIR
 Data: CMP Facades in pairs, 400 to train and 106 to test, from
   http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/facades.tar.gz
@@ -42,4 +46,12 @@ def get_config(arg=''):
   config.checkpoint.save_every_steps = 1950  # five epochs
   config.checkpoint.keep = 1
   config.eval.batch_size, config.log.grid = 10, (5, 2)
-  return sized(config, arg)
+  cpu = {
+    'data.load_size': 72,
+    'data.crop_size': 64,
+    'model.generator.width': 32,
+    'model.generator.upsampling': 'resize',
+    'model.discriminator.width': 32,
+    'model.discriminator.patch_size': 34,
+  }
+  return sized(config, arg, cpu=cpu)

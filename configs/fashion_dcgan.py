@@ -6,9 +6,11 @@ Paper: Radford et al. 2016, "Unsupervised Representation Learning with Deep
 Networks: those of a well-known teaching notebook: one layer fewer than the
   paper's, for 32x32 images; leaky ReLU also in G, where the paper has ReLU. G
   is updated on D's last samples, as in dcgan.torch.
-  Comments give the paper's values.
+  Comments give the paper's values. With the argument 'cpu' both networks have
+  half the width.
 Command:
   gan-jax train --config=configs/fashion_dcgan.py --workdir=DIR
+  gan-jax train --config=configs/fashion_dcgan.py:cpu --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
   are held out for validation), zero-padded to 32x32.
 Result: experiments/results/fashion_dcgan/.
@@ -38,4 +40,8 @@ def get_config(arg=''):
   for player in config.optimizer.values():
     player.learning_rate, player.b1 = 2e-4, 0.5  # the same
   config.train.num_epochs = 25
-  return sized(config, arg)
+  cpu = {
+    'model.generator.size_mult': 64,
+    'model.discriminator.width': 32,
+  }
+  return sized(config, arg, cpu=cpu)

@@ -5,10 +5,12 @@ Papers: Miyato et al. 2018, "Spectral Normalization for Generative Adversarial
   with b1 0.5 and one update of D per update of G: its setting C, with n_dis 1),
   on the ResNet of its table 4. Comments give the paper's values.
 Deviations: an eighth (G) and a quarter (D) of the width, for a CPU; a moving
-  average of G; G is updated on D's last samples.
+  average of G; G is updated on D's last samples. With the argument 'cpu' both
+  networks have half the config's width, with 'paper' the paper's.
 Result: not run in full.
 Command:
   gan-jax train --config=configs/fashion_hinge.py --workdir=DIR
+  gan-jax train --config=configs/fashion_hinge.py:cpu --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
   are held out for validation), zero-padded to 32x32.
 """
@@ -36,4 +38,5 @@ def get_config(arg=''):
   config.optimizer.generator.ema = {'name': 'debiased', 'decay': 0.999}
   config.train.num_epochs = 25
   paper = {'model.generator.width': 256, 'model.discriminator.width': 128}
-  return sized(config, arg, paper)
+  cpu = {'model.generator.width': 16, 'model.discriminator.width': 16}
+  return sized(config, arg, paper, cpu)

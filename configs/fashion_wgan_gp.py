@@ -6,8 +6,10 @@ Paper: Gulrajani et al. 2017, "Improved Training of Wasserstein GANs",
 Deviations: DCGANs with a quarter (G) and half (D) of fashion_dcgan's width, for
   a CPU; no normalisation in the critic (the paper suggests layer
   normalisation); G is updated on the critic's last samples, not on new ones.
+  With the argument 'cpu' both networks have half the config's width.
 Command:
   gan-jax train --config=configs/fashion_wgan_gp.py --workdir=DIR
+  gan-jax train --config=configs/fashion_wgan_gp.py:cpu --workdir=DIR
 Data: fashion_mnist through TensorFlow Datasets (60,000 train, of which 5,000
   are held out for validation), zero-padded to 32x32.
   An epoch is a pass of D over them, with one update of G per five of D.
@@ -38,4 +40,8 @@ def get_config(arg=''):
   for player in config.optimizer.values():
     player.learning_rate, player.b1, player.b2 = 1e-4, 0.0, 0.9  # the same
   config.train.num_epochs = 125  # D sees each image once per epoch
-  return sized(config, arg)
+  cpu = {
+    'model.generator.size_mult': 16,
+    'model.discriminator.width': 16,
+  }
+  return sized(config, arg, cpu=cpu)

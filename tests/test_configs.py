@@ -122,6 +122,34 @@ def test_the_sizes_of_the_paper(name, values):
     assert large[key] == pytest.approx(value) != small[key], key
 
 
+@pytest.mark.parametrize(
+  'name',
+  [
+    'facades_cut',
+    'facades_cyclegan',
+    'facades_pix2pix',
+    'fashion_dcgan',
+    'fashion_hinge',
+    'fashion_wgan_gp',
+  ],
+)
+def test_the_size_for_a_cpu_is_smaller_and_has_the_whole_schedule(name):
+  path = FILES[0].parent / f'{name}.py'
+  config = load_config(f'{path}:cpu')
+  check(config)
+  large, small = dict(flatten(load_config(str(path)))), dict(flatten(config))
+  changed = {key for key, value in large.items() if value != small[key]}
+  assert {'model.generator', 'model.discriminator'} <= {
+    key.rpartition('.')[0] for key in changed
+  }
+  kept = changed - {'model.generator.upsampling', 'model.heads.layers'}
+  assert all(small[key] < large[key] for key in kept)
+  assert not any(
+    key.startswith(('train.', 'optimizer.')) or key == 'data.batch_size'
+    for key in changed
+  )
+
+
 def both(**settings):
   """Returns the same settings for the optimisers of both players."""
   return {
