@@ -6,7 +6,8 @@
 
 The second command records a finished run here: its scores, seed, hours and
 hashes. With --verify it trains the run again first, compares every bit, and
-records that, too.
+records that, too. For a run of a search, --split=validation leaves out its
+scores on test data.
 """
 
 import json
@@ -37,6 +38,13 @@ def define(values: cli.Flags) -> None:
     'The name of its record, TABLE/NAME-SEED.',
     flag_values=values,
   )
+  flags.DEFINE_enum(
+    'split',
+    'test',
+    ['test', 'validation'],
+    'Whose scores to record.',
+    flag_values=values,
+  )
   flags.DEFINE_bool(
     'verify', False, 'Train the run again and compare it.', flag_values=values
   )
@@ -47,7 +55,7 @@ def run(values: cli.Flags) -> int | None:
   if (values.add is None) != (name is None):
     raise cli.InputError('--add=RUN and --as=TABLE/NAME-SEED go together')
   if values.add is not None:
-    record = record_of(values.add, verify=values.verify)
+    record = record_of(values.add, values.split, verify=values.verify)
     path = HERE / f'{name}.json'
     path.parent.mkdir(exist_ok=True)
     write_json(path, record)
@@ -56,7 +64,7 @@ def run(values: cli.Flags) -> int | None:
   print(PAGE)
 
 
-def record_of(workdir: str, *, verify: bool) -> dict[str, Any]:
+def record_of(workdir: str, split: str, *, verify: bool) -> dict[str, Any]:
   """Returns what the tables need of a finished run."""
   from gan_jax.reporting.history import read_history
   from gan_jax.runs.directory import RunDirectory
@@ -74,7 +82,7 @@ def record_of(workdir: str, *, verify: bool) -> dict[str, Any]:
     'scores': {
       name: value
       for name, value in result.items()
-      if isinstance(value, int | float) and name.startswith('test_')
+      if isinstance(value, int | float) and name.startswith(f'{split}_')
     },
     'sha256': result['sha256']['state'],
     'config_sha256': result['config_sha256'],
@@ -91,32 +99,42 @@ def page(folder: pathlib.Path) -> str:
 
 
 def _section(folder: pathlib.Path, table: Mapping[str, Any]) -> str:
-  scores = table['scores']
-  head = ['', *(f'{score}, published' for score in scores)]
-  head += [f'{score}, ours' for score in scores]
-  head += ['n', 'differs from the paper', 'hours', 'hash']
+  scores, rows = table['scores'], table['row']
+  compared = any('published' in row for row in rows)
+  head = [''] + compared * [f'{score}, published' for score in scores]
+  head += [f'{score}, ours' if compared else score for score in scores]
+  head += ['n', table.get('remarks', 'differs from the paper'), 'hours', 'hash']
   lines = [head, ['---'] * len(head)]
-  for row in table['row']:
-    records = [
-      json.loads(path.read_text())
-      for path in sorted(folder.glob(row['records']))
-    ]
-    published = [row.get('published', {}).get(score, '') for score in scores]
-    lines.append([row['name'], *published, *_ours(scores, records)])
-    lines[-1] += [str(len(records)), row.get('differs', ''), *_cost(records)]
-  return (
-    f'## {table["title"]}\n\n{table["protocol"].strip()}\n\n'
-    + ''.join(f'| {" | ".join(line)} |\n' for line in lines)
-    + f'\nPublished: {table["published"]}.\n\n```sh\n{table["command"]}\n```\n'
-  )
+  for row in rows:
+    paths = sorted(folder.glob(row['records'])) if 'records' in row else []
+    records = [json.loads(path.read_text()) for path in paths]
+    published = row.get('published', {})
+    lines.append([
+      row['name'],
+      *compared * [published.get(score, '') for score in scores],
+      *_ours(scores, records, row.get('missing', 'not run')),
+      str(len(records)),
+      row.get('remark', ''),
+      *_cost(records),
+    ])  # fmt: skip
+  parts = [f'## {table["title"]}', table['protocol'].strip()]
+  parts.append('\n'.join(f'| {" | ".join(line)} |' for line in lines))
+  if compared:
+    parts.append(f'Published: {table["published"]}.')
+  parts.append(f'```sh\n{table["command"].strip()}\n```')
+  if 'found' in table:
+    parts.append(table['found'].strip())
+  return '\n\n'.join(parts) + '\n'
 
 
 def _ours(
-  scores: Mapping[str, Mapping[str, Any]], records: Sequence[Mapping[str, Any]]
+  scores: Mapping[str, Mapping[str, Any]],
+  records: Sequence[Mapping[str, Any]],
+  missing: str,
 ) -> list[str]:
-  """Returns mean and deviation of each score, or that there is no run."""
+  """Returns mean and deviation of each score, or why there are none."""
   if not records:
-    return ['not run'] * len(scores)
+    return [missing] * len(scores)
   cells = []
   for score in scores.values():
     values = [x['scores'].get(score['key']) for x in records]
@@ -133,7 +151,7 @@ def _ours(
 
 
 def _cost(records: Sequence[Mapping[str, Any]]) -> list[str]:
-  if not records:
+  if not records or 'hours' not in records[0]:  # a baseline is not trained
     return ['', '']
   verified = [str(x['seed']) for x in records if x['verified']]
   told = f', seed {", ".join(verified)} verified' if verified else ''

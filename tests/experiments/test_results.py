@@ -24,7 +24,7 @@ scores.percent = {key = 'test_near', scale = 100, digits = 2}
 name = 'three'
 records = 'modes/three-*.json'
 published = {modes = '17.3 ± 0.8'}
-differs = 'much'
+remark = 'much'
 
 [[table.row]]
 name = 'one'
@@ -33,6 +33,23 @@ records = 'modes/one-*.json'
 [[table.row]]
 name = 'none'
 records = 'modes/none-*.json'
+
+[[table.row]]
+name = 'others'
+missing = 'no data'
+
+[[table]]
+title = 'Search'
+protocol = 'On validation.'
+command = 'gan-jax sweep'
+found = 'The first is the best.'
+remarks = 'tried'
+scores.modes = {key = 'test_num_modes', scale = 1, digits = 0}
+
+[[table.row]]
+name = 'baseline'
+records = 'modes/baseline.json'
+remark = 'nothing'
 """
 
 
@@ -61,7 +78,11 @@ def test_means_and_deviations_by_hand(tmp_path):
       del record['scores']['test_near']
     path = tmp_path / f'modes/{name}-{seed}.json'
     path.write_text(json.dumps(record))
-  lines = page(tmp_path).splitlines()
+  (tmp_path / 'modes/baseline.json').write_text(
+    json.dumps({'scores': {'test_num_modes': 3}})
+  )
+  text = page(tmp_path)
+  lines = text.splitlines()
   assert lines[0] == 'Words.'
   three, one, none = (
     next(x for x in lines if x.startswith(f'| {name} '))
@@ -73,10 +94,32 @@ def test_means_and_deviations_by_hand(tmp_path):
   )
   assert one == '| one |  |  | 25.0 | infinite | 1 |  | 1.2 | `0123456789ab` |'
   assert none == '| none |  |  | not run | not run | 0 |  |  |  |'
+  assert '| others |  |  | no data | no data | 0 |  |  |  |' in lines
+  assert text.endswith("""
+Published: somebody.
+
+```sh
+gan-jax sweep
+```
+
+## Search
+
+On validation.
+
+|  | modes | n | tried | hours | hash |
+| --- | --- | --- | --- | --- | --- |
+| baseline | 3 | 1 | nothing |  |  |
+
+```sh
+gan-jax sweep
+```
+
+The first is the best.
+""")
 
 
 def test_every_record_belongs_to_one_row():
-  records = set(RESULTS.glob('*/*-[0-9].json'))
+  records = set(RESULTS.glob('*/*-*.json'))
   text = (RESULTS / 'tables.toml').read_text()
   patterns = [
     line.split("'")[1]
@@ -90,6 +133,19 @@ def test_every_record_belongs_to_one_row():
     record = json.loads(path.read_text())
     assert path.stem.endswith(f'-{record["seed"]}')
     assert record['hours'] > 0
+
+
+@pytest.mark.parametrize('split', ['test', 'validation'])
+def test_a_record_has_the_scores_of_one_split(trained, split):
+  record_of = runpy.run_path(str(RESULTS / '__main__.py'))['record_of']
+  record = record_of(str(trained), split, verify=False)
+  result = json.loads((trained / 'result.json').read_text())
+  assert record['scores'][f'{split}_error'] == result[f'{split}_error']
+  assert all(name.startswith(split) for name in record['scores'])
+  assert record['sha256'] == result['sha256']['state']
+  assert record['steps'] == 8
+  assert record['hours'] > 0
+  assert not record['verified']
 
 
 @pytest.mark.parametrize('flags', [['--add=RUN'], ['--as=grid/GAN-0']])
