@@ -69,6 +69,16 @@ def test_the_commands_that_a_training_ends_with_can_be_run(
 
 
 @pytest.mark.systems
+def test_a_training_that_is_shorter_than_a_report_ends_well(command, tmp_path):
+  out = command(
+    'train', SMOKE, '--config.train.num_steps=2',
+    '--config.log.report_every_steps=4', f'--workdir={tmp_path}',
+  ).stdout  # fmt: skip
+  assert 'no report was due; pictures: ' in out
+  assert json.loads((tmp_path / 'result.json').read_text())['steps'] == 2
+
+
+@pytest.mark.systems
 def test_the_other_commands_read_a_moved_run(command, trained, tmp_path):
   moved = shutil.copytree(trained, tmp_path / 'a b' / 'moved')
   out = command('evaluate', f'--workdir={moved}').stdout

@@ -7,6 +7,7 @@ import shutil
 import sys
 
 from gan_jax.commands.cli.call import PROGRAM
+from gan_jax.core.errors import InputError
 
 
 def closing_lines(workdir: str | os.PathLike) -> str:
@@ -19,8 +20,12 @@ def closing_lines(workdir: str | os.PathLike) -> str:
 
   path = pathlib.Path(workdir)
   report = path / run_report.REPORT
+  found = f'report: {report}'
   if not report.exists():
-    run_report.write_report(path, report, look=False)
+    try:
+      run_report.write_report(path, report, look=False)
+    except InputError:  # the run is shorter than report_every_steps
+      found = 'no report was due'
   *_, system = restore.open_system(path)
   quoted, program = shlex.quote(str(path)), _program()
   commands = [(f'report --workdir={quoted}', 'looks closer')]
@@ -32,7 +37,7 @@ def closing_lines(workdir: str | os.PathLike) -> str:
     commands.append((f'evaluate --workdir={quoted}', 'scores it'))
   width = max(len(command) for command, _ in commands)
   return '\n'.join([
-    f'report: {report}; pictures: {path / "samples"}/',
+    f'{found}; pictures: {path / "samples"}/',
     'next:',
     *(f'  {program} {x:{width}}   # {what}' for x, what in commands),
   ])  # fmt: skip
