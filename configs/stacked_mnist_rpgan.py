@@ -23,17 +23,17 @@ def get_config(arg=''):
   config = base('gan')
   config.data.name, config.data.image_size = 'stacked_mnist', 32
   config.data.num_validation = 5000
-  config.data.batch_size = 64
+  config.data.batch_size = 32
   config.model.z_dim, config.model.z_prior = 64, 'normal'
   config.model.generator = {
     'name': 'r3gan',
-    'widths': (64, 64, 32, 16),
+    'widths': (64, 32, 16, 8),
     'blocks': (1, 1, 1, 1),
     'group_width': 16,
   }
   config.model.discriminator = {
     'name': 'r3gan',
-    'widths': (16, 32, 64, 64),
+    'widths': (8, 16, 32, 64),
     'blocks': (1, 1, 1, 1),
     'group_width': 16,
   }

@@ -89,7 +89,7 @@ def baselines(workdir: str, direction: str) -> dict[str, dict[str, Any]]:
   for name, fake in made.items():
     difference = fake.astype(np.float64) - target
     scores = quality.compare(real, quality.features(fake, name))
-    scores['l1'] = float(np.abs(difference).mean() / 127.5)
+    scores[f'l1_{direction}'] = float(np.abs(difference).mean() / 127.5)
     found[name] = {f'test_{key}': value for key, value in scores.items()}
   return found
 

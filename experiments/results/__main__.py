@@ -137,7 +137,11 @@ def _ours(
     return [missing] * len(scores)
   cells = []
   for score in scores.values():
-    values = [x['scores'].get(score['key']) for x in records]
+    names = score['key'].split(' or ')
+    values = [
+      next((x['scores'][name] for name in names if name in x['scores']), None)
+      for x in records
+    ]
     if None in values:  # an infinite divergence is not recorded
       cells.append('infinite')
       continue

@@ -50,10 +50,10 @@ def test_scores_by_hand(run, tmp_path, direction):
     for x in (getattr(data.test, domain) for domain in direction.split('2'))
   )
   error = abs(source - target).mean() / 127.5
-  assert found['copy']['test_l1'] == pytest.approx(error)
+  assert found['copy'][f'test_l1_{direction}'] == pytest.approx(error)
   # The mean of eight images of noise is nearly gray.
   gray = abs(target - 127.5).mean() / 127.5
-  assert found['mean']['test_l1'] == pytest.approx(gray, rel=0.15)
+  assert found['mean'][f'test_l1_{direction}'] == pytest.approx(gray, rel=0.15)
   assert found['mean']['test_kid'] > found['copy']['test_kid']
 
 

@@ -44,7 +44,7 @@ protocol = 'On validation.'
 command = 'gan-jax sweep'
 found = 'The first is the best.'
 remarks = 'tried'
-scores.modes = {key = 'test_num_modes', scale = 1, digits = 0}
+scores.modes = {key = 'test_b_modes or test_num_modes', scale = 1, digits = 0}
 
 [[table.row]]
 name = 'baseline'

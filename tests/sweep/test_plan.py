@@ -204,10 +204,17 @@ def test_an_arm_sets_several_keys(config, tmp_path):
     parse_vary(config, ['arm=wide'])
 
 
-@pytest.mark.parametrize(('name', 'num'), [('grid', 3), ('stacked_mnist', 4)])
-def test_the_arms_of_the_mode_coverage_sweeps(name, num):
-  config = {'grid': 'grid_gan', 'stacked_mnist': 'stacked_mnist_rpgan'}[name]
+@pytest.mark.parametrize(
+  ('config', 'sweep', 'num'),
+  [
+    ('grid_gan', 'grid_sweep', 3),
+    ('mnist_ssgan', 'mnist_ssgan_search', 4),
+    ('stacked_mnist_rpgan', 'stacked_mnist_search', 12),
+    ('stacked_mnist_rpgan', 'stacked_mnist_sweep', 4),
+  ],
+)
+def test_the_arms_of_a_sweep_file_differ(config, sweep, num):
   config = load_config(str(ROOT / f'configs/{config}.py'))
-  protocol = read_protocol(str(ROOT / f'configs/{name}_sweep.toml'))
+  protocol = read_protocol(str(ROOT / f'configs/{sweep}.toml'))
   runs = plan_runs(config, protocol.vary, [0], protocol.arms)
   assert len({str(run.config) for run in runs}) == num
