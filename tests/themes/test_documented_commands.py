@@ -32,13 +32,15 @@ ELSEWHERE = (
   'pip ', 'python -m venv', 'python -c', 'python -m tests.', 'git ', 'export ',
   'gcloud ', 'srun ', '#', 'status=', '[ ', 'exit ', '.venv/bin/pip ',
 )  # fmt: skip
-# Needs several machines, a TPU's compiler, or weights that one must have; each
-# has tests of its own.
-NOT_HERE = ('--coordinator_address', 'gan-jax compile', 'inception')
+# Needs several machines, a TPU's compiler, or weights that one must have, or
+# takes its length from a file; each has tests of its own.
+NOT_HERE = (
+  '--coordinator_address', 'gan-jax compile', 'inception', '_search.toml',
+)  # fmt: skip
 SMALLER = {
   'num': 12, 'num_samples': 12, 'resize': 16, 'seeds': '0-2',
   'label_seeds': '0-1', 'interpolate': 2, 'config.train.num_steps': 540,
-  'config.eval.num_samples': 12,
+  'config.eval.num_samples': 12, 'config.eval.eval_every_steps': 8,
 }  # fmt: skip
 # What a page's runs were trained by, if the page does not say so itself.
 BEFORE = {
@@ -83,6 +85,7 @@ def sandbox(tmp_path, monkeypatch):
   rng = np.random.default_rng(0)
   folders = {'PHOTOS': 60, 'CLASSES/cats': 45, 'CLASSES/dogs': 45}
   folders |= {f'DOMAINS/train{x}': 24 for x in 'AB'}
+  folders |= {'FACADES/train': 12, 'FACADES/test': 6}
   for folder, num in folders.items():
     (tmp_path / folder).mkdir(parents=True)
     for i in range(num):
@@ -100,8 +103,8 @@ def adapted(line):
   for word in words:
     flag, has_value, value = word.partition('=')
     name = flag.lstrip('-')
-    if name == 'config' and value.endswith('.py'):
-      value += ':smoke'
+    if name == 'config' and value.endswith(('.py', ':cpu')):
+      value = f'{value.removesuffix(":cpu")}:smoke'
     elif name == 'configs':
       value = ','.join(f'{x}:smoke' for x in value.split(','))
     value = str(SMALLER.get(name, value))
@@ -112,7 +115,8 @@ def adapted(line):
   if '--sweep' in given:
     arguments.append('--seeds=0')
   if '--config.data.data_dir' in given:
-    arguments.append('--config.data.made_up=False')
+    arguments += ['--config.data.made_up=False']
+    arguments += ['--config.data.num_validation=4']  # as metrics need
   return arguments
 
 
