@@ -2,7 +2,7 @@
 
   python -m experiments.results
   python -m experiments.results --add=runs/grid/arm=GAN-seed=0 \
-    --as=grid/GAN-0 --verify
+    --as=grid_gan/GAN-0 --verify
 
 The second command records a finished run here: its scores, seed, hours and
 hashes. With --verify it trains the run again first, compares every bit, and

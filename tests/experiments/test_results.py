@@ -148,7 +148,7 @@ def test_a_record_has_the_scores_of_one_split(trained, split):
   assert not record['verified']
 
 
-@pytest.mark.parametrize('flags', [['--add=RUN'], ['--as=grid/GAN-0']])
+@pytest.mark.parametrize('flags', [['--add=RUN'], ['--as=grid_gan/GAN-0']])
 def test_a_record_needs_a_run_and_a_name(flags, capsys):
   main = runpy.run_path(str(RESULTS / '__main__.py'))['main']
   assert main(flags) == 2
