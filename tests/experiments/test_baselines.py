@@ -11,7 +11,7 @@ from gan_jax.runs import restore
 from tests.conftest import ROOT
 
 SMOKE = f'--config={ROOT}/configs/facades_pix2pix.py:smoke'
-main = runpy.run_path(str(ROOT / 'experiments/baselines.py'))['main']
+main = runpy.run_path(str(ROOT / 'experiments/results/baselines.py'))['main']
 
 
 @pytest.fixture(scope='module')

@@ -5,7 +5,7 @@ input. Both are compared with the targets of the test split at the run's size,
 like the run's own translations by gan-jax evaluate: l1, the mean absolute
 difference of images in [-1, 1], and kid, by the run's config.eval.extractor.
 
-  python -m experiments.baselines --workdir=runs/pix2pix --output=baselines/
+  python -m experiments.results.baselines --workdir=runs/pix2pix --output=baselines/
 
 The run's data must be pairs. --output names a folder for copy.json and
 mean.json.
@@ -25,7 +25,9 @@ from gan_jax.core.files import write_json
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  return cli.call('python -m experiments.baselines', __doc__, define, run, argv)
+  return cli.call(
+    'python -m experiments.results.baselines', __doc__, define, run, argv
+  )
 
 
 def define(values: cli.Flags) -> None:
