@@ -5,7 +5,8 @@ input. Both are compared with the targets of the test split at the run's size,
 like the run's own translations by gan-jax evaluate: l1, the mean absolute
 difference of images in [-1, 1], and kid, by the run's config.eval.extractor.
 
-  python -m experiments.results.baselines --workdir=runs/pix2pix --output=baselines/
+  python -m experiments.results.baselines --workdir=runs/pix2pix \
+    --output=baselines/
 
 The run's data must be pairs. --output names a folder for copy.json and
 mean.json.
