@@ -10,6 +10,8 @@ from gan_jax.commands.cli.config_page import page
 from gan_jax.systems import SYSTEMS
 from tests.conftest import ROOT, call
 
+pytestmark = pytest.mark.systems
+
 TOY = (
   '--config=tests/toy.py:smoke',
   '--config.data.num_labels=10',
@@ -36,7 +38,6 @@ def run(trained_once, tmp_path):
   return shutil.copytree(trained_once, tmp_path / 'run')
 
 
-@pytest.mark.systems
 def test_a_run_goes_on_by_its_own_config(command, refused, run, tmp_path):
   out = command('train', f'--workdir={run}').stdout
   assert 'is finished: 8 steps' in out
@@ -195,7 +196,6 @@ def test_the_keys_of_a_system(command, refused):
   assert 'gan-jax config SYSTEM' in command('train', '--help').stdout
 
 
-@pytest.mark.systems
 def test_a_run_from_another(command, refused, run, tmp_path):
   """The plan and the run list what is taken; then the other can be deleted."""
   other = tmp_path / 'other'

@@ -417,6 +417,7 @@ def test_a_test_part_is_put_aside_if_asked_for(root, num_test, count):
     assert len(load(root / 'split', 2, num_test=num_test).test.label) == 4
 
 
+@pytest.mark.systems
 def test_a_run_counts_what_it_skips_and_says_that_an_epoch_is_short(
   root, tmp_path, capsys
 ):

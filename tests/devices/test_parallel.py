@@ -59,6 +59,7 @@ def assert_close(a, b, atol):
   )
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize('name', CASES[:3])
 def test_all_modes_agree(name):
   """They agree on the full state, after steps of plain SGD.
@@ -175,6 +176,7 @@ def test_the_number_of_all_reduces(name, normalised, count):
   assert len(re.findall(r' all-reduce(?:-start)?\(', text)) == count
 
 
+@pytest.mark.systems
 def test_a_run_moves_between_modes(toy_config, tiny_dataset, tmp_path):
   """States agree within the tolerance for sums in another order."""
   config = with_sgd(toy_config)

@@ -45,6 +45,7 @@ def reports(path):
   return {line['step']: line for line in lines if 'epoch' in line}
 
 
+@pytest.mark.systems
 def test_quality_is_reported_on_validation_and_at_the_end_on_test(
   config, tiny_dataset, tmp_path
 ):
@@ -106,6 +107,7 @@ def test_evaluate_repeats_what_training_reported(
   assert json.dumps(found) == json.dumps(evaluate(str(path), **options))
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize('metric', ['validation_fid', 'validation_precision'])
 def test_the_best_checkpoint_is_kept(
   config, tiny_dataset, tmp_path, metric, monkeypatch

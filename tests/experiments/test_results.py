@@ -135,6 +135,7 @@ def test_every_record_belongs_to_one_row():
     assert record['hours'] > 0
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize('split', ['test', 'validation'])
 def test_a_record_has_the_scores_of_one_split(trained, split):
   record_of = runpy.run_path(str(RESULTS / '__main__.py'))['record_of']

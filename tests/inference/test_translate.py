@@ -22,6 +22,8 @@ from gan_jax.training import loop
 from tests.conftest import ROOT
 from tests.systems.tiny import put_in_place
 
+pytestmark = pytest.mark.systems
+
 
 def picture(height, width, seed=0):
   """Draws waves of random colours and lengths, uint8 [H, W, 3]."""
@@ -123,7 +125,6 @@ def contents(folder):
   return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-@pytest.mark.systems
 @pytest.mark.parametrize('run', ['cyclegan', 'pix2pix'])
 def test_sizes_are_kept(run, photos, made, request):
   sizes = {
@@ -140,7 +141,6 @@ def test_sizes_are_kept(run, photos, made, request):
   assert (largest == largest[..., :1]).all() == (run == 'pix2pix')
 
 
-@pytest.mark.systems
 @pytest.mark.parametrize(
   ('run', 'direction', 'size'),
   [
@@ -168,7 +168,6 @@ def test_averaged_weights_translate(run, direction, size, request):
   assert abs(found - expected(generator.weights)).max() > 10
 
 
-@pytest.mark.systems
 def test_sides_are_padded_by_reflection_to_the_least_that_fits(cyclegan):
   translator, _ = make_translator(load_generator(cyclegan))
   key = jax.random.key(0)
@@ -399,7 +398,6 @@ def test_images_that_may_not_fit_in_memory_are_skipped(colour, photos, made):
   )
 
 
-@pytest.mark.systems
 def test_the_command(command, cyclegan, photos, made, tmp_path):
   """The command works on a copy without discriminators."""
   copy = shutil.copytree(cyclegan, tmp_path / 'copy')

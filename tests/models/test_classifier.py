@@ -116,6 +116,7 @@ def test_images_that_are_too_small_are_refused():
     build(size=4, strides=(2, 2, 2))
 
 
+@pytest.mark.systems
 def test_dropout_acts_at_four_places_with_masks_of_their_own():
   classifier, variables, image = build(rows=20)
   _, state = classifier.apply(

@@ -75,6 +75,7 @@ def test_r3gans_networks():
   assert num_params(d, image(16)) == want
 
 
+@pytest.mark.systems
 def test_r3gans_residual_blocks_start_as_nothing():
   """Hence G is initially linear in z, and D in the image."""
   g = R3GANGenerator((8, 8, 1), (8, 8), (2, 2), group_width=4)

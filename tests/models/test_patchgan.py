@@ -90,6 +90,7 @@ def images(rows=3, channels=2):
   return jax.random.normal(KEY, (rows, 16, 24, channels))
 
 
+@pytest.mark.systems
 @NORMALIZATIONS
 def test_the_activations_between_the_layers(normalization):
   discriminator = PatchDiscriminator(4, 34, normalization)

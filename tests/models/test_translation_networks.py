@@ -154,6 +154,7 @@ def test_every_choice_keeps_the_size(kind, options, normalization):
   assert bool(scales) == (normalization == 'batch')
 
 
+@pytest.mark.systems
 def test_dropout_in_a_residual_block():
   g = ResNetGenerator(1, 2, 2, use_dropout=True)
   x = image(2, 8, 8, 1)

@@ -15,6 +15,8 @@ from gan_jax.runs.grids import grid, save_png
 from gan_jax.runs.program import build
 from tests import made_up, toy
 
+pytestmark = pytest.mark.systems
+
 METRICS = (
   'd_fake_logit', 'd_grad_norm', 'd_loss', 'd_loss_adversarial', 'd_r1', 'd_r2',
   'd_real_logit', 'd_win_rate', 'g_grad_norm', 'g_loss', 'samples_std',

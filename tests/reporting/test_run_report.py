@@ -7,6 +7,7 @@ from gan_jax.training import loop
 from tests.training.test_loop import stop_after
 
 
+@pytest.mark.systems
 def test_a_report_follows_the_run(
   toy_config, tiny_dataset, tmp_path, monkeypatch
 ):

@@ -372,6 +372,7 @@ def held():
   return threading.active_count(), len(os.listdir('/proc/self/fd'))
 
 
+@pytest.mark.systems
 def test_saves_hold_on_to_nothing(tmp_path):
   checkpoints = Checkpoints(tmp_path / 'checkpoints')
   for step in range(1, 21):

@@ -286,6 +286,7 @@ def with_a_new_leaf(monkeypatch):
   monkeypatch.setitem(SYSTEMS, 'toy', later)
 
 
+@pytest.mark.systems
 def test_a_leaf_that_comes_later(monkeypatch, toy_run, tiny_dataset):
   before = restore.load_run(toy_run).state
   with_a_new_leaf(monkeypatch)

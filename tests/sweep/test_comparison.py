@@ -42,6 +42,7 @@ def configs(tmp_path):
   return paths
 
 
+@pytest.mark.systems
 def test_a_run_that_fails_loses_no_other(configs, tmp_path, capsys):
   result = compare(configs[::-1], [0, 1], tmp_path / 'out')
   assert set(result.failed) == {'bad-labels0', 'bad-labels1'}

@@ -63,6 +63,7 @@ def test_steps_are_timed_without_the_first_dispatch(monkeypatch):
   assert time_steps(program, 20) == 1.0
 
 
+@pytest.mark.systems
 def test_the_hours_of_a_sweep(tmp_path, monkeypatch, capsys):
   monkeypatch.chdir(tmp_path)
   config = toy.get_config()

@@ -75,6 +75,7 @@ def error_text(probability, dataset):
   return f'{error:.2%}'
 
 
+@pytest.mark.systems
 def test_the_table_has_what_the_runs_found(done, dataset):
   folder, result = done
   assert result.failed == {}

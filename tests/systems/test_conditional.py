@@ -25,6 +25,8 @@ from tests.systems.steps import (
 from tests.systems.test_gan import draw_key
 from tests.tiers import in_systems
 
+pytestmark = pytest.mark.systems
+
 
 @pytest.fixture
 def config():
@@ -209,7 +211,6 @@ def test_a_conditional_step_is_timed_and_compiled(config):
   assert program.config.data.num_labels is None
 
 
-@pytest.mark.systems
 @pytest.mark.parametrize('mode', ['pmap', 'shard_map'])
 def test_two_devices_are_one(config, tiny_dataset, mode):
   config.data.batch_size = 6

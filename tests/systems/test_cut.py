@@ -151,6 +151,7 @@ def test_places_differ_and_are_each_their_own():
   assert len(sample_places(jax.random.key(0), (2, 3), 20)) == 6
 
 
+@pytest.mark.systems
 def test_the_keys_get_no_gradient():
   """The input's features are constants: only the output's get gradients."""
   parts, state = parts_of(config_of(**FAST))

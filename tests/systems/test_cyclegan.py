@@ -25,6 +25,8 @@ from tests.systems.steps import close, one_step
 from tests.systems.tiny import put_in_place
 from tests.tiers import in_systems
 
+pytestmark = pytest.mark.systems
+
 RATE = 0.01
 
 
@@ -132,7 +134,6 @@ def test_steps_by_hand_while_the_pools_fill_and_when_they_are_full(
   assert max(jax.tree.leaves(differences)) > 0.1  # the last ones: out of a pool
 
 
-@pytest.mark.systems
 @pytest.mark.parametrize('still', ['generator', 'discriminator'])
 def test_a_players_update_leaves_the_other_untouched(config, still):
   config.optimizer[still].learning_rate = 0.0
@@ -165,7 +166,6 @@ def test_cycle_and_identity_cost_nothing_for_identity_generators(
   np.testing.assert_allclose(metrics['g_loss'], 2.0 * adversarial, rtol=1e-6)
 
 
-@pytest.mark.systems
 @pytest.mark.usefixtures('plain_convolutions')
 def test_batch_norms_statistics_are_of_one_pass_over_data(config):
   """A generator's come from its source, a discriminator's from its domain."""
@@ -193,7 +193,6 @@ def test_batch_norms_statistics_are_of_one_pass_over_data(config):
       )
 
 
-@pytest.mark.systems
 def test_no_two_networks_start_alike(config):
   program = build(config, made_up.two_domains(config.data))
   state = init_state(program)
@@ -225,7 +224,6 @@ def test_the_pools_are_saved_and_restored(config, tmp_path):
   jax.tree.map(assert_array_equal, restored, pools)
 
 
-@pytest.mark.systems
 def test_resume_equals_uninterrupted(config, tmp_path, capsys):
   """It resumes at step 4, when eight images have gone through pools of 3."""
   dataset = made_up.two_domains(config.data)
@@ -241,7 +239,6 @@ def test_resume_equals_uninterrupted(config, tmp_path, capsys):
   assert 'extra' in whole['sha256']
 
 
-@pytest.mark.systems
 def test_two_devices_do_what_one_does(config):
   states = {}
   for mode in ('jit', 'pmap'):

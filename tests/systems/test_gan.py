@@ -41,6 +41,7 @@ def draw_key(program, step, turn):
   return jax.random.fold_in(key, turn)
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize(
   ('still', 'moving'),
   [('generator', 'discriminator'), ('discriminator', 'generator')],
@@ -170,6 +171,7 @@ def test_the_generator_meets_data_and_samples_apart(config, tiny_dataset):
   close(new.generator.model_state, statistics)
 
 
+@pytest.mark.systems
 @pytest.mark.usefixtures('plain_convolutions')
 def test_spectral_norms_become_one(config, tiny_dataset):
   """After 100 power iterations, D equals D with kernels over their norms."""
@@ -200,6 +202,7 @@ def test_spectral_norms_become_one(config, tiny_dataset):
   assert_allclose(logits, want, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.systems
 def test_penalties_enter_the_loss_with_their_weights(config, tiny_dataset):
   config.loss.r1_gamma, config.loss.r2_gamma = 0.5, 0.25
   config.loss.lambda_gp = 2.0
@@ -449,6 +452,7 @@ def test_simultaneous_play_needs_one_update_of_d(config, tiny_dataset):
     build(config, tiny_dataset)
 
 
+@pytest.mark.systems
 def test_packs_by_hand(config, tiny_dataset):
   """D's loss with R1 and R2 on packs of two, and the number of images."""
   config.loss.n_critic, config.model.packing = 1, 2

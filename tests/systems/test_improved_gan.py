@@ -20,6 +20,8 @@ from tests.systems.steps import (
   train,
 )
 
+pytestmark = pytest.mark.systems
+
 
 @pytest.fixture
 def config():
@@ -96,7 +98,6 @@ def test_each_stream_enters_one_term(config, tiny_dataset, stream, term):
     assert equal(metrics[name], changed[name]) == (name != term)
 
 
-@pytest.mark.systems
 def test_the_discriminators_step_by_hand(config, tiny_dataset):
   """The loss is -log p(y|x) on labels; else D(x) = sum exp / (sum exp + 1)."""
   config.loss.unlabelled_weight = 0.5
@@ -196,7 +197,6 @@ def test_zero_to_one_inside_and_minus_one_to_one_outside(config, tiny_dataset):
   assert_allclose(system.classifier.predict(d, image), want, atol=1e-5)
 
 
-@pytest.mark.systems
 def test_two_devices_agree_with_one(config, tiny_dataset):
   config.model.discriminator.input_noise = 0.3
   config.model.discriminator.hidden_noise = 0.5

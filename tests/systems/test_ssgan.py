@@ -12,6 +12,8 @@ from tests.changes import with_sgd
 from tests.systems.steps import batch_of, close, one_step
 from tests.tiers import in_systems
 
+pytestmark = pytest.mark.systems
+
 
 @pytest.fixture
 def config(smoke_config):
@@ -28,7 +30,6 @@ def assert_trees_differ(a, b):
   assert any((x != y).any() for x, y in pairs)
 
 
-@pytest.mark.systems
 @pytest.mark.parametrize(
   ('still', 'moving'),
   [('generator', 'discriminator'), ('discriminator', 'generator')],
@@ -44,7 +45,6 @@ def test_one_players_update_leaves_the_other_untouched(
   assert_trees_differ(getattr(old, moving).params, getattr(new, moving).params)
 
 
-@pytest.mark.systems
 @pytest.mark.parametrize('play', ['simultaneous', 'alternating'])
 def test_the_generator_meets_the_old_or_the_new_discriminator(
   config, tiny_dataset, play
@@ -61,7 +61,6 @@ def test_the_generator_meets_the_old_or_the_new_discriminator(
       jax.tree.map(lambda x, y: assert_allclose(x, y, atol=1e-7), a, b)
 
 
-@pytest.mark.systems
 @pytest.mark.usefixtures('plain_convolutions')
 def test_the_generators_loss_is_feature_matching(config, tiny_dataset):
   program = build(config, tiny_dataset)
@@ -156,7 +155,6 @@ def test_both_parameterisations_train(
   assert num_logits == (3 + extra_class,)
 
 
-@pytest.mark.systems
 def test_the_average_classifies_when_it_is_on(config, tiny_dataset):
   config.optimizer.discriminator.ema = {'name': 'debiased', 'decay': 0.9}
   _, new, _ = one_step(build(config, tiny_dataset))
@@ -169,7 +167,6 @@ def test_the_average_classifies_when_it_is_on(config, tiny_dataset):
 
 
 @pytest.mark.parametrize('num_labels', [None, 3])
-@pytest.mark.systems
 def test_two_devices_agree_with_one(config, tiny_dataset, num_labels):
   """Compares raw gradients (the first SGD step) and the state after five."""
   config.data.num_labels = num_labels
@@ -201,7 +198,6 @@ def test_two_devices_agree_with_one(config, tiny_dataset, num_labels):
   )
 
 
-@pytest.mark.systems
 def test_dropout_and_noise_do_not_depend_on_the_devices(config, tiny_dataset):
   config.model.discriminator.dropout_rate = 0.5
   results = []

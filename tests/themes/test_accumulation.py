@@ -29,6 +29,7 @@ def assert_pieces_are_the_whole(config, dataset, num, mode='jit'):
   )
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize(
   ('loss', 'n_critic', 'penalties'),
   [

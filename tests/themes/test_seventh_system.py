@@ -24,6 +24,8 @@ from tests.changes import changed
 from tests.conftest import call
 from tests.themes import conditional
 
+pytestmark = pytest.mark.systems
+
 FILE = pathlib.Path(conditional.__file__)
 
 
@@ -113,7 +115,6 @@ def test_its_samples_know_their_class(run, command, tmp_path):
   )
 
 
-@pytest.mark.systems
 def test_its_sweeps_run_as_lanes(args, command, tmp_path):
   out = command(
     'sweep', *args, f'--workdir={tmp_path}/sweep', '--seeds=0-1',

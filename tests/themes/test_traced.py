@@ -29,6 +29,7 @@ FAST = (
 )  # fmt: skip
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize(
   'path',
   [

@@ -18,6 +18,8 @@ from gan_jax.training import lanes, loop, origin
 from gan_jax.training.verify import verify
 from tests import toy
 
+pytestmark = pytest.mark.systems
+
 
 def config_from(source, rename=None, **changes):
   config = toy.get_config()
@@ -225,7 +227,6 @@ def test_a_run_is_not_gone_on_with_from_elsewhere(
     loop.train(config, toy_run, dataset=tiny_dataset)
 
 
-@pytest.mark.systems
 def test_a_sweep_from_another_run(toy_run, tiny_dataset, tmp_path):
   """A second call recognises its runs, with their source, as finished."""
   config = config_from(toy_run)
@@ -298,7 +299,6 @@ def test_a_run_without_averages(toy_run, tiny_dataset, tmp_path):
     origin.bind(program)
 
 
-@pytest.mark.systems
 def test_seeds_that_are_trained_together(toy_run, tiny_dataset, tmp_path):
   """Each lane starts from the other run, and keeps the arrays taken."""
   configs, folders = [], []

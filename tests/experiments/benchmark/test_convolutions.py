@@ -7,6 +7,7 @@ from experiments.benchmark.convolutions import Shape
 from tests.tiers import in_systems
 
 
+@pytest.mark.systems
 @pytest.mark.parametrize(
   'shape',
   [Shape(1, 6, 17, 2, 3, 1, 'VALID'), *in_systems((Shape(2, 7, 3, 4, 5, 2),))],
