@@ -66,7 +66,8 @@ def define(values: cli.Flags) -> None:
     None,
     'Feature extractor of --metrics: the run directory of a classifier '
     '(configs/digits_classifier.py), inception:FILE with weights from '
-    'gan-jax convert_inception, or random, for smoke tests only.',
+    'gan-jax convert_inception, or random, an untrained network, for tests '
+    'and for comparing runs on one data set.',
     flag_values=values,
   )
   flags.DEFINE_enum(

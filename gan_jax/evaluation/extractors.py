@@ -21,7 +21,8 @@ HELP = (
   'the run directory of a classifier that was trained on all labels '
   '(configs/digits_classifier.py), stacked:RUN for stacked digits, '
   'inception:FILE with weights from gan-jax convert_inception, grid or ring '
-  'for points of that data set, or random, for smoke tests only'
+  'for points of that data set, or random, an untrained network, for tests and '
+  'for comparing runs on one data set'
 )
 _FILE = (
   'write inception:FILE, with a file that gan-jax convert_inception writes '
@@ -62,10 +63,11 @@ class Extractor(NamedTuple):
 
 
 def random_extractor(sha256_of: Callable[[object], str]) -> Extractor:
-  """Returns an untrained network, for smoke tests and not for results.
+  """Returns an untrained network, for tests and for comparing runs.
 
   It has three 3x3 convolutions of stride 2 with weights from a fixed key, and
-  averages over the image. Gray images are repeated to three channels.
+  averages over the image. Gray images are repeated to three channels. Its
+  distances rank runs on the same data; they compare with nothing published.
 
   Args:
     sha256_of: computes the hash of a pytree.
