@@ -9,7 +9,7 @@ from experiments.benchmark.workloads import WORKLOADS, make_program
 from gan_jax.config import load_config
 from gan_jax.data.batches import to_unit_range
 from gan_jax.ops.convolution import conv
-from gan_jax.runs.program import build, compile_step, init_state, state_shapes
+from gan_jax.runs.program import build, compile_step, state_shapes
 from gan_jax.tpu.flops import count_flops
 from tests import made_up
 from tests.conftest import ROOT
@@ -30,15 +30,20 @@ def program_of(path):
   return build(config, made_up.for_config(config))
 
 
+def lowered(program):
+  """Returns the step before XLA compiles it."""
+  state = state_shapes(program.system, program.data.spec)
+  return compile_step(program).lower(
+    state, [program.sampler()(0)], program.key('train')
+  )
+
+
 @pytest.mark.systems
 @pytest.mark.parametrize('path', CONVOLUTIONAL, ids=lambda path: path.stem)
 def test_no_convolution_dilates_its_input_on_the_cpu(path):
-  program = program_of(path)
-  batch = program.sampler()(0)
-  lowered = compile_step(program).lower(
-    init_state(program), [batch], program.key('train')
-  )
-  text = lowered.compile().as_text()
+  # Machine code, which nobody runs, takes most of the time.
+  quick = {'xla_backend_optimization_level': 0}
+  text = lowered(program_of(path)).compile(quick).as_text()
   assert ' convolution(' in text
   assert not re.search('lhs_dilate=|base-dilated', text)
 
@@ -48,11 +53,7 @@ def test_no_convolution_dilates_its_input_on_the_cpu(path):
   'name', [n for n, w in WORKLOADS.items() if ROOT / w.config in CONVOLUTIONAL]
 )
 def test_nor_at_full_size_where_other_forms_are_chosen(name):
-  program = make_program(name)
-  lowered = compile_step(program).lower(
-    init_state(program), [program.sampler()(0)], program.key('train')
-  )
-  text = lowered.as_text()
+  text = lowered(make_program(name)).as_text()
   assert 'batching_dims = [0, 1] x [0, 1]' in text  # minimal filtering
   assert not re.search(r'lhs_dilate = \[(?!1, 1\])', text)
   # XLA runs others fast only at the top level of a program.
