@@ -208,7 +208,7 @@ def test_an_arm_sets_several_keys(config, tmp_path):
   ('config', 'sweep', 'num'),
   [
     ('grid_gan', 'grid_sweep', 3),
-    ('mnist_ssgan', 'mnist_ssgan_search', 4),
+    ('mnist_ssgan', 'mnist_ssgan_search', 3),
     ('stacked_mnist_rpgan', 'stacked_mnist_search', 12),
     ('stacked_mnist_rpgan', 'stacked_mnist_sweep', 4),
   ],
