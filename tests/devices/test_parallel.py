@@ -23,7 +23,7 @@ CASES = [
     pytest.param(name, marks=pytest.mark.systems)
     for name in (
       'mnist_gan', 'digits_ssgan', 'mnist_ssgan', 'fashion_rpgan_dcgan',
-      'facades_pix2pix', 'facades_cyclegan', 'digits_supervised',
+      'digits_supervised', 'facades_pix2pix', 'facades_cyclegan',
       'facades_cut',
     )
   ),
@@ -107,7 +107,8 @@ def steps_of(config, dataset):
   return parallel.several_steps(system.train_step), run
 
 
-@pytest.mark.parametrize('name', CASES)
+# The translation systems' options compare each of them with one device.
+@pytest.mark.parametrize('name', CASES[:-3])
 def test_pmap_is_shard_map(name):
   """They agree up to rounding: on some processors XLA sums in another order."""
   steps, run = steps_of(*tiny(name))

@@ -10,8 +10,10 @@ import contextlib
 import importlib
 import io
 import itertools
+import pathlib
 import re
 import shlex
+import tomllib
 
 import numpy as np
 import pytest
@@ -109,11 +111,14 @@ def adapted(line):
       value = ','.join(f'{x}:smoke' for x in value.split(','))
     value = str(SMALLER.get(name, value))
     arguments.append(flag + has_value + value)
-  given = {x.partition('=')[0] for x in arguments}
+  given = dict(x.partition('=')[::2] for x in arguments)
   if '--config' in given:  # the tests have two devices, which batches of 1 lack
     arguments.append('--config.parallel=jit')
   if '--sweep' in given:
     arguments.append('--seeds=0')
+    arms = tomllib.loads(pathlib.Path(given['--sweep']).read_text()).get('arms')
+    if arms:  # the others differ in settings only
+      arguments.append(f'--vary=arm={next(iter(arms))}')
   if '--config.data.data_dir' in given:
     arguments += ['--config.data.made_up=False']
     arguments += ['--config.data.num_validation=4']  # as metrics need
